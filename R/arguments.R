@@ -1,0 +1,65 @@
+# Checks of single arguments.  Each returns the value in the form that the
+# package uses, or stops and names the argument.
+
+check_number <- function(x, what, min = -Inf, max = Inf, above = FALSE, .call = caller_env()) {
+  range_text <- if (above) paste("above", min) else if (is.finite(max)) {
+    paste("between", min, "and", max)
+  } else {
+    paste("at least", min)
+  }
+  ok <- is.numeric(x) && length(x) == 1L && !is.na(x) && x >= min && x <= max &&
+    (!above || x > min) && is.finite(x)
+  if (!ok) {
+    stop_user("argument", paste0("`", what, "` must be one number ", range_text, "."),
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+  as.double(x)
+}
+
+check_count <- function(x, what, min = 1, .call = caller_env()) {
+  x <- check_number(x, what, min = min, .call = .call)
+  if (x != round(x)) {
+    stop_user("argument", paste0("`", what, "` must be a whole number."),
+              x = paste0("It is ", x, "."), .call = .call)
+  }
+  x
+}
+
+check_flag <- function(x, what, .call = caller_env()) {
+  if (!is.logical(x) || length(x) != 1L || is.na(x)) {
+    stop_user("argument", paste0("`", what, "` must be TRUE or FALSE."),
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+  x
+}
+
+check_choice <- function(x, choices, what, .call = caller_env()) {
+  if (identical(x, choices)) return(choices[1L])
+  if (!is.character(x) || length(x) != 1L || !x %in% choices) {
+    stop_user("argument", paste0("`", what, "` must be one of ", some_of(choices, length(choices)),
+                                 "."),
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+  x
+}
+
+check_threads <- function(threads, .call = caller_env()) {
+  check_count(threads, "threads", .call = .call)
+}
+
+# A seed drawn from R's stream when none is given.
+check_seed <- function(seed, .call = caller_env()) {
+  if (is.null(seed)) return(as.double(sample.int(.Machine$integer.max, 1L)))
+  check_count(seed, "seed", min = 0, .call = .call)
+}
+
+# What a value is, in a few words: for error messages.
+describe <- function(x) {
+  if (is.null(x)) return("NULL")
+  if (is.atomic(x) && length(x) == 1L) {
+    return(if (is.character(x)) paste0("\"", x, "\"") else as.character(x))
+  }
+  if (is.matrix(x)) return(paste0("a ", nrow(x), " x ", ncol(x), " ", typeof(x), " matrix"))
+  if (is.atomic(x)) return(paste0("a ", typeof(x), " vector of length ", length(x)))
+  paste("an object of class", paste(class(x), collapse = "/"))
+}

@@ -1,0 +1,187 @@
+#' Signatures from single-cell counts
+#'
+#' Sums the raw counts of the cells of each type into a mean profile. Sparse
+#' counts stay sparse; counts on disk are read in blocks of cells.
+#'
+#' The profile of a type is the sum of the counts of its cells, scaled to sum
+#' to 1 over all genes: the maximum-likelihood estimate of its share of mRNA per
+#' gene under Poisson sampling. With donors, the variance of the profile
+#' *between* donors is what their profiles vary beyond sampling (the moment
+#' estimator of DerSimonian and Laird, 1986, with UMI totals as weights),
+#' \deqn{\sigma^2_{g} = \frac{\sum_d n_d (p_{dg} - p_g)^2 - (D - 1)\,p_g}{N - \sum_d n_d^2 / N},}
+#' floored at 0, where donor d has \eqn{n_d} UMI in cells of the type, N in all.
+#'
+#' @param x Raw counts with genes in rows and cells in columns: a matrix, a
+#'   sparse matrix (`dgCMatrix`), a `DelayedMatrix`, a `SingleCellExperiment`
+#'   (or `SummarizedExperiment`), or a `Seurat` object (assays of version 4 and
+#'   5, split layers included).
+#' @param cell_types The type of each cell: a vector with an entry per cell, or
+#'   the name of a column of the object's cell metadata. For `Seurat` objects
+#'   the default is the active identity. Cells with `NA` are left out.
+#' @param donors The donor of each cell, in the same form, or `NULL`.
+#' @param assay Name of the assay; by default `"counts"` of an experiment and
+#'   the active assay of a `Seurat` object.
+#' @param min_cells Types with fewer cells are warned about.
+#' @return An object of class [signatures]: a list with `profiles` (genes ×
+#'   types), `variance` (the same shape, or `NULL` without donors), `cells`,
+#'   `umi` (mean UMI per cell) and `donors` per type.
+#' @section Errors:
+#'   `unalloy_error_not_counts` for values that are negative, missing or not
+#'   whole numbers; `unalloy_error_cell_types` when labels do not fit the cells;
+#'   `unalloy_error_argument` for objects and columns that are not known.
+#' @seealso [deconvolve_bulk()]
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 2, seed = 1)
+#' build_signatures(sim$reference, sim$cells$cell_type, donors = sim$cells$donor)
+build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, min_cells = 10) {
+  cells <- as_cells(x, assay)
+  types <- cell_labels(cell_types %||% cells$identity, cells, "cell_types")
+  if (is.null(types)) {
+    stop_user("cell_types", "`cell_types` is missing.",
+              i = "Give the type of each cell, or the name of a metadata column.")
+  }
+  donors <- cell_labels(donors, cells, "donors")
+  check_type_names(levels(types), .call = rlang::current_env())
+  kept <- table(types)
+  few <- names(kept)[kept < min_cells]
+  if (length(few)) {
+    warn_user("few_cells", "Some types have few cells: their signatures are noisy.",
+              x = paste(paste0("\"", few, "\": ", kept[few]), collapse = ", "),
+              i = "Merge them with a related type, or leave them out.")
+  }
+  groups <- if (is.null(donors)) types else interaction(types, donors, drop = TRUE, sep = "\r")
+  sums <- sum_cells(cells$counts, groups)
+  if (is.null(donors)) {
+    by_type <- sums
+    variance <- NULL
+    n_donors <- NA_integer_
+  } else {
+    labels <- strsplit(colnames(sums), "\r", fixed = TRUE)
+    type_of <- factor(vapply(labels, `[[`, "", 1L), levels(types))
+    by_type <- rowsum_columns(sums, type_of)
+    variance <- donor_variance(sums, type_of, by_type)
+    n_donors <- as.integer(table(type_of))
+  }
+  empty <- colnames(by_type)[colSums(by_type) <= 0]
+  if (length(empty)) {
+    stop_user("empty_type", "Every type needs counts.",
+              x = paste0("No counts in the cells of ", some_of(empty), "."))
+  }
+  new_signatures(normalise_columns(by_type), variance, as.double(kept),
+                 colSums(by_type) / as.double(kept), n_donors)
+}
+
+# Counts and cell metadata of any single-cell container.
+as_cells <- function(x, assay, .call = caller_env()) {
+  if (inherits(x, "Seurat")) return(seurat_cells(x, assay, .call = .call))
+  if (inherits(x, "SummarizedExperiment")) {
+    rlang::check_installed("SummarizedExperiment", "to read cell metadata.")
+    metadata <- as.data.frame(SummarizedExperiment::colData(x))
+    counts <- from_assay(x, assay, .call = .call)
+    return(list(counts = counts, metadata = metadata, identity = NULL))
+  }
+  if (!is.null(assay)) {
+    stop_user("argument", "`assay` is for an experiment or a Seurat object.",
+              x = paste0("`x` is ", describe(x), "."), .call = .call)
+  }
+  if (is.data.frame(x)) x <- as.matrix(x)
+  if (methods::is(x, "Matrix")) x <- as_csc(x)
+  known <- (is.matrix(x) && is.numeric(x)) || methods::is(x, "dgCMatrix") ||
+    methods::is(x, "DelayedMatrix")
+  if (!known) {
+    stop_user("argument", "`x` must hold single-cell counts.",
+              x = paste0("It is ", describe(x), "."),
+              i = paste("Give a matrix, dgCMatrix, DelayedMatrix, SingleCellExperiment or",
+                        "Seurat object."), .call = .call)
+  }
+  list(counts = x, metadata = NULL, identity = NULL)
+}
+
+# Labels as a factor without empty levels, NA where a cell is to be left out.
+cell_labels <- function(labels, cells, what, .call = caller_env()) {
+  if (is.null(labels)) return(NULL)
+  n <- ncol(cells$counts)
+  if (length(labels) == 1L && n != 1L && is.character(labels)) {
+    if (!labels %in% names(cells$metadata)) {
+      has <- if (is.null(cells$metadata)) "`x` has no cell metadata."
+             else paste0("It has ", some_of(names(cells$metadata), 8L), ".")
+      stop_user("cell_types", paste0("There is no metadata column \"", labels, "\" for `", what,
+                                     "`."), x = has, .call = .call)
+    }
+    labels <- cells$metadata[[labels]]
+  }
+  if (length(labels) != n) {
+    stop_user("cell_types", paste0("`", what, "` must have an entry per cell."),
+              x = paste0("It has ", count_text(length(labels)), "; `x` has ",
+                         plural(n, "cell"), " (columns)."), .call = .call)
+  }
+  labels <- factor(labels)
+  if (!nlevels(labels)) {
+    stop_user("cell_types", paste0("`", what, "` is NA for every cell."), .call = .call)
+  }
+  labels
+}
+
+# Genes x groups sums over cells; cells without a group are left out.
+sum_cells <- function(counts, groups, .call = caller_env()) {
+  if (methods::is(counts, "DelayedMatrix")) return(sum_delayed(counts, groups, .call))
+  check_single_cell_counts(counts, .call)
+  membership <- Matrix::t(Matrix::fac2sparse(groups, drop.unused.levels = FALSE))
+  inside <- !is.na(groups)
+  if (!all(inside)) counts <- counts[, inside, drop = FALSE]
+  sums <- as.matrix(counts %*% membership)
+  genes <- gene_names(rownames(counts), "x", .call = .call)
+  if (is.null(genes)) {
+    stop_user("gene_names", "`x` needs gene names as row names.", .call = .call)
+  }
+  dimnames(sums) <- list(genes, levels(groups))
+  if (anyDuplicated(genes)) sums <- rowsum(sums, factor(genes, unique(genes)), reorder = FALSE)
+  sums
+}
+
+sum_delayed <- function(counts, groups, .call) {
+  size <- max(1, floor(DISK_BLOCK / (8 * nrow(counts))))
+  total <- 0
+  for (start in seq(1, ncol(counts), by = size)) {
+    columns <- start:min(start + size - 1, ncol(counts))
+    if (all(is.na(groups[columns]))) next
+    block <- methods::as(counts[, columns, drop = FALSE], "dgCMatrix")
+    rownames(block) <- rownames(counts)
+    total <- total + sum_cells(block, groups[columns], .call = .call)
+  }
+  total
+}
+
+check_single_cell_counts <- function(counts, .call) {
+  values <- if (methods::is(counts, "dgCMatrix")) counts@x else counts
+  if (!length(values)) return(invisible())
+  problem <- if (anyNA(values)) "missing values"
+             else if (min(values) < 0) "negative values"
+             else if (any(values != round(values))) "values that are not whole numbers"
+  if (!is.null(problem)) {
+    stop_user("not_counts", "Signatures are built from raw counts.",
+              x = paste0("`x` has ", problem, "."),
+              i = "Give the raw UMI counts, not normalised or integrated values.",
+              .call = .call)
+  }
+}
+
+rowsum_columns <- function(sums, groups) {
+  t(rowsum(t(sums), groups, reorder = TRUE))
+}
+
+# Between-donor variance of each type's profile (see build_signatures()).
+donor_variance <- function(sums, type_of, by_type) {
+  variance <- vapply(levels(type_of), function(type) {
+    own <- sums[, type_of == type, drop = FALSE]
+    n <- colSums(own)
+    own <- own[, n > 0, drop = FALSE]
+    n <- n[n > 0]
+    if (length(n) < 2L) return(rep(NA_real_, nrow(sums)))
+    pooled <- by_type[, type] / sum(n)
+    spread <- (own / rep(n, each = nrow(own)) - pooled)^2 %*% n
+    pmax(0, (drop(spread) - (length(n) - 1) * pooled) / (sum(n) - sum(n^2) / sum(n)))
+  }, numeric(nrow(sums)))
+  matrix(variance, nrow(sums), dimnames = dimnames(by_type))
+}

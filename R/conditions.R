@@ -1,0 +1,58 @@
+# Classed conditions in one form: the problem, the fact with the culprit's
+# name, the mend.  Every class starts with "unalloy_".
+
+# `details` are bullets named "x" (what is wrong) or "i" (how to mend it).
+stop_user <- function(kind, problem, ..., .call = caller_env()) {
+  abort(c(problem, ...), class = c(paste0("unalloy_error_", kind), "unalloy_error"), call = .call)
+}
+
+warn_user <- function(kind, problem, ..., .call = caller_env()) {
+  warn(c(problem, ...), class = c(paste0("unalloy_warning_", kind), "unalloy_warning"),
+       call = .call)
+}
+
+inform_user <- function(verbose, ...) {
+  if (verbose) inform(c(...), class = "unalloy_message")
+}
+
+# The first few of many names, quoted: "A", "B", "C" and 5 more.
+some_of <- function(names, n = 3L) {
+  quoted <- paste0("\"", utils::head(names, n), "\"", recycle0 = TRUE)
+  rest <- length(names) - length(quoted)
+  text <- paste(quoted, collapse = ", ")
+  if (rest > 0L) paste0(text, " and ", count_text(rest), " more") else text
+}
+
+# 18,879
+count_text <- function(n) format(n, big.mark = ",", scientific = FALSE, trim = TRUE)
+
+# 18,879 genes, 1 gene
+plural <- function(n, noun) paste0(count_text(n), " ", noun, if (n != 1) "s")
+
+# Turns a failure handed over by Rust into a classed error at the user's call,
+# or into an interrupt; every other value passes through.
+call_rs <- function(value, .call = caller_env()) {
+  if (!inherits(value, "unalloy_failure")) return(value)
+  if (value$kind == "interrupted") {
+    rlang::interrupt()
+    stop_user("interrupted", "The computation was interrupted.", .call = .call)
+  }
+  problem <- if (value$kind == "internal") {
+    "The numerical core failed; this is a bug in unalloy."
+  } else {
+    "The numerical core refused its input."
+  }
+  stop_user(value$kind, problem, x = value$message, .call = .call)
+}
+
+
+# A function for Rust to call with the number of units done: a progress bar
+# that shows itself only when the work takes more than two seconds.
+progress_bar <- function(title, total, verbose, .envir = caller_env()) {
+  if (!verbose) return(function(done) invisible())
+  bar <- cli::cli_progress_bar(title, total = total, clear = TRUE, .envir = .envir)
+  function(done) {
+    cli::cli_progress_update(set = done, id = bar, .envir = .envir)
+    invisible()
+  }
+}

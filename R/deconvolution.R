@@ -1,0 +1,381 @@
+#' Results of a deconvolution
+#'
+#' What [deconvolve_bulk()] returns, and what can be done with it. All shares
+#' named `proportions` are shares of mRNA, not of cells.
+#'
+#' @details
+#' A `deconvolution` is a list:
+#' \describe{
+#'   \item{`exposures`}{Sources (types, backgrounds, `"Intercept"`) × samples, in
+#'     molecules.}
+#'   \item{`proportions`}{Types × samples: \eqn{e_j / \sum_{types} e}, shares of
+#'     mRNA.}
+#'   \item{`proportions_with_intercept`}{The same over all sources.}
+#'   \item{`intercept_fraction`}{The intercept's share of all sources, per sample.}
+#'   \item{`cell_fractions`}{With `cell_size` \eqn{s_j}: shares of cells
+#'     \eqn{q_j \propto e_j / s_j}; else absent.}
+#'   \item{`pred_counts`}{Fitted counts \eqn{\mu}, genes × samples, computed when
+#'     asked for.}
+#'   \item{`metrics`}{Fit over the genes that carry weight. Per sample:
+#'     `gene_correlation` (Pearson, observed and fitted across genes), `rmse`,
+#'     `nrmse` (per mean count), `count_ratio` (fitted per observed total). Over
+#'     all: `global_correlation`, `r_squared`, `pseudo_r2` (1 - deviance / null
+#'     deviance, the null being the uniform background), `mape` (mean of
+#'     \eqn{|k - \mu| / (k + 1)}, in percent), `mean_sample_correlation` (across
+#'     samples, mean over genes), and means and medians of the others.}
+#'   \item{`convergence`}{Per sample: `iterations`, `gap` (certified bound on the
+#'     distance of the objective to its optimum, in log-likelihood units),
+#'     `converged` (the gap meets `ll_tolerance`), `reason`, `loglik`
+#'     (\eqn{\sum w (k \log\mu - \mu)}), `null_deviance`, `deviance`.}
+#'   \item{`trace`}{Per sample and polled iteration: `objective` (minus F,
+#'     penalties included) and `gap`.}
+#'   \item{`length_profile`}{With `protocol = "auto"`: deviance per exponent.}
+#'   \item{`genes`}{How genes were matched.}
+#'   \item{`model`, `settings`, `counts`, `call`}{What fitted values and intervals
+#'     are computed from.}
+#' }
+#'
+#' @param object,x A `deconvolution`.
+#' @param i Samples to keep: names, numbers or logicals.
+#' @param samples Samples to return; all by default.
+#' @param type For `residuals()`: `"response"` (\eqn{k - \mu}), `"pearson"`
+#'   (\eqn{(k - \mu) / \sqrt\mu}) or `"deviance"`. For `predict()`: what to
+#'   return.
+#' @param newdata New bulk counts, to be deconvolved with the same model and
+#'   settings; `NULL` stands for the samples of the fit.
+#' @param what For `coef()`, `as.data.frame()`: which shares.
+#' @param name Component.
+#' @param row.names,optional,digits,... Not used, or passed on to print methods.
+#' @return
+#'   `fitted()` and `residuals()`: genes × samples. `coef()`: sources × samples.
+#'   `predict()`: `proportions` or `exposures` of new samples, or their fitted
+#'   `counts`. `logLik()`: Poisson log-likelihood (weighted), with the number of
+#'   non-zero exposures as degrees of freedom. `nobs()`: counts that the fit
+#'   used. `as.data.frame()`: a row per type and sample. `[`: the same result for
+#'   fewer samples.
+#' @section Errors: `unalloy_error_no_counts` when the counts are needed but
+#'   were not kept (`keep_counts = FALSE`).
+#' @name deconvolution
+#' @examples
+#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 3, seed = 1)
+#' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
+#' result <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths)
+#' summary(result)
+#' head(as.data.frame(result))
+#' dim(result$pred_counts)
+#' quantile(residuals(result, "pearson"))
+#' predict(result, sim$bulk_counts[, 1, drop = FALSE])
+NULL
+
+new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, unit, call) {
+  exposures <- fit$exposures
+  dimnames(exposures) <- list(colnames(model$sources), bulk$samples)
+  parts <- shares_of(exposures, model$n_types, sizes)
+  genes <- c(model$matching["genes"], model$matching$report, list(unit = unit))
+  result <- c(list(exposures = exposures), parts, list(
+    metrics = fit_metrics(fit, model, bulk$samples),
+    convergence = data.frame(
+      sample = bulk$samples, iterations = fit$iterations, gap = fit$gap,
+      converged = fit$reason == "certified", reason = fit$reason, loglik = fit$loglik,
+      null_deviance = fit$null_deviance, deviance = fit$deviance
+    ),
+    trace = data.frame(
+      sample = bulk$samples[fit$trace$sample], iteration = fit$trace$iteration,
+      objective = fit$trace$objective, gap = fit$trace$gap
+    ),
+    length_profile = model$length_profile, genes = genes,
+    model = model[c("sources", "n_types", "lengths", "length_factor", "length_exponent",
+                    "weights", "insert_size", "matching")],
+    settings = settings, cell_size = sizes,
+    counts = if (keep_counts) bulk, call = call
+  ))
+  structure(result[!vapply(result, is.null, NA)], class = "deconvolution")
+}
+
+# Every kind of share of the exposures (sources x samples).
+shares_of <- function(exposures, n_types, sizes) {
+  types <- exposures[seq_len(n_types), , drop = FALSE]
+  with_intercept <- normalise_columns(exposures)
+  intercept <- if ("Intercept" %in% rownames(exposures)) with_intercept["Intercept", ]
+               else stats::setNames(rep(0, ncol(exposures)), colnames(exposures))
+  list(
+    proportions = normalise_columns(types), proportions_with_intercept = with_intercept,
+    intercept_fraction = intercept,
+    cell_fractions = if (!is.null(sizes)) normalise_columns(types / sizes)
+  )
+}
+
+#' @rdname deconvolution
+#' @export
+`$.deconvolution` <- function(x, name) {
+  if (identical(name, "pred_counts")) return(fitted(x))
+  unclass(x)[[name]]
+}
+
+#' @rdname deconvolution
+#' @export
+`[[.deconvolution` <- function(x, i) {
+  if (identical(i, "pred_counts")) return(fitted(x))
+  unclass(x)[[i]]
+}
+
+#' @rdname deconvolution
+#' @export
+`[.deconvolution` <- function(x, i) {
+  samples <- x$convergence$sample
+  kept <- sample_index(i, samples)
+  out <- unclass(x)
+  for (field in c("exposures", "proportions", "proportions_with_intercept", "cell_fractions")) {
+    if (!is.null(out[[field]])) out[[field]] <- out[[field]][, kept, drop = FALSE]
+  }
+  out$intercept_fraction <- out$intercept_fraction[kept]
+  out$convergence <- out$convergence[kept, , drop = FALSE]
+  rownames(out$convergence) <- NULL
+  out$trace <- out$trace[out$trace$sample %in% samples[kept], , drop = FALSE]
+  for (field in c("gene_correlation", "rmse", "nrmse", "count_ratio")) {
+    out$metrics[[field]] <- out$metrics[[field]][kept]
+  }
+  # Metrics over all samples are those of the whole fit, which is no longer here.
+  out$metrics <- out$metrics[c("n_genes_used", "n_genes_excluded", "gene_correlation", "rmse",
+                               "nrmse", "count_ratio")]
+  if (!is.null(out$counts)) out$counts <- bulk_subset(out$counts, kept)
+  structure(out, class = "deconvolution")
+}
+
+sample_index <- function(i, samples, .call = caller_env()) {
+  kept <- if (is.character(i)) match(i, samples) else seq_along(samples)[i]
+  if (anyNA(kept) || !length(kept)) {
+    stop_user("argument", "There is no such sample.",
+              x = paste0("Asked for ", some_of(i), "; there are ", some_of(samples), "."),
+              .call = .call)
+  }
+  kept
+}
+
+#' @rdname deconvolution
+#' @export
+dim.deconvolution <- function(x) c(x$model$n_types, nrow(x$convergence))
+
+#' @rdname deconvolution
+#' @export
+coef.deconvolution <- function(object, what = c("exposures", "proportions",
+                                                "proportions_with_intercept",
+                                                "cell_fractions"), ...) {
+  what <- check_choice(what, eval(formals()$what), "what")
+  if (what == "cell_fractions") need_cell_fractions(object)
+  object[[what]]
+}
+
+need_cell_fractions <- function(object, .call = caller_env()) {
+  if (is.null(object$cell_fractions)) {
+    stop_user("cell_size", "Shares of cells need the mRNA content of a cell.",
+              i = "Give `cell_size` to `deconvolve_bulk()`.", .call = .call)
+  }
+}
+
+#' @rdname deconvolution
+#' @export
+fitted.deconvolution <- function(object, samples = NULL, ...) {
+  kept <- if (is.null(samples)) TRUE else sample_index(samples, object$convergence$sample)
+  exposures <- object$exposures[, kept, drop = FALSE]
+  means <- call_rs(rs_fitted(object$model$sources, object$model$length_factor, exposures))
+  dimnames(means) <- list(rownames(object$model$sources), colnames(exposures))
+  means
+}
+
+#' @rdname deconvolution
+#' @export
+residuals.deconvolution <- function(object, type = c("response", "pearson", "deviance"),
+                                    samples = NULL, ...) {
+  type <- check_choice(type, c("response", "pearson", "deviance"), "type")
+  observed <- observed_counts(object, samples)
+  mean <- fitted(object, samples)
+  raw <- observed - mean
+  switch(type,
+    response = raw,
+    pearson = ifelse(mean > 0, raw / sqrt(mean), 0),
+    deviance = {
+      logs <- ifelse(observed > 0, observed * log(observed / mean), 0)
+      sign(raw) * sqrt(pmax(0, 2 * (logs - raw)))
+    }
+  )
+}
+
+# Counts over the matched genes, from the result or given by the user.
+observed_counts <- function(object, samples = NULL, counts = NULL, .call = caller_env()) {
+  bulk <- if (is.null(counts)) object$counts else as_bulk(counts, .call = .call)
+  if (is.null(bulk)) {
+    stop_user("no_counts", "The result does not hold the counts.",
+              i = "Run `deconvolve_bulk()` with `keep_counts = TRUE`.", .call = .call)
+  }
+  if (is.null(counts)) {
+    place <- object$model$matching$gene_of_row + 1L
+  } else {
+    genes <- rownames(object$model$sources)
+    by_position <- is.null(bulk$genes) && bulk$n_rows == length(genes)
+    place <- if (by_position) seq_along(genes) else match(bulk$genes, genes, nomatch = 0L)
+    if (!setequal(bulk$samples, object$convergence$sample) || !any(place > 0L)) {
+      stop_user("argument", "`observed_counts` are not the counts of this result.",
+                i = "Give the `bulk_counts` that were deconvolved.", .call = .call)
+    }
+  }
+  kept <- match(object$convergence$sample, bulk$samples)
+  if (!is.null(samples)) kept <- kept[sample_index(samples, object$convergence$sample)]
+  rows <- which(place > 0L)
+  part <- as.matrix(bulk$source[rows, kept, drop = FALSE])
+  genes <- rownames(object$model$sources)
+  observed <- gather_rows(part, place[rows], length(genes))
+  dimnames(observed) <- list(genes, bulk$samples[kept])
+  observed
+}
+
+#' @rdname deconvolution
+#' @export
+predict.deconvolution <- function(object, newdata = NULL,
+                                  type = c("proportions", "exposures", "counts"), ...) {
+  type <- check_choice(type, c("proportions", "exposures", "counts"), "type")
+  if (!is.null(newdata)) object <- refit(object, newdata)
+  if (type == "counts") fitted(object) else object[[type]]
+}
+
+# The same model and settings for other samples.
+refit <- function(object, newdata, .call = caller_env()) {
+  bulk <- as_bulk(newdata, .call = .call)
+  unit <- check_bulk_values(bulk, .call = .call)$unit
+  model <- unclass(object)$model
+  genes <- rownames(model$sources)
+  if (is.null(bulk$genes) && bulk$n_rows != length(genes)) {
+    stop_user("gene_names", "`newdata` needs gene names as row names.", .call = .call)
+  }
+  place <- if (is.null(bulk$genes)) seq_along(genes) else match(bulk$genes, genes, nomatch = 0L)
+  absent <- setdiff(seq_along(genes), place)
+  if (length(absent)) {
+    stop_user("gene_names", "`newdata` must have every gene of the fit.",
+              x = paste0("Without: ", some_of(genes[absent]), "."), .call = .call)
+  }
+  model$matching$gene_of_row <- as.integer(place) - 1L
+  fit <- run_fit(model, bulk, object$settings, FALSE, .call = .call)
+  new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, unit, object$call)
+}
+
+#' @rdname deconvolution
+#' @export
+logLik.deconvolution <- function(object, ...) {
+  observed <- observed_counts(object)
+  constant <- sum(object$model$weights * lgamma(observed + 1))
+  structure(sum(object$convergence$loglik) - constant, df = sum(object$exposures > 0),
+            nobs = nobs(object), class = "logLik")
+}
+
+#' @rdname deconvolution
+#' @export
+nobs.deconvolution <- function(object, ...) {
+  object$metrics$n_genes_used * nrow(object$convergence)
+}
+
+#' @rdname deconvolution
+#' @export
+as.data.frame.deconvolution <- function(x, row.names = NULL, optional = FALSE,
+                                        what = c("proportions", "cell_fractions",
+                                                 "proportions_with_intercept", "exposures"),
+                                        ...) {
+  what <- check_choice(what, eval(formals()$what), "what")
+  shares <- coef(x, what)
+  column <- c(proportions = "proportion", cell_fractions = "fraction",
+              proportions_with_intercept = "proportion", exposures = "exposure")[[what]]
+  out <- data.frame(
+    sample = factor(rep(colnames(shares), each = nrow(shares)), colnames(shares)),
+    type = factor(rep(rownames(shares), ncol(shares)), rownames(shares)),
+    value = as.vector(shares)
+  )
+  names(out)[3L] <- column
+  out
+}
+
+#' @rdname deconvolution
+#' @export
+print.deconvolution <- function(x, digits = 3, ...) {
+  n <- dim(x)
+  cat("Deconvolution of ", plural(n[2L], "sample"), " into ", plural(n[1L], "cell type"), " (",
+      plural(x$metrics$n_genes_used, "gene"), ", method \"",
+      METHODS[x$settings$method], "\")\n", sep = "")
+  cat(convergence_line(x), "\n", sep = "")
+  shown_samples <- seq_len(min(6L, n[2L]))
+  shown_types <- seq_len(min(12L, n[1L]))
+  what <- if (is.null(x$cell_fractions)) "proportions" else "cell_fractions"
+  if (what == "proportions") {
+    cat("\nShares of mRNA (not of cells):\n")
+  } else {
+    cat("\nShares of cells (shares of mRNA are in $proportions):\n")
+  }
+  print(round(x[[what]][shown_types, shown_samples, drop = FALSE], digits))
+  hidden <- c(
+    if (n[1L] > length(shown_types)) plural(n[1L] - length(shown_types), "more type"),
+    if (n[2L] > length(shown_samples)) plural(n[2L] - length(shown_samples), "more sample")
+  )
+  if (length(hidden)) cat("... and", paste(hidden, collapse = ", "), "\n")
+  if ("Intercept" %in% rownames(x$exposures)) {
+    cat("\nIntercept (unexplained): ", range_text(x$intercept_fraction, digits), "\n", sep = "")
+  }
+  invisible(x)
+}
+
+convergence_line <- function(x) {
+  table <- x$convergence
+  gap <- paste0("within ", format(max(table$gap), digits = 2),
+                " log-likelihood units of the optimum")
+  if (all(table$converged)) {
+    paste0("Converged: certified ", gap)
+  } else {
+    paste0("NOT converged in ", sum(!table$converged), " of ", plural(nrow(table), "sample"),
+           ": ", gap)
+  }
+}
+
+range_text <- function(x, digits) {
+  if (length(x) == 1L) return(format(round(x, digits)))
+  paste0("median ", format(round(stats::median(x), digits)), ", range ",
+         format(round(min(x), digits)), " to ", format(round(max(x), digits)))
+}
+
+#' @rdname deconvolution
+#' @export
+summary.deconvolution <- function(object, ...) {
+  shares <- object$proportions
+  structure(list(
+    call = object$call, dim = dim(object), convergence = convergence_line(object),
+    iterations = range(object$convergence$iterations),
+    method = METHODS[object$settings$method], genes = object$genes,
+    length_exponent = object$model$length_exponent, metrics = object$metrics,
+    intercept = object$intercept_fraction,
+    types = data.frame(
+      type = rownames(shares), mean = rowMeans(shares), min = apply(shares, 1L, min),
+      max = apply(shares, 1L, max), zero_in = rowSums(shares == 0), row.names = NULL
+    )
+  ), class = "summary.deconvolution")
+}
+
+#' @export
+print.summary.deconvolution <- function(x, digits = 3, ...) {
+  cat("Deconvolution of ", plural(x$dim[2L], "sample"), " into ", plural(x$dim[1L], "cell type"),
+      "\n\n", sep = "")
+  genes <- x$genes
+  cat("Genes      ", count_text(genes$matched), " matched by ", genes$by, " (bulk ",
+      count_text(genes$bulk), ", signatures ", count_text(genes$signatures), "), ",
+      count_text(x$metrics$n_genes_used), " carry weight\n", sep = "")
+  cat("Values     ", genes$unit, "\n", sep = "")
+  cat("Lengths    exponent ", x$length_exponent, "\n", sep = "")
+  cat("Solver     ", x$method, ", ", paste(unique(x$iterations), collapse = " to "),
+      " iterations\n           ", x$convergence, "\n", sep = "")
+  cat("Fit        correlation ", range_text(x$metrics$gene_correlation, digits), "\n", sep = "")
+  if (!is.null(x$metrics$pseudo_r2)) {
+    cat("           pseudo R2 ", format(round(x$metrics$pseudo_r2, digits)), ", R2 ",
+        format(round(x$metrics$r_squared, digits)), "\n", sep = "")
+  }
+  cat("Intercept  ", range_text(x$intercept, digits), "\n", sep = "")
+  cat("\nShares of mRNA over samples:\n")
+  table <- x$types
+  table[c("mean", "min", "max")] <- lapply(table[c("mean", "min", "max")], round, digits)
+  print(table, row.names = FALSE)
+  invisible(x)
+}

@@ -1,0 +1,171 @@
+#' Uncertainty of a deconvolution
+#'
+#' Variances from the estimating equations of the fit, and intervals.
+#'
+#' On the sources with positive exposure the covariance is the sandwich
+#' \eqn{J^{-1} V J^{-1}}, \eqn{J = A^T \mathrm{diag}(w k / \mu^2) A},
+#' \eqn{V = A^T \mathrm{diag}(w^2 v / \mu^2) A}, with \eqn{v = (k-\mu)^2/(1-h)^2}
+#' (`"robust"`, h the leverage), \eqn{\phi\mu} (`"quasi"`) or \eqn{\mu}
+#' (`"poisson"`). Poisson errors are far too small on real data, where signatures
+#' are never exact. Shares follow by the delta method; their intervals are
+#' symmetric on the logit scale, or, where a symmetric interval would reach 0 or
+#' 1, cut off there. A source at zero has no standard error: its
+#' upper limit is where the profile log-likelihood, expanded to second order,
+#' has fallen by half the one-sided \eqn{\chi^2_1} quantile (times \eqn{\phi},
+#' unless `"poisson"`).
+#'
+#' Intervals hold for the signatures as they are: they do not include the error
+#' of the signatures themselves.
+#'
+#' @param object A [deconvolution] with its counts kept.
+#' @param samples Samples to return; all by default.
+#' @param what `"proportions"` (shares of mRNA), `"cell_fractions"` or
+#'   `"exposures"`.
+#' @param variance What is assumed of the counts; see above.
+#' @param parm Types to return; all by default.
+#' @param level Coverage of the intervals; for a type at zero, of the one-sided
+#'   limit.
+#' @param threads Threads to use.
+#' @param ... Not used.
+#' @return `vcov()`: an array types × types × samples (a matrix for one sample),
+#'   0 for types at zero. `confint()`: a data frame with `sample`, `type`,
+#'   `estimate`, `std_error` (`NA` at zero), `lower` and `upper`.
+#' @section Errors: `unalloy_error_no_counts` when the counts were not kept;
+#'   `unalloy_error_penalised` for penalised fits, whose bias an interval would
+#'   hide.
+#' @name inference
+#' @examples
+#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 3, seed = 1)
+#' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
+#' result <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths)
+#' confint(result)
+#' sqrt(diag(vcov(result, samples = 1)))
+NULL
+
+VARIANCES <- c("robust", "quasi", "poisson")
+SHARES <- c("proportions", "cell_fractions", "exposures")
+
+#' @rdname inference
+#' @export
+vcov.deconvolution <- function(object, samples = NULL, what = c("proportions", "cell_fractions",
+                                                                "exposures"),
+                               variance = c("robust", "quasi", "poisson"),
+                               threads = getOption("unalloy.threads", 2L), ...) {
+  what <- check_choice(what, SHARES, "what")
+  inferred <- infer_samples(object, samples, what, variance, 0.95, threads)
+  if (dim(inferred$covariance)[3L] == 1L) inferred$covariance[, , 1L] else inferred$covariance
+}
+
+#' @rdname inference
+#' @export
+confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = NULL,
+                                  what = c("proportions", "cell_fractions", "exposures"),
+                                  variance = c("robust", "quasi", "poisson"),
+                                  threads = getOption("unalloy.threads", 2L), ...) {
+  what <- check_choice(what, SHARES, "what")
+  level <- check_number(level, "level", 0, 1)
+  inferred <- infer_samples(object, samples, what, variance, level, threads)
+  estimate <- inferred$estimate
+  std_error <- apply(inferred$covariance, 3L, function(v) sqrt(pmax(0, diag(v))))
+  dim(std_error) <- dim(estimate)
+  z <- stats::qnorm(1 - (1 - level) / 2)
+  if (what == "exposures") {
+    # Positive without an upper end: symmetric on the log scale.
+    width <- exp(z * std_error / estimate)
+    lower <- estimate / width
+    upper <- estimate * width
+  } else {
+    lower <- estimate - z * std_error
+    upper <- estimate + z * std_error
+    width <- z * std_error / (estimate * (1 - estimate))
+    inside <- lower > 0 & upper < 1
+    lower[inside] <- stats::plogis(stats::qlogis(estimate) - width)[inside]
+    upper[inside] <- stats::plogis(stats::qlogis(estimate) + width)[inside]
+    lower <- pmax(lower, 0)
+    upper <- pmin(upper, 1)
+  }
+  zero <- estimate == 0
+  lower[zero] <- 0
+  upper[zero] <- inferred$limits[zero]
+  std_error[zero] <- NA
+  out <- data.frame(
+    sample = factor(rep(colnames(estimate), each = nrow(estimate)), colnames(estimate)),
+    type = factor(rep(rownames(estimate), ncol(estimate)), rownames(estimate)),
+    estimate = as.vector(estimate), std_error = as.vector(std_error),
+    lower = as.vector(lower), upper = as.vector(upper)
+  )
+  if (is.null(parm)) return(out)
+  absent <- setdiff(parm, rownames(estimate))
+  if (length(absent)) {
+    stop_user("argument", "`parm` must name types of the result.",
+              x = paste0("Unknown: ", some_of(absent), "."))
+  }
+  out <- out[out$type %in% parm, ]
+  rownames(out) <- NULL
+  out
+}
+
+# Estimates (types x samples), covariance (types x types x samples) and upper
+# limits at zero (types x samples) of one kind of share.
+infer_samples <- function(object, samples, what, variance, level, threads,
+                          .call = caller_env()) {
+  variance <- check_choice(variance, VARIANCES, "variance", .call = .call)
+  threads <- check_threads(threads, .call = .call)
+  if (what == "cell_fractions") need_cell_fractions(object, .call = .call)
+  if (object$settings$l1_lambda > 0 || object$settings$l2_lambda > 0) {
+    stop_user("penalised", "Intervals are for fits without penalties.",
+              i = "Use `l1_lambda = 0` and `l2_lambda = 0`.", .call = .call)
+  }
+  if (!is.null(samples)) object <- object[samples]
+  bulk <- object$counts
+  if (is.null(bulk)) {
+    stop_user("no_counts", "The result does not hold the counts.",
+              i = "Run `deconvolve_bulk()` with `keep_counts = TRUE`.", .call = .call)
+  }
+  model <- object$model
+  exposures <- object$exposures
+  show <- progress_bar("Intervals", bulk$n_samples, TRUE)
+  parts <- over_samples(bulk, function(values, n_samples, columns) {
+    call_rs(rs_infer(
+      values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
+      model$length_factor, model$weights, model$n_types, exposures[, columns, drop = FALSE],
+      variance, stats::qchisq(2 * level - 1, 1), threads,
+      function(done) show(columns[1L] - 1 + done)
+    ), .call = .call)
+  })
+  n_sources <- nrow(exposures)
+  n_samples <- ncol(exposures)
+  covariance <- array(unlist(lapply(parts, `[[`, "covariance")),
+                      c(n_sources, n_sources, n_samples))
+  limits <- do.call(cbind, lapply(parts, `[[`, "limits"))
+  as_shares(exposures, covariance, limits, model$n_types, what, object$cell_size)
+}
+
+# From exposures of all sources to shares of the types, by the delta method:
+# with q = f / sum(f), dq/df = (I - q 1') / sum(f).
+as_shares <- function(exposures, covariance, limits, n_types, what, sizes) {
+  types <- seq_len(n_types)
+  estimate <- exposures[types, , drop = FALSE]
+  limits <- limits[types, , drop = FALSE]
+  covariance <- covariance[types, types, , drop = FALSE]
+  if (what != "exposures") {
+    per <- if (what == "cell_fractions") sizes else rep(1, n_types)
+    estimate <- estimate / per
+    limits <- limits / per
+    total <- colSums(estimate)
+    limits <- limits / (rep(total, each = n_types) + limits)
+    estimate <- estimate / rep(total, each = n_types)
+    for (s in seq_len(ncol(estimate))) {
+      slope <- (diag(n_types) - estimate[, s]) / total[s]
+      slope <- slope / rep(per, each = n_types)
+      covariance[, , s] <- slope %*% covariance[, , s] %*% t(slope)
+    }
+    # a type at zero has no covariance with the others
+    for (s in seq_len(ncol(estimate))) {
+      covariance[estimate[, s] == 0, , s] <- 0
+      covariance[, estimate[, s] == 0, s] <- 0
+    }
+  }
+  dimnames(covariance) <- list(rownames(estimate), rownames(estimate), colnames(estimate))
+  list(estimate = estimate, covariance = covariance, limits = limits)
+}

@@ -1,0 +1,59 @@
+# Goodness of fit from the sums that the core gathers.
+# Moment matrices have the columns n, mean and mean (observed x, fitted y), and
+# the centred sums xx, yy and xy.
+
+
+correlation_of <- function(moments) {
+  moments[, 6L] / sqrt(moments[, 4L] * moments[, 5L])
+}
+
+# Moments of two sets of pairs together, row by row (Chan, Golub and LeVeque).
+merge_moments <- function(a, b) {
+  n <- a[, 1L] + b[, 1L]
+  shared <- ifelse(n > 0, a[, 1L] * b[, 1L] / n, 0)
+  share <- ifelse(n > 0, b[, 1L] / n, 0)
+  dx <- b[, 2L] - a[, 2L]
+  dy <- b[, 3L] - a[, 3L]
+  cbind(n, a[, 2L] + dx * share, a[, 3L] + dy * share, a[, 4L] + b[, 4L] + dx^2 * shared,
+        a[, 5L] + b[, 5L] + dy^2 * shared, a[, 6L] + b[, 6L] + dx * dy * shared)
+}
+
+# Moments of all rows together.
+pool_moments <- function(moments) {
+  n <- moments[, 1L]
+  total <- sum(n)
+  mean_x <- sum(n * moments[, 2L]) / total
+  mean_y <- sum(n * moments[, 3L]) / total
+  dx <- moments[, 2L] - mean_x
+  dy <- moments[, 3L] - mean_y
+  cbind(total, mean_x, mean_y, sum(moments[, 4L] + n * dx^2), sum(moments[, 5L] + n * dy^2),
+        sum(moments[, 6L] + n * dx * dy))
+}
+
+# See ?deconvolution for the definitions.
+fit_metrics <- function(fit, model, samples) {
+  moments <- fit$sample_moments
+  all <- pool_moments(moments)
+  n <- moments[1L, 1L]
+  rmse <- sqrt(fit$squared_error / n)
+  named <- function(x) stats::setNames(x, samples)
+  gene_correlation <- named(correlation_of(moments))
+  across_samples <- correlation_of(fit$gene_moments)
+  list(
+    n_genes_used = n,
+    n_genes_excluded = nrow(model$sources) - n,
+    gene_correlation = gene_correlation,
+    rmse = named(rmse),
+    nrmse = named(rmse / moments[, 2L]),
+    count_ratio = named(moments[, 3L] / moments[, 2L]),
+    global_correlation = unname(correlation_of(all)),
+    r_squared = unname(1 - sum(fit$squared_error) / all[, 4L]),
+    pseudo_r2 = 1 - sum(fit$deviance) / sum(fit$null_deviance),
+    mape = 100 * sum(fit$relative_error) / sum(moments[, 1L]),
+    mean_gene_correlation = mean(gene_correlation),
+    median_gene_correlation = stats::median(gene_correlation),
+    mean_sample_correlation = mean(across_samples[is.finite(across_samples)]),
+    mean_rmse = mean(rmse),
+    mean_nrmse = mean(rmse / moments[, 2L])
+  )
+}

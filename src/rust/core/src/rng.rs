@@ -1,0 +1,43 @@
+//! Counter-based random numbers: a stream is named by a seed, a purpose and an
+//! index, so what is drawn for one sample or cell does not depend on which
+//! thread draws it, or on how many others are drawn.
+
+use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// What a stream is for.  Streams of different purposes never overlap.
+#[derive(Clone, Copy)]
+#[repr(u64)]
+pub enum Purpose {
+    Start = 1,
+    Genes,
+    Donors,
+    Platform,
+    Cells,
+    Bulk,
+}
+
+/// The stream `index` of `purpose` under `seed`.
+pub fn stream(seed: u64, purpose: Purpose, index: usize) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(((purpose as u64) << 48) | index as u64);
+    rng
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::Rng;
+
+    fn first(seed: u64, purpose: Purpose, index: usize) -> u64 {
+        stream(seed, purpose, index).random()
+    }
+
+    #[test]
+    fn streams_repeat_and_differ() {
+        assert_eq!(first(1, Purpose::Cells, 5), first(1, Purpose::Cells, 5));
+        assert_ne!(first(1, Purpose::Cells, 5), first(2, Purpose::Cells, 5));
+        assert_ne!(first(1, Purpose::Cells, 5), first(1, Purpose::Cells, 6));
+        assert_ne!(first(1, Purpose::Cells, 5), first(1, Purpose::Bulk, 5));
+    }
+}

@@ -1,0 +1,74 @@
+//! Borrows what R hands over, without copies.
+
+use extendr_api::prelude::*;
+use unalloy_core::counts::{Counts, Values};
+use unalloy_core::faer::{Mat, MatRef};
+use unalloy_core::CoreError;
+
+/// The values of a count matrix: doubles, integers, or the slots of a
+/// `dgCMatrix` as `list(p, i, x)`.
+pub fn values(counts: &Robj) -> std::result::Result<Values<'_>, CoreError> {
+    if let Some(x) = counts.as_real_slice() {
+        return Ok(Values::Double(x));
+    }
+    if let Some(x) = counts.as_integer_slice() {
+        return Ok(Values::Integer(x));
+    }
+    let wrong = CoreError::Shape { what: "counts (p, i, x)", expected: 3, found: counts.len() };
+    let slots = counts.as_list().ok_or(wrong.clone())?;
+    if slots.len() != 3 {
+        return Err(wrong);
+    }
+    // The list is kept alive by `counts`, and so are its slots.
+    let slot = |at: usize| -> Robj { slots.elt(at).expect("the list has three slots") };
+    let (starts, rows, x) = (slot(0), slot(1), slot(2));
+    let integers = |robj: &Robj| robj.as_integer_slice().map(|s| (s.as_ptr(), s.len()));
+    let (Some(starts), Some(rows), Some(x)) =
+        (integers(&starts), integers(&rows), x.as_real_slice().map(|s| (s.as_ptr(), s.len())))
+    else {
+        return Err(wrong);
+    };
+    // SAFETY: the three vectors are elements of `counts`, which R protects for
+    // the length of the call and which nobody changes.
+    unsafe {
+        Ok(Values::Sparse {
+            starts: std::slice::from_raw_parts(starts.0, starts.1),
+            rows: std::slice::from_raw_parts(rows.0, rows.1),
+            values: std::slice::from_raw_parts(x.0, x.1),
+        })
+    }
+}
+
+/// A count matrix whose row `r` stands for gene `gene_of_row[r]`.
+pub fn counts<'a>(
+    robj: &'a Robj,
+    n_rows: i32,
+    n_columns: i32,
+    gene_of_row: &'a [i32],
+    n_genes: usize,
+) -> std::result::Result<Counts<'a>, CoreError> {
+    let shape = (n_rows.max(0) as usize, n_columns.max(0) as usize);
+    Counts::new(values(robj)?, shape, gene_of_row, n_genes)
+}
+
+pub fn matrix<'a>(x: &'a RMatrix<f64>) -> MatRef<'a, f64> {
+    MatRef::from_column_major_slice(x.data(), x.nrows(), x.ncols())
+}
+
+pub fn r_matrix(x: &Mat<f64>) -> RMatrix<f64> {
+    RMatrix::new_matrix(x.nrows(), x.ncols(), |i, j| x[(i, j)])
+}
+
+/// A list element that the R side always sends.
+pub fn number(settings: &List, name: &str) -> std::result::Result<f64, CoreError> {
+    settings
+        .iter()
+        .find(|(key, _)| *key == name)
+        .and_then(|(_, value)| value.as_real().or_else(|| value.as_integer().map(f64::from)))
+        .ok_or(CoreError::Shape { what: "settings", expected: 1, found: 0 })
+}
+
+/// Row and column of a matrix entry, counted from 1; empty for none.
+pub fn position(at: Option<(usize, usize)>) -> Vec<i32> {
+    at.map_or(Vec::new(), |(row, column)| vec![row as i32 + 1, column as i32 + 1])
+}

@@ -1,0 +1,177 @@
+//! Fits, fitted values and uncertainty of bulk deconvolution.
+
+use crate::arguments::{counts, matrix, number};
+use crate::guard::guard;
+use crate::interrupt::supervise;
+use extendr_api::prelude::*;
+use unalloy_core::deconvolution::inference::{infer, Variance};
+use unalloy_core::deconvolution::metrics::Moments;
+use unalloy_core::deconvolution::{fit, Fit, Method, Model, Params};
+use unalloy_core::faer::linalg::matmul::matmul;
+use unalloy_core::faer::{Accum, MatMut, Par};
+use unalloy_core::CoreError;
+
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)]
+fn rs_deconvolve_bulk(
+    values: Robj,
+    n_rows: i32,
+    n_columns: i32,
+    gene_of_row: &[i32],
+    signatures: RMatrix<f64>,
+    lengths: &[f64],
+    weights: &[f64],
+    n_types: i32,
+    settings: List,
+    progress: Function,
+) -> Robj {
+    guard(|| {
+        let model = Model::new(matrix(&signatures), lengths, weights, n_types.max(0) as usize)?;
+        let routes = model.route(gene_of_row);
+        let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
+        let params = params(&settings)?;
+        let fitted = supervise(&progress, |monitor| fit(&model, &bulk, &params, monitor))?;
+        Ok(answer(&model, &fitted))
+    })
+}
+
+fn params(settings: &List) -> std::result::Result<Params, CoreError> {
+    let get = |name| number(settings, name);
+    let optional = |name| get(name).map(|v| if v.is_nan() { None } else { Some(v) });
+    let method = match get("method")? as i32 {
+        1 => Method::Newton,
+        2 => Method::Em,
+        _ => Method::Gradient {
+            learning_rate: get("learning_rate")?,
+            start: optional("init_log_exp")?,
+        },
+    };
+    Ok(Params {
+        method,
+        l1_lambda: get("l1_lambda")?,
+        l2_lambda: get("l2_lambda")?,
+        max_iter: get("max_iter")? as usize,
+        poll_interval: get("poll_interval")? as usize,
+        tolerance: get("ll_tolerance")?,
+        sparsity_tolerance: get("sparsity_tolerance")?,
+        seed: optional("seed")?.map(|seed| seed as i64 as u64),
+        threads: get("threads")? as usize,
+    })
+}
+
+fn answer(model: &Model, fit: &Fit) -> List {
+    let samples = &fit.samples;
+    let exposures =
+        RMatrix::new_matrix(model.n_sources(), samples.len(), |j, i| samples[i].exposures[j]);
+    let column = |f: fn(&unalloy_core::deconvolution::SampleFit) -> f64| -> Vec<f64> {
+        samples.iter().map(f).collect()
+    };
+    let silent = Moments::default();
+    let genes = model.row_of_gene().iter().map(|&row| match usize::try_from(row) {
+        Ok(row) => &fit.genes.as_slice()[row],
+        Err(_) => &silent,
+    });
+    let trace = || samples.iter().flat_map(|s| &s.trace);
+    list!(
+        exposures = exposures,
+        iterations = samples.iter().map(|s| s.iterations as i32).collect::<Vec<_>>(),
+        gap = column(|s| s.gap),
+        reason = samples.iter().map(|s| s.stop.name()).collect::<Vec<_>>(),
+        total = column(|s| s.total),
+        loglik = column(|s| s.metrics.log_likelihood),
+        deviance = column(|s| s.metrics.deviance),
+        null_deviance = column(|s| s.metrics.null_deviance),
+        trace = list!(
+            sample = samples
+                .iter()
+                .enumerate()
+                .flat_map(|(i, s)| vec![i as i32 + 1; s.trace.len()])
+                .collect::<Vec<_>>(),
+            iteration = trace().map(|t| t.0 as i32).collect::<Vec<_>>(),
+            objective = trace().map(|t| t.1).collect::<Vec<_>>(),
+            gap = trace().map(|t| t.2).collect::<Vec<_>>()
+        ),
+        squared_error = column(|s| s.metrics.squared_error),
+        relative_error = column(|s| s.metrics.relative_error),
+        sample_moments = moments(samples.iter().map(|s| &s.metrics.moments)),
+        gene_moments = moments(genes)
+    )
+}
+
+/// A matrix with a row per set of moments: n, means, and centred second
+/// moments of observed (x) and fitted (y) counts.
+fn moments<'a>(of: impl Iterator<Item = &'a Moments>) -> RMatrix<f64> {
+    let rows: Vec<[f64; 6]> = of.map(|m| [m.n, m.mean_x, m.mean_y, m.xx, m.yy, m.xy]).collect();
+    RMatrix::new_matrix(rows.len(), 6, |i, j| rows[i][j])
+}
+
+/// @noRd
+#[extendr]
+fn rs_fitted(signatures: RMatrix<f64>, lengths: &[f64], exposures: RMatrix<f64>) -> Robj {
+    guard(|| {
+        let (n_genes, n_samples) = (signatures.nrows(), exposures.ncols());
+        let mut out = RMatrix::<f64>::new(n_genes, n_samples);
+        let mut fitted = MatMut::from_column_major_slice_mut(out.data_mut(), n_genes, n_samples);
+        matmul(
+            fitted.as_mut(),
+            Accum::Replace,
+            matrix(&signatures),
+            matrix(&exposures),
+            1.0,
+            Par::Seq,
+        );
+        for j in 0..n_samples {
+            fitted.as_mut().col_mut(j).iter_mut().zip(lengths).for_each(|(m, l)| *m *= l);
+        }
+        Ok(out)
+    })
+}
+
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)]
+fn rs_infer(
+    values: Robj,
+    n_rows: i32,
+    n_columns: i32,
+    gene_of_row: &[i32],
+    signatures: RMatrix<f64>,
+    lengths: &[f64],
+    weights: &[f64],
+    n_types: i32,
+    exposures: RMatrix<f64>,
+    variance: &str,
+    fall: f64,
+    threads: i32,
+    progress: Function,
+) -> Robj {
+    guard(|| {
+        let model = Model::new(matrix(&signatures), lengths, weights, n_types.max(0) as usize)?;
+        let routes = model.route(gene_of_row);
+        let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
+        let variance = match variance {
+            "quasi" => Variance::Quasi,
+            "poisson" => Variance::Poisson,
+            _ => Variance::Robust,
+        };
+        let threads = threads.max(0) as usize;
+        let points = matrix(&exposures);
+        let samples = supervise(&progress, |monitor| {
+            infer(&model, &bulk, points, variance, fall, threads, monitor)
+        })?;
+        let n = model.n_sources();
+        Ok(list!(
+            covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
+            dispersion = samples.iter().map(|s| s.dispersion).collect::<Vec<_>>(),
+            limits = RMatrix::new_matrix(n, samples.len(), |j, i| samples[i].limits[j])
+        ))
+    })
+}
+
+extendr_module! {
+    mod deconvolve_bulk;
+    fn rs_deconvolve_bulk;
+    fn rs_fitted;
+    fn rs_infer;
+}

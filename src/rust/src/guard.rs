@@ -1,0 +1,30 @@
+//! Hands failures to R as values; `call_rs()` turns them into classed errors.
+//!
+//! Nothing is thrown across Rust frames, destructors run, and messages never
+//! reach `Rf_error`, whose first argument is a format string (extendr 0.9.0
+//! passes messages there unescaped: a `%s` in one aborts R).
+
+use extendr_api::prelude::*;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use unalloy_core::CoreError;
+
+pub fn guard<T: Into<Robj>>(f: impl FnOnce() -> std::result::Result<T, CoreError>) -> Robj {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(Ok(value)) => value.into(),
+        Ok(Err(error)) => failure(error.kind(), &error.to_string()),
+        Err(payload) => {
+            let text = payload
+                .downcast_ref::<&str>()
+                .map(|s| s.to_string())
+                .or_else(|| payload.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "unknown panic".into());
+            failure("internal", &text)
+        }
+    }
+}
+
+fn failure(kind: &str, message: &str) -> Robj {
+    let mut out = list!(kind = kind, message = message);
+    out.set_class(&["unalloy_failure"]).expect("a list takes a class");
+    out.into()
+}
