@@ -21,7 +21,13 @@ pub struct Em<'m> {
     origin: Option<Point>,
     best: Option<Point>,
     evaluations: usize,
+    /// Longest extrapolation at present, in EM steps.
+    reach: f64,
 }
+
+/// Factor by which the reach grows when it is used up, and shrinks when a leap
+/// fails.
+const REACH_FACTOR: f64 = 4.0;
 
 /// What the proposal under evaluation is.
 enum Phase {
@@ -50,6 +56,7 @@ impl<'m> Em<'m> {
             origin: None,
             best: None,
             evaluations: 0,
+            reach: 1.0,
         }
     }
 
@@ -67,7 +74,11 @@ impl<'m> Em<'m> {
             r2 += (cost[j] * r).powi(2);
             v2 += (cost[j] * v).powi(2);
         }
-        let length = if v2 > 0.0 { (r2 / v2).sqrt().max(1.0) } else { 1.0 };
+        let wanted = if v2 > 0.0 { (r2 / v2).sqrt() } else { 1.0 };
+        let length = wanted.clamp(1.0, self.reach);
+        if wanted >= self.reach {
+            self.reach *= REACH_FACTOR;
+        }
         let mut leap: Vec<f64> = (0..e0.len())
             .map(|j| {
                 let (r, v) = change(j);
@@ -110,6 +121,7 @@ impl Solver for Em<'_> {
                     self.best = Some(found);
                 } else {
                     next = self.objective.em_step(self.best());
+                    self.reach = (self.reach / REACH_FACTOR).max(1.0);
                     if self.revision != Revision::default() {
                         self.support.tighten();
                     }
