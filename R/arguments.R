@@ -5,7 +5,7 @@ check_number <- function(x, what, min = -Inf, max = Inf, above = FALSE, .call = 
   range_text <- if (above) paste("above", min) else if (is.finite(max)) {
     paste("between", min, "and", max)
   } else {
-    paste("at least", min)
+    paste("of at least", min)
   }
   ok <- is.numeric(x) && length(x) == 1L && !is.na(x) && x >= min && x <= max &&
     (!above || x > min) && is.finite(x)

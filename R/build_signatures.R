@@ -127,10 +127,10 @@ cell_labels <- function(labels, cells, what, .call = caller_env()) {
 sum_cells <- function(counts, groups, .call = caller_env()) {
   if (methods::is(counts, "DelayedMatrix")) return(sum_delayed(counts, groups, .call))
   check_single_cell_counts(counts, .call)
-  membership <- Matrix::t(Matrix::fac2sparse(groups, drop.unused.levels = FALSE))
   inside <- !is.na(groups)
   if (!all(inside)) counts <- counts[, inside, drop = FALSE]
-  sums <- as.matrix(counts %*% membership)
+  membership <- Matrix::fac2sparse(groups[inside], drop.unused.levels = FALSE)
+  sums <- as.matrix(Matrix::tcrossprod(counts, membership))
   genes <- gene_names(rownames(counts), "x", .call = .call)
   if (is.null(genes)) {
     stop_user("gene_names", "`x` needs gene names as row names.", .call = .call)
@@ -141,7 +141,7 @@ sum_cells <- function(counts, groups, .call = caller_env()) {
 }
 
 sum_delayed <- function(counts, groups, .call) {
-  size <- max(1, floor(DISK_BLOCK / (8 * nrow(counts))))
+  size <- max(1, floor(disk_block() / (8 * nrow(counts))))
   total <- 0
   for (start in seq(1, ncol(counts), by = size)) {
     columns <- start:min(start + size - 1, ncol(counts))

@@ -4,8 +4,9 @@
 #   source   the matrix itself
 #   genes, samples, n_rows, n_samples
 
-# Genes x samples that are read from disk at a time, in bytes.
-DISK_BLOCK <- 1e8
+# Bytes that are read from disk at a time.
+disk_block <- function() getOption("unalloy.block_size", 1e8)
+
 # Samples that the core evaluates together; blocks are multiples of it.
 CORE_BLOCK <- 16L
 
@@ -115,7 +116,7 @@ over_samples <- function(bulk, f) {
   if (!is.null(bulk$values)) {
     return(list(f(bulk$values, bulk$n_samples, seq_len(bulk$n_samples))))
   }
-  size <- max(1, floor(DISK_BLOCK / (8 * bulk$n_rows * CORE_BLOCK))) * CORE_BLOCK
+  size <- max(1, floor(disk_block() / (8 * bulk$n_rows * CORE_BLOCK))) * CORE_BLOCK
   starts <- seq(1, bulk$n_samples, by = size)
   lapply(starts, function(start) {
     columns <- start:min(start + size - 1, bulk$n_samples)

@@ -44,7 +44,8 @@
 #'   expression, genes × types, which is scaled to columns that sum to 1.
 #' @param bulk_counts Genes × samples: a matrix (double or integer), data frame
 #'   (a first column of text is taken for gene names), sparse matrix,
-#'   `SummarizedExperiment` or `DelayedMatrix` (read in blocks of samples).
+#'   `SummarizedExperiment` or `DelayedMatrix` (read in blocks of
+#'   `getOption("unalloy.block_size")` bytes, 1e8 by default).
 #'   Counts are what the model is meant for; linear values in other units (TPM,
 #'   CPM, arrays) are accepted, and only their spread is then not Poisson.
 #' @param gene_lengths Transcript lengths in base pairs: a named vector, an

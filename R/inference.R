@@ -7,9 +7,10 @@
 #' \eqn{V = A^T \mathrm{diag}(w^2 v / \mu^2) A}, with \eqn{v = (k-\mu)^2/(1-h)^2}
 #' (`"robust"`, h the leverage), \eqn{\phi\mu} (`"quasi"`) or \eqn{\mu}
 #' (`"poisson"`). Poisson errors are far too small on real data, where signatures
-#' are never exact. Shares follow by the delta method; their intervals are
-#' symmetric on the logit scale, or, where a symmetric interval would reach 0 or
-#' 1, cut off there. A source at zero has no standard error: its
+#' are never exact. Shares follow by the delta method. Their intervals are
+#' symmetric on the logit scale when the estimate is about two standard errors
+#' or more away from 0 and 1; closer to an end the logit magnifies the error, and
+#' they are symmetric around the estimate and cut off at the end. A source at zero has no standard error: its
 #' upper limit is where the profile log-likelihood, expanded to second order,
 #' has fallen by half the one-sided \eqn{\chi^2_1} quantile (times \eqn{\phi},
 #' unless `"poisson"`).
@@ -43,6 +44,9 @@
 NULL
 
 VARIANCES <- c("robust", "quasi", "poisson")
+# Largest standard error of a share on the logit scale at which its interval is
+# taken there: the estimate is then two standard errors away from 0 and 1.
+LOGIT_LIMIT <- 0.5
 SHARES <- c("proportions", "cell_fractions", "exposures")
 
 #' @rdname inference
@@ -75,14 +79,11 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
     lower <- estimate / width
     upper <- estimate * width
   } else {
-    lower <- estimate - z * std_error
-    upper <- estimate + z * std_error
-    width <- z * std_error / (estimate * (1 - estimate))
-    inside <- lower > 0 & upper < 1
-    lower[inside] <- stats::plogis(stats::qlogis(estimate) - width)[inside]
-    upper[inside] <- stats::plogis(stats::qlogis(estimate) + width)[inside]
-    lower <- pmax(lower, 0)
-    upper <- pmin(upper, 1)
+    logit_error <- std_error / (estimate * (1 - estimate))
+    inside <- is.finite(logit_error) & logit_error <= LOGIT_LIMIT
+    on_logit <- function(side) stats::plogis(stats::qlogis(estimate) + side * z * logit_error)
+    lower <- ifelse(inside, on_logit(-1), pmax(estimate - z * std_error, 0))
+    upper <- ifelse(inside, on_logit(1), pmin(estimate + z * std_error, 1))
   }
   zero <- estimate == 0
   lower[zero] <- 0

@@ -1,0 +1,3 @@
+library(testthat)
+library(unalloy)
+test_check("unalloy")
