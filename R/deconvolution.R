@@ -96,8 +96,11 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
 shares_of <- function(exposures, n_types, sizes) {
   types <- exposures[seq_len(n_types), , drop = FALSE]
   with_intercept <- normalise_columns(exposures)
-  intercept <- if ("Intercept" %in% rownames(exposures)) with_intercept["Intercept", ]
-               else stats::setNames(rep(0, ncol(exposures)), colnames(exposures))
+  has_intercept <- "Intercept" %in% rownames(exposures)
+  intercept <- stats::setNames(
+    if (has_intercept) with_intercept["Intercept", ] else rep(0, ncol(exposures)),
+    colnames(exposures)
+  )
   list(
     proportions = normalise_columns(types), proportions_with_intercept = with_intercept,
     intercept_fraction = intercept,

@@ -58,7 +58,7 @@
 #' @param method How the optimum is sought; see *Model*.
 #' @param protocol What reads are proportional to: `"full_length"` to transcript
 #'   length (\eqn{\beta = 1}), `"umi"` to molecules (\eqn{\beta = 0}, for UMI and
-#'   3' or 5' libraries); `"auto"` takes the best of \eqn{\beta} = 0, ¼, ½, ¾, 1
+#'   3' or 5' libraries); `"auto"` takes the best of \eqn{\beta} = 0, 1/4, 1/2, 3/4, 1
 #'   on up to 16 samples spread over the cohort, and reports the deviance of
 #'   each in `length_profile`.
 #' @param length_exponent \eqn{\beta}, in place of what `protocol` says.
@@ -320,9 +320,12 @@ background_sources <- function(background, matching, n_signature_genes, intercep
   columns
 }
 
+# Genes that carry weight and that some source expresses; without an intercept
+# the others have no mean to be compared with.
+takes_part <- function(model) model$weights > 0 & rowSums(model$sources) > 0
+
 check_enough_genes <- function(model, .call) {
-  expressed <- rowSums(model$sources) > 0
-  used <- sum(model$weights > 0 & expressed)
+  used <- sum(takes_part(model))
   n_sources <- ncol(model$sources)
   if (used < n_sources) {
     stop_user("too_few_genes", "There must be at least as many genes as sources.",
@@ -399,7 +402,7 @@ profile_exponent <- function(model, bulk, settings, .call) {
 }
 
 bulk_subset <- function(bulk, columns) {
-  if (length(columns) == bulk$n_samples) return(bulk)
+  if (identical(as.integer(columns), seq_len(bulk$n_samples))) return(bulk)
   source <- bulk$source[, columns, drop = FALSE]
   if (methods::is(source, "DelayedMatrix")) source <- as.matrix(source)
   bulk$source <- source
@@ -471,8 +474,8 @@ report_matching <- function(model, unit, verbose) {
   }
   summed <- report$bulk_summed + report$signatures_summed
   if (summed) text <- paste0(text, "; ", plural(summed, "duplicate row"), " summed")
-  used <- sum(model$weights > 0)
-  if (used < report$matched) text <- paste0(text, "; ", count_text(used), " carry weight")
+  used <- sum(takes_part(model))
+  if (used < report$matched) text <- paste0(text, "; ", count_text(used), " take part in the fit")
   unit_text <- c("per million" = "Values are per million: proportions hold, intervals need counts.",
                  linear = "Values are not whole numbers: taken as linear expression.")
   inform_user(verbose, paste0(text, "."), i = if (unit != "counts") unit_text[[unit]])

@@ -1,20 +1,22 @@
 //! One pass over the genes for a few samples at once: everything that the
-//! solvers ask of the likelihood.
+//! solvers ask of a likelihood.
 //!
 //! Matrix products do the work.  The Hessians of all samples of a block come
-//! from one product as well: H_ij = Σ_g (a_gi a_gj) (y_g / μ_g²), where the
-//! products a_gi a_gj of a gene block are formed once and serve every sample.
+//! from one product as well: H_ij = Σ_g (a_gi a_gj) h_g, where the products
+//! a_gi a_gj of a gene block are formed once and serve every sample.
 
-use super::model::{Model, SampleBlock, GENE_BLOCK};
+use super::model::{SampleBlock, GENE_BLOCK};
 use crate::kernels::poisson_terms;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
+use std::ops::Range;
 
-/// The likelihood at one point: Σ y log μ, Aᵀ(y/μ), and Aᵀ diag(y/μ²) A.
+/// The likelihood at one point: its sum over genes, Aᵀr and Aᵀ diag(h) A.  For
+/// the Poisson likelihood these are Σ y log μ, Aᵀ(y/μ) and Aᵀ diag(y/μ²) A.
 #[derive(Clone, Debug, Default)]
 pub struct Terms {
     pub log_sum: f64,
-    /// Aᵀ(y/μ) per source.
+    /// Aᵀr per source.
     pub pull: Vec<f64>,
     /// Column-major, sources × sources; empty when it was not asked for.
     pub hessian: Vec<f64>,
@@ -22,7 +24,7 @@ pub struct Terms {
 
 /// Work space of one block of samples; reused over iterations.
 pub struct Evaluator<'m> {
-    model: &'m Model,
+    design: MatRef<'m, f64>,
     mu: Mat<f64>,
     ratio: Mat<f64>,
     curvature: Mat<f64>,
@@ -30,46 +32,63 @@ pub struct Evaluator<'m> {
 }
 
 impl<'m> Evaluator<'m> {
-    pub fn new(model: &'m Model, n_samples: usize) -> Self {
-        let rows = GENE_BLOCK.min(model.n_rows());
+    /// `design` is genes × sources; its rows are a multiple of
+    /// [`crate::kernels::LANES`].
+    pub fn new(design: MatRef<'m, f64>, n_samples: usize) -> Self {
+        let rows = GENE_BLOCK.min(design.nrows());
         let zeros = || Mat::zeros(rows, n_samples);
         Evaluator {
-            model,
+            design,
             mu: zeros(),
             ratio: zeros(),
             curvature: zeros(),
-            pairs: Pairs::new(model),
+            pairs: Pairs::new(design),
         }
     }
 
-    /// Evaluates the samples `active` of `block` at the columns of `points`
-    /// (sources × active samples).
-    pub fn evaluate(
+    /// The Poisson likelihood of the samples `active` of `block` at the columns
+    /// of `points` (sources × active samples).
+    pub fn poisson(
         &mut self,
         block: &SampleBlock,
         active: &[usize],
         points: MatRef<'_, f64>,
         with_hessian: bool,
     ) -> Vec<Terms> {
-        let (n_active, n_sources) = (active.len(), self.model.n_sources());
+        self.evaluate(points, with_hessian, |column, genes, mu, ratio, curvature| {
+            poisson_terms(mu, &block.weighted(active[column])[genes], ratio, curvature)
+        })
+    }
+
+    /// Any likelihood that is a sum over genes of terms in μ.  For a column of
+    /// `points` and a range of genes, `terms(column, genes, mu, r, h)` writes r
+    /// and, unless it is empty, h, and returns its part of the sum.
+    pub fn evaluate(
+        &mut self,
+        points: MatRef<'_, f64>,
+        with_hessian: bool,
+        mut terms: impl FnMut(usize, Range<usize>, &[f64], &mut [f64], &mut [f64]) -> f64,
+    ) -> Vec<Terms> {
+        let (n_sources, n_active) = points.shape();
         let mut log_sums = vec![0.0; n_active];
         let mut pull = Mat::<f64>::zeros(n_sources, n_active);
         let n_pairs = if with_hessian { Pairs::count(n_sources) } else { 0 };
         let mut pair_sums = Mat::<f64>::zeros(n_pairs, n_active);
-        for start in (0..self.model.n_rows()).step_by(GENE_BLOCK) {
-            let rows = GENE_BLOCK.min(self.model.n_rows() - start);
-            let design = self.model.design().subrows(start, rows);
+        for start in (0..self.design.nrows()).step_by(GENE_BLOCK) {
+            let rows = GENE_BLOCK.min(self.design.nrows() - start);
+            let design = self.design.subrows(start, rows);
             let mut mu = self.mu.as_mut().submatrix_mut(0, 0, rows, n_active);
             matmul(mu.as_mut(), Accum::Replace, design, points, 1.0, Par::Seq);
-            for (column, &sample) in active.iter().enumerate() {
+            for (column, log_sum) in log_sums.iter_mut().enumerate() {
                 let curvature = if with_hessian {
                     &mut self.curvature.col_as_slice_mut(column)[..rows]
                 } else {
                     &mut []
                 };
-                log_sums[column] += poisson_terms(
+                *log_sum += terms(
+                    column,
+                    start..start + rows,
                     &self.mu.col_as_slice(column)[..rows],
-                    &block.weighted(sample)[start..start + rows],
                     &mut self.ratio.col_as_slice_mut(column)[..rows],
                     curvature,
                 );
@@ -101,9 +120,9 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    pub fn new(model: &Model) -> Self {
-        let rows = GENE_BLOCK.min(model.n_rows());
-        Pairs { products: Mat::zeros(rows, Self::count(model.n_sources())) }
+    pub fn new(design: MatRef<'_, f64>) -> Self {
+        let rows = GENE_BLOCK.min(design.nrows());
+        Pairs { products: Mat::zeros(rows, Self::count(design.ncols())) }
     }
 
     pub fn count(n_sources: usize) -> usize {

@@ -164,7 +164,7 @@ fn fit_block(
     monitor: &Monitor<'_>,
 ) -> Result<(Vec<SampleFit>, GeneMoments), CoreError> {
     let block = SampleBlock::read(model, counts, range.clone())?;
-    let mut evaluator = Evaluator::new(model, block.len());
+    let mut evaluator = Evaluator::new(model.design(), block.len());
     let mut objectives: Vec<Objective<'_>> = block
         .totals()
         .iter()
@@ -271,7 +271,7 @@ fn iterate<'m>(
         let points = Mat::from_fn(objectives[0].cost.len(), active.len(), |j, column| {
             solvers[active[column]].proposal()[j]
         });
-        let found = evaluator.evaluate(block, &active, points.as_ref(), with_hessian);
+        let found = evaluator.poisson(block, &active, points.as_ref(), with_hessian);
         for ((column, &i), terms) in active.iter().enumerate().zip(found) {
             let exposures = points.col_as_slice(column).to_vec();
             let mut stop = solvers[i].advance(objectives[i].certify(exposures, terms));

@@ -88,7 +88,7 @@ fn infer_block(
     let block = SampleBlock::read(model, counts, range.clone())?;
     let active: Vec<usize> = (0..block.len()).collect();
     let points = exposures.subcols(range.start, range.len());
-    let terms = Evaluator::new(model, block.len()).evaluate(&block, &active, points, true);
+    let terms = Evaluator::new(model.design(), block.len()).poisson(&block, &active, points, true);
     let mut information = Vec::with_capacity(block.len());
     let mut spread = Mat::<f64>::zeros(model.n_rows(), block.len());
     let mut count = vec![0.0; model.n_rows()];
@@ -139,7 +139,7 @@ fn infer_block(
 
 /// A ᵀdiag(v) A for each column v of `values` (design rows × samples).
 fn weighted_grams(model: &Model, values: MatRef<'_, f64>) -> Vec<Vec<f64>> {
-    let mut pairs = Pairs::new(model);
+    let mut pairs = Pairs::new(model.design());
     let mut sums = Mat::zeros(Pairs::count(model.n_sources()), values.ncols());
     for start in (0..model.n_rows()).step_by(GENE_BLOCK) {
         let rows = GENE_BLOCK.min(model.n_rows() - start);

@@ -13,6 +13,7 @@ pub mod inference;
 pub mod metrics;
 pub mod model;
 pub mod newton;
+pub mod platform;
 pub mod solver;
 
 pub use fit::{fit, Fit, Method, Params, SampleFit, SAMPLE_BLOCK};

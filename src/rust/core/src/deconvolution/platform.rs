@@ -1,0 +1,500 @@
+//! Deconvolution when reference and bulk come from different platforms: every
+//! gene has a multiplicative error of its own.
+//!
+//! k_g ~ Poisson(μ_g exp(b_g)), b_g ~ N(0, s²_g), s²_g = τ² D_g + v_g.  τ² is
+//! the variance between the platforms, estimated from the cohort; D_g ≥ 1
+//! discounts genes whose errors go together (the caller says how much); v_g is
+//! what is not known of the reference.  In units of a floor φ per sample,
+//! y = k/φ and m = μ/φ, the objective profiles the errors out:
+//!
+//! > F(e) = Σ_g w_g min_b { m e^b − y (log m + b) + b²/(2 s²) }
+//!
+//! s² → 0 gives the Poisson fit, s² m → ∞ weighted least squares of log counts.
+//! F is convex in log μ but not in e: what is certified is a stationary point,
+//! by the decrease that the quadratic model still promises.
+
+use super::evaluate::Evaluator;
+use super::fit::{fit, Params, SAMPLE_BLOCK};
+use super::metrics::{fitted_means, GeneMoments, SampleMetrics};
+use super::model::Model;
+use super::solver::Stop;
+use crate::counts::Counts;
+use crate::error::{check_length, check_value, CoreError};
+use crate::nnls::solve_nonnegative;
+use crate::parallel::{with_threads, Monitor};
+use faer::{Mat, MatRef};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Share of all exposures below which a type still counts for the uncertainty
+/// of the reference: a type at zero would otherwise make its genes certain.
+const LEAST_SHARE: f64 = 1e-4;
+/// Samples that τ² is estimated from, spread over the cohort.
+const TAU_SAMPLES: usize = 16;
+/// Range of log τ².
+const LOG_TAU2: (f64, f64) = (-14.0, 3.0);
+/// Fraction of the predicted decrease that a step must achieve.
+const SUFFICIENT_DECREASE: f64 = 1e-4;
+const RIDGE: f64 = 1e-10;
+
+/// A model with errors per gene; all per-gene arguments are over the genes that
+/// `model` was built from.
+pub struct PlatformModel<'m> {
+    model: &'m Model,
+    /// Variance of a_gj, design rows × types.
+    variance: Mat<f64>,
+    /// D_g per design row; 1 in the padding.
+    discount: Vec<f64>,
+}
+
+impl<'m> PlatformModel<'m> {
+    /// `variance` (genes × types) is the variance of the signatures, before
+    /// scaling by length.
+    ///
+    /// # Errors
+    /// `Shape`, or `Argument` for a negative variance or a discount below 1.
+    pub fn new(
+        model: &'m Model,
+        variance: MatRef<'_, f64>,
+        discount: &[f64],
+    ) -> Result<Self, CoreError> {
+        let genes = model.row_of_gene().len();
+        check_length("variance", genes * model.n_sources(), variance.nrows() * variance.ncols())?;
+        check_length("discount", genes, discount.len())?;
+        let mut scaled = Mat::zeros(model.n_rows(), model.n_sources());
+        let mut discounts = vec![1.0; model.n_rows()];
+        for (gene, &row) in model.row_of_gene().iter().enumerate() {
+            let Ok(row) = usize::try_from(row) else { continue };
+            check_value("discount", discount[gene], "at least 1", |d| d >= 1.0)?;
+            discounts[row] = discount[gene];
+            for j in 0..model.n_sources() {
+                let valid = |v: f64| v >= 0.0 && v.is_finite();
+                check_value("variance", variance[(gene, j)], "non-negative", valid)?;
+                scaled[(row, j)] = model.lengths()[row].powi(2) * variance[(gene, j)];
+            }
+        }
+        Ok(PlatformModel { model, variance: scaled, discount: discounts })
+    }
+
+    /// v_g: relative variance of μ_g from the reference, at the given exposures.
+    fn reference_variance(&self, exposures: &[f64], fitted: &[f64]) -> Vec<f64> {
+        let least = LEAST_SHARE * exposures.iter().sum::<f64>();
+        let mut variance = vec![0.0; fitted.len()];
+        for (j, exposure) in exposures.iter().enumerate() {
+            let square = exposure.max(least).powi(2);
+            for (v, own) in variance.iter_mut().zip(self.variance.col_as_slice(j)) {
+                *v += square * own;
+            }
+        }
+        for (v, mu) in variance.iter_mut().zip(fitted) {
+            *v = if *mu > 0.0 { *v / (mu * mu) } else { 0.0 };
+        }
+        variance
+    }
+}
+
+/// Settings of [`fit_platform`].
+#[derive(Clone, Debug)]
+pub struct PlatformParams {
+    /// τ²; `None` to estimate it.
+    pub tau2: Option<f64>,
+    /// Alternations between τ², the uncertainty of the reference, and the fit.
+    pub rounds: usize,
+    /// Evaluations per sample and round at most.
+    pub max_iter: usize,
+    /// Predicted decrease at which a fit stops, per unit of max(1, |F|).
+    pub tolerance: f64,
+    pub threads: usize,
+}
+
+impl Default for PlatformParams {
+    fn default() -> Self {
+        PlatformParams { tau2: None, rounds: 2, max_iter: 200, tolerance: 1e-10, threads: 1 }
+    }
+}
+
+/// The answer for one sample.
+#[derive(Clone, Debug)]
+pub struct PlatformSample {
+    pub exposures: Vec<f64>,
+    /// F without its term in the counts alone.
+    pub value: f64,
+    /// Decrease of F that the quadratic model promises beyond this point.
+    pub decrement: f64,
+    pub iterations: usize,
+    pub stop: Stop,
+    pub metrics: SampleMetrics,
+}
+
+pub struct PlatformFit {
+    pub samples: Vec<PlatformSample>,
+    pub genes: GeneMoments,
+    pub tau2: f64,
+}
+
+/// Fits every sample of `counts`, whose genes are the rows of the model's
+/// design.  `floors` holds φ > 0 per sample, in counts.
+///
+/// # Errors
+/// As [`fit`]; `Shape` and `Argument` for `floors`.
+pub fn fit_platform(
+    platform: &PlatformModel<'_>,
+    counts: &Counts<'_>,
+    floors: &[f64],
+    params: &PlatformParams,
+    monitor: &Monitor<'_>,
+) -> Result<PlatformFit, CoreError> {
+    let n_samples = counts.n_samples();
+    check_length("floors", n_samples, floors.len())?;
+    for &floor in floors {
+        check_value("floors", floor, "positive", |f| f > 0.0 && f.is_finite())?;
+    }
+    let model = platform.model;
+    let start = Params { tolerance: 1e-6, threads: params.threads, ..Params::default() };
+    let poisson = fit(model, counts, &start, monitor)?;
+    let mut exposures: Vec<Vec<f64>> = poisson.samples.into_iter().map(|s| s.exposures).collect();
+    let mut tau2 = params.tau2.unwrap_or(0.0);
+    let mut samples = Vec::new();
+    for _ in 0..params.rounds.max(1) {
+        if params.tau2.is_none() {
+            tau2 = estimate_tau2(platform, counts, floors, &exposures);
+        }
+        let blocks: Vec<Range<usize>> = (0..n_samples)
+            .step_by(SAMPLE_BLOCK)
+            .map(|first| first..(first + SAMPLE_BLOCK).min(n_samples))
+            .collect();
+        let fitted: Vec<Vec<PlatformSample>> = with_threads(params.threads, || {
+            blocks
+                .par_iter()
+                .map(|range| {
+                    let starts = &exposures[range.clone()];
+                    let block = Block::read(platform, counts, floors, range.clone(), starts, tau2);
+                    block.solve(platform, starts, params, monitor)
+                })
+                .collect::<Result<_, CoreError>>()
+        })??;
+        samples = fitted.into_iter().flatten().collect();
+        exposures = samples.iter().map(|s: &PlatformSample| s.exposures.clone()).collect();
+    }
+    let mut genes = GeneMoments::new(model.n_rows());
+    let mut column = vec![0.0; model.n_rows()];
+    for (index, sample) in samples.iter_mut().enumerate() {
+        counts.column_into(index, &mut column);
+        sample.metrics = SampleMetrics::new(model, &column, &sample.exposures, &mut genes);
+    }
+    Ok(PlatformFit { samples, genes, tau2 })
+}
+
+/// Pseudo-likelihood of τ² from the log ratios of counts and fitted means,
+/// r = log((k + φ)/(μ + φ)) with variance (φμ + (τ² + v) μ²)/(μ + φ)²; genes
+/// weigh 1/D.
+fn estimate_tau2(
+    platform: &PlatformModel<'_>,
+    counts: &Counts<'_>,
+    floors: &[f64],
+    exposures: &[Vec<f64>],
+) -> f64 {
+    let model = platform.model;
+    let n_samples = counts.n_samples();
+    let stride = n_samples.div_ceil(TAU_SAMPLES);
+    let mut terms: Vec<[f64; 4]> = Vec::new();
+    let mut column = vec![0.0; model.n_rows()];
+    for sample in (0..n_samples).step_by(stride) {
+        counts.column_into(sample, &mut column);
+        let fitted = fitted_means(model, &exposures[sample]);
+        let variance = platform.reference_variance(&exposures[sample], &fitted);
+        let floor = floors[sample];
+        for g in 0..model.n_used() {
+            let (mu, shifted) = (fitted[g], fitted[g] + floor);
+            let ratio = ((column[g] + floor) / shifted).ln();
+            let slope = (mu / shifted).powi(2);
+            let known = floor * mu / (shifted * shifted) + variance[g] * slope + 1e-12;
+            terms.push([ratio * ratio, known, slope, model.weights()[g] / platform.discount[g]]);
+        }
+    }
+    let deviance = |log_tau2: f64| -> f64 {
+        let tau2 = log_tau2.exp();
+        terms
+            .iter()
+            .map(|[square, known, slope, weight]| {
+                let variance = known + tau2 * slope;
+                weight * (square / variance + variance.ln())
+            })
+            .sum()
+    };
+    golden_section(deviance, LOG_TAU2, 1e-2).exp()
+}
+
+/// Where a unimodal function is least.
+fn golden_section(f: impl Fn(f64) -> f64, (mut low, mut high): (f64, f64), tolerance: f64) -> f64 {
+    const RATIO: f64 = 0.618_033_988_749_894_8;
+    let (mut a, mut b) = (high - RATIO * (high - low), low + RATIO * (high - low));
+    let (mut fa, mut fb) = (f(a), f(b));
+    while high - low > tolerance {
+        if fa < fb {
+            (high, b, fb) = (b, a, fa);
+            a = high - RATIO * (high - low);
+            fa = f(a);
+        } else {
+            (low, a, fa) = (a, b, fb);
+            b = low + RATIO * (high - low);
+            fb = f(b);
+        }
+    }
+    0.5 * (low + high)
+}
+
+/// What the objective needs of a block of samples.
+struct Block {
+    /// y and s² over design rows.
+    scaled: Vec<Vec<f64>>,
+    error: Vec<Vec<f64>>,
+    floors: Vec<f64>,
+}
+
+impl Block {
+    fn read(
+        platform: &PlatformModel<'_>,
+        counts: &Counts<'_>,
+        floors: &[f64],
+        range: Range<usize>,
+        exposures: &[Vec<f64>],
+        tau2: f64,
+    ) -> Self {
+        let n_rows = platform.model.n_rows();
+        let mut block = Block {
+            scaled: Vec::with_capacity(range.len()),
+            error: Vec::with_capacity(range.len()),
+            floors: floors[range.clone()].to_vec(),
+        };
+        for (sample, exposures) in range.zip(exposures) {
+            let mut column = vec![0.0; n_rows];
+            counts.column_into(sample, &mut column);
+            column.iter_mut().for_each(|k| *k /= floors[sample]);
+            let fitted = fitted_means(platform.model, exposures);
+            let mut error = platform.reference_variance(exposures, &fitted);
+            error.iter_mut().zip(&platform.discount).for_each(|(v, d)| *v += tau2 * d);
+            block.scaled.push(column);
+            block.error.push(error);
+        }
+        block
+    }
+
+    fn solve(
+        &self,
+        platform: &PlatformModel<'_>,
+        starts: &[Vec<f64>],
+        params: &PlatformParams,
+        monitor: &Monitor<'_>,
+    ) -> Result<Vec<PlatformSample>, CoreError> {
+        let model = platform.model;
+        let mut evaluator = Evaluator::new(model.design(), starts.len());
+        let mut solvers: Vec<Scoring> = starts.iter().map(|s| Scoring::new(s)).collect();
+        // log(m e^b), kept between evaluations as a start for the next.
+        let mut levels: Vec<Vec<f64>> =
+            self.scaled.iter().map(|y| vec![f64::NAN; y.len()]).collect();
+        let mut ends: Vec<Option<(Stop, usize)>> = vec![None; starts.len()];
+        let mut active: Vec<usize> = (0..starts.len()).collect();
+        let mut iteration = 0;
+        while !active.is_empty() {
+            monitor.check()?;
+            iteration += 1;
+            let points = Mat::from_fn(model.n_sources(), active.len(), |j, column| {
+                solvers[active[column]].proposal[j]
+            });
+            let found =
+                evaluator.evaluate(points.as_ref(), true, |column, genes, mu, ratio, curvature| {
+                    let sample = active[column];
+                    let errors = Errors {
+                        scaled: &self.scaled[sample][genes.clone()],
+                        variance: &self.error[sample][genes.clone()],
+                        weights: &model.weights()[genes.clone()],
+                        floor: self.floors[sample],
+                    };
+                    errors.terms(mu, &mut levels[sample][genes], ratio, curvature)
+                });
+            for (&i, terms) in active.iter().zip(found) {
+                let mut stop =
+                    solvers[i].advance(terms.log_sum, terms.pull, terms.hessian, params.tolerance);
+                if stop.is_none() && iteration >= params.max_iter {
+                    stop = Some(Stop::MaxIterations);
+                }
+                ends[i] = stop.map(|reason| (reason, iteration));
+            }
+            active.retain(|&i| ends[i].is_none());
+        }
+        Ok(solvers
+            .into_iter()
+            .zip(ends)
+            .map(|(solver, end)| {
+                let (stop, iterations) = end.expect("every solver has stopped");
+                PlatformSample {
+                    exposures: solver.exposures,
+                    value: solver.value,
+                    decrement: solver.decrement,
+                    iterations,
+                    stop,
+                    metrics: SampleMetrics::default(),
+                }
+            })
+            .collect())
+    }
+}
+
+/// Counts and error variances of a range of genes of one sample.
+struct Errors<'a> {
+    scaled: &'a [f64],
+    variance: &'a [f64],
+    weights: &'a [f64],
+    floor: f64,
+}
+
+impl Errors<'_> {
+    /// Terms of F: writes ∂F/∂μ and the expected curvature in μ, returns the
+    /// sum.  `levels` holds log(m e^b), in and out.
+    fn terms(
+        &self,
+        mu: &[f64],
+        levels: &mut [f64],
+        slope: &mut [f64],
+        curvature: &mut [f64],
+    ) -> f64 {
+        let mut sum = 0.0;
+        for g in 0..mu.len() {
+            let (y, w) = (self.scaled[g], self.weights[g]);
+            if w == 0.0 {
+                (slope[g], curvature[g]) = (0.0, 0.0);
+                continue;
+            }
+            if mu[g] <= 0.0 {
+                return f64::INFINITY;
+            }
+            let s2 = self.variance[g].max(1e-14);
+            let eta = (mu[g] / self.floor).ln();
+            let (level, mean) = profiled_level(y, eta, s2, levels[g]);
+            levels[g] = level;
+            let b = level - eta;
+            sum += w * (mean - y * level + b * b / (2.0 * s2));
+            slope[g] = w * (mean - y) / mu[g];
+            curvature[g] = w / ((s2 + 1.0 / mean) * mu[g] * mu[g]);
+        }
+        sum
+    }
+}
+
+/// The θ = η + b at which e^θ − yθ + (θ − η)²/(2 s²) is least, and e^θ.
+///
+/// f(θ) = s²(e^θ − y) + θ − η is increasing and convex: Newton's method from a
+/// point at or right of the root falls to it without overshooting.  The root
+/// lies left of max(η, log y).
+fn profiled_level(y: f64, eta: f64, s2: f64, start: f64) -> (f64, f64) {
+    let right = if y > 0.0 { eta.max(y.ln()) } else { eta };
+    let mut theta = if start.is_finite() { start.min(right) } else { right };
+    let mut mean = theta.exp();
+    for _ in 0..100 {
+        let step = (s2 * (mean - y) + theta - eta) / (s2 * mean + 1.0);
+        theta = (theta - step).min(right);
+        mean = theta.exp();
+        if step.abs() <= 1e-9 {
+            break; // the error after this step is its square
+        }
+    }
+    (theta, mean)
+}
+
+/// Fisher scoring under bounds, with backtracking.
+struct Scoring {
+    proposal: Vec<f64>,
+    exposures: Vec<f64>,
+    value: f64,
+    decrement: f64,
+    target: Vec<f64>,
+    slope: f64,
+    fraction: f64,
+}
+
+impl Scoring {
+    fn new(start: &[f64]) -> Self {
+        Scoring {
+            proposal: start.to_vec(),
+            exposures: Vec::new(),
+            value: f64::INFINITY,
+            decrement: f64::INFINITY,
+            target: Vec::new(),
+            slope: 0.0,
+            fraction: 1.0,
+        }
+    }
+
+    /// Takes value, gradient and Hessian at the proposal.
+    fn advance(
+        &mut self,
+        value: f64,
+        gradient: Vec<f64>,
+        hessian: Vec<f64>,
+        tolerance: f64,
+    ) -> Option<Stop> {
+        let enough = self.value + SUFFICIENT_DECREASE * self.fraction * self.slope;
+        if value.is_finite() && (self.exposures.is_empty() || value <= enough) {
+            self.exposures.clone_from(&self.proposal);
+            self.value = value;
+            self.aim(&gradient, &hessian);
+            let met = self.decrement <= tolerance * value.abs().max(1.0);
+            return met.then_some(Stop::Certified);
+        }
+        if self.fraction < 1e-10 {
+            return Some(Stop::Stalled);
+        }
+        self.fraction *= 0.25;
+        let ends = self.exposures.iter().zip(&self.target);
+        self.proposal = ends.map(|(e, t)| e + self.fraction * (t - e)).collect();
+        None
+    }
+
+    /// Minimises the quadratic model over e ≥ 0.
+    fn aim(&mut self, gradient: &[f64], hessian: &[f64]) {
+        let n = self.exposures.len();
+        let times = |x: &[f64], j: usize| -> f64 {
+            hessian[j * n..(j + 1) * n].iter().zip(x).map(|(h, x)| h * x).sum()
+        };
+        let linear: Vec<f64> = (0..n).map(|j| times(&self.exposures, j) - gradient[j]).collect();
+        self.target.clone_from(&self.exposures);
+        solve_nonnegative(hessian, &linear, RIDGE, &mut self.target);
+        let move_: Vec<f64> = self.target.iter().zip(&self.exposures).map(|(t, e)| t - e).collect();
+        self.slope = move_.iter().zip(gradient).map(|(d, g)| d * g).sum();
+        let bend: f64 = (0..n).map(|j| move_[j] * times(&move_, j)).sum();
+        self.decrement = -(self.slope + 0.5 * bend);
+        self.fraction = 1.0;
+        self.proposal.clone_from(&self.target);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiled_error_is_stationary_from_any_start() {
+        for y in [0.0, 1e-3, 0.7, 40.0, 1e6] {
+            for eta in [-12.0, -1.0, 0.0, 3.0, 14.0] {
+                for s2 in [1e-10, 1e-3, 0.5, 20.0, 1e5] {
+                    for start in [f64::NAN, eta - 3.0, eta, eta + 50.0] {
+                        let (theta, mean) = profiled_level(y, eta, s2, start);
+                        let residual: f64 = s2 * (mean - y) + theta - eta;
+                        let size = s2 * (mean + y) + theta.abs() + eta.abs() + 1.0;
+                        assert!(
+                            residual.abs() <= 1e-12 * size,
+                            "{y} {eta} {s2} {start}: {residual}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn golden_section_finds_the_minimum() {
+        let at = golden_section(|x| (x - 1.3).powi(2), (-14.0, 3.0), 1e-6);
+        assert!((at - 1.3).abs() < 1e-5);
+    }
+}
