@@ -52,24 +52,20 @@ build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, 
   }
   groups <- if (is.null(donors)) types else interaction(types, donors, drop = TRUE, sep = "\r")
   sums <- sum_cells(cells$counts, groups)
-  if (is.null(donors)) {
-    by_type <- sums
-    variance <- NULL
-    n_donors <- NA_integer_
-  } else {
-    labels <- strsplit(colnames(sums), "\r", fixed = TRUE)
-    type_of <- factor(vapply(labels, `[[`, "", 1L), levels(types))
-    by_type <- rowsum_columns(sums, type_of)
-    variance <- donor_variance(sums, type_of, by_type)
-    n_donors <- as.integer(table(type_of))
-  }
-  empty <- colnames(by_type)[colSums(by_type) <= 0]
+  labels <- strsplit(colnames(sums$count), "\r", fixed = TRUE)
+  type_of <- factor(vapply(labels, `[[`, "", 1L), levels(types))
+  by_type <- lapply(sums, rowsum_columns, type_of)
+  empty <- colnames(by_type$count)[colSums(by_type$count) <= 0]
   if (length(empty)) {
     stop_user("empty_type", "Every type needs counts.",
               x = paste0("No counts in the cells of ", some_of(empty), "."))
   }
-  new_signatures(normalise_columns(by_type), variance, as.double(kept),
-                 colSums(by_type) / as.double(kept), n_donors)
+  variance <- if (!is.null(donors)) donor_variance(sums$count, type_of, by_type$count)
+  n_donors <- if (is.null(donors)) NA_integer_ else as.integer(table(type_of))
+  n_cells <- as.double(kept)
+  new_signatures(normalise_columns(by_type$count), variance, n_cells,
+                 colSums(by_type$count) / n_cells, n_donors,
+                 sum_dispersion(by_type, n_cells, variance, n_donors))
 }
 
 # Counts and cell metadata of any single-cell container.
@@ -123,32 +119,42 @@ cell_labels <- function(labels, cells, what, .call = caller_env()) {
   labels
 }
 
-# Genes x groups sums over cells; cells without a group are left out.
+# Sums over the cells of each group, genes x groups: of counts, of their
+# squares, and of counts times the total of the cell.  Cells without a group are
+# left out.
 sum_cells <- function(counts, groups, .call = caller_env()) {
   if (methods::is(counts, "DelayedMatrix")) return(sum_delayed(counts, groups, .call))
   check_single_cell_counts(counts, .call)
   inside <- !is.na(groups)
   if (!all(inside)) counts <- counts[, inside, drop = FALSE]
   membership <- Matrix::fac2sparse(groups[inside], drop.unused.levels = FALSE)
-  sums <- as.matrix(Matrix::tcrossprod(counts, membership))
   genes <- gene_names(rownames(counts), "x", .call = .call)
   if (is.null(genes)) {
     stop_user("gene_names", "`x` needs gene names as row names.", .call = .call)
   }
-  dimnames(sums) <- list(genes, levels(groups))
-  if (anyDuplicated(genes)) sums <- rowsum(sums, factor(genes, unique(genes)), reorder = FALSE)
-  sums
+  sizes <- Matrix::colSums(counts)
+  by_size <- membership
+  by_size@x <- by_size@x * rep(sizes, diff(by_size@p))
+  sums <- list(count = Matrix::tcrossprod(counts, membership),
+               square = Matrix::tcrossprod(counts^2, membership),
+               cross = Matrix::tcrossprod(counts, by_size))
+  lapply(sums, function(sum) {
+    sum <- as.matrix(sum)
+    dimnames(sum) <- list(genes, levels(groups))
+    if (anyDuplicated(genes)) rowsum(sum, factor(genes, unique(genes)), reorder = FALSE) else sum
+  })
 }
 
 sum_delayed <- function(counts, groups, .call) {
   size <- max(1, floor(disk_block() / (8 * nrow(counts))))
-  total <- 0
+  total <- NULL
   for (start in seq(1, ncol(counts), by = size)) {
     columns <- start:min(start + size - 1, ncol(counts))
     if (all(is.na(groups[columns]))) next
     block <- methods::as(counts[, columns, drop = FALSE], "dgCMatrix")
     rownames(block) <- rownames(counts)
-    total <- total + sum_cells(block, groups[columns], .call = .call)
+    sums <- sum_cells(block, groups[columns], .call = .call)
+    total <- if (is.null(total)) sums else Map(`+`, total, sums)
   }
   total
 }
@@ -169,6 +175,28 @@ check_single_cell_counts <- function(counts, .call) {
 
 rowsum_columns <- function(sums, groups) {
   t(rowsum(t(sums), groups, reorder = TRUE))
+}
+
+# Relative variance of the summed counts of each type beyond Poisson, as the
+# median over well-measured genes: between cells, plus between donors where
+# there are at least three.
+sum_dispersion <- function(by_type, n_cells, variance, n_donors) {
+  dispersion <- vapply(seq_along(n_cells), function(j) {
+    count <- by_type$count[, j]
+    profile <- count / sum(count)
+    # sum over cells of (count - profile * total of the cell)^2
+    spread <- by_type$square[, j] - 2 * profile * by_type$cross[, j] +
+      profile^2 * sum(by_type$cross[, j])
+    spread <- spread * n_cells[j] / max(n_cells[j] - 1, 1)
+    measured <- count >= 30
+    if (sum(measured) < 20) return(NA_real_)
+    excess <- stats::median(pmax(spread - count, 0)[measured] / count[measured]^2)
+    if (is.null(variance) || n_donors[j] < 3L) return(excess)
+    between <- variance[measured, j] / profile[measured]^2 / n_donors[j]
+    excess + stats::median(between, na.rm = TRUE)
+  }, 0)
+  dispersion[is.na(dispersion)] <- if (all(is.na(dispersion))) 0 else mean(dispersion, na.rm = TRUE)
+  dispersion
 }
 
 # Between-donor variance of each type's profile (see build_signatures()).

@@ -29,6 +29,9 @@
 #'     (\eqn{\sum w (k \log\mu - \mu)}), `null_deviance`, `deviance`.}
 #'   \item{`trace`}{Per sample and polled iteration: `objective` (minus F,
 #'     penalties included) and `gap`.}
+#'   \item{`error_model`}{`"poisson"` or `"platform"`; with the latter `gap` is the
+#'     decrease of the objective that its quadratic model still promises, and
+#'     `converged` means a stationary point.}
 #'   \item{`length_profile`}{With `protocol = "auto"`: deviance per exponent.}
 #'   \item{`genes`}{How genes were matched.}
 #'   \item{`model`, `settings`, `counts`, `call`}{What fitted values and intervals
@@ -84,13 +87,17 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
       objective = fit$trace$objective, gap = fit$trace$gap
     ),
     length_profile = model$length_profile, genes = genes,
-    model = model[c("sources", "n_types", "lengths", "length_factor", "length_exponent",
-                    "weights", "insert_size", "matching")],
+    error_model = if (is.null(fit$tau2)) "poisson" else "platform",
+    model = c(model[intersect(names(model), MODEL_FIELDS)], list(tau2 = fit$tau2)),
     settings = settings, cell_size = sizes,
     counts = if (keep_counts) bulk, call = call
   ))
   structure(result[!vapply(result, is.null, NA)], class = "deconvolution")
 }
+
+# What fitted values, predictions and intervals need of the model.
+MODEL_FIELDS <- c("sources", "n_types", "lengths", "length_factor", "length_exponent", "weights",
+                  "insert_size", "matching", "variance", "discount")
 
 # Every kind of share of the exposures (sources x samples).
 shares_of <- function(exposures, n_types, sizes) {
@@ -244,7 +251,7 @@ predict.deconvolution <- function(object, newdata = NULL,
 # The same model and settings for other samples.
 refit <- function(object, newdata, .call = caller_env()) {
   bulk <- as_bulk(newdata, .call = .call)
-  unit <- check_bulk_values(bulk, .call = .call)$unit
+  values <- check_bulk_values(bulk, .call = .call)
   model <- unclass(object)$model
   genes <- rownames(model$sources)
   if (is.null(bulk$genes) && bulk$n_rows != length(genes)) {
@@ -257,8 +264,11 @@ refit <- function(object, newdata, .call = caller_env()) {
               x = paste0("Without: ", some_of(genes[absent]), "."), .call = .call)
   }
   model$matching$gene_of_row <- as.integer(place) - 1L
-  fit <- run_fit(model, bulk, object$settings, FALSE, .call = .call)
-  new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, unit, object$call)
+  platform <- object$error_model == "platform"
+  if (platform) model$floors <- platform_floors(values)
+  run <- if (platform) run_platform_fit else run_fit
+  fit <- run(model, bulk, object$settings, FALSE, .call = .call)
+  new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, values$unit, object$call)
 }
 
 #' @rdname deconvolution
@@ -300,8 +310,7 @@ as.data.frame.deconvolution <- function(x, row.names = NULL, optional = FALSE,
 print.deconvolution <- function(x, digits = 3, ...) {
   n <- dim(x)
   cat("Deconvolution of ", plural(n[2L], "sample"), " into ", plural(n[1L], "cell type"), " (",
-      plural(x$metrics$n_genes_used, "gene"), ", method \"",
-      METHODS[x$settings$method], "\")\n", sep = "")
+      plural(x$metrics$n_genes_used, "gene"), ", ", model_text(x), ")\n", sep = "")
   cat(convergence_line(x), "\n", sep = "")
   shown_samples <- seq_len(min(6L, n[2L]))
   shown_types <- seq_len(min(12L, n[1L]))
@@ -323,12 +332,22 @@ print.deconvolution <- function(x, digits = 3, ...) {
   invisible(x)
 }
 
+# How the counts were modelled and the optimum found.
+model_text <- function(x) {
+  if (x$error_model == "poisson") return(paste0("method \"", METHODS[x$settings$method], "\""))
+  paste0("platform error model, standard deviation per gene ",
+         format(sqrt(x$model$tau2), digits = 2))
+}
+
 convergence_line <- function(x) {
   table <- x$convergence
-  gap <- paste0("within ", format(max(table$gap), digits = 2),
-                " log-likelihood units of the optimum")
+  gap <- if (x$error_model == "poisson") {
+    paste0("within ", format(max(table$gap), digits = 2), " log-likelihood units of the optimum")
+  } else {
+    paste0("stationary, ", format(max(table$gap), digits = 2), " objective units left to gain")
+  }
   if (all(table$converged)) {
-    paste0("Converged: certified ", gap)
+    paste0("Converged: ", if (x$error_model == "poisson") "certified ", gap)
   } else {
     paste0("NOT converged in ", sum(!table$converged), " of ", plural(nrow(table), "sample"),
            ": ", gap)
@@ -348,7 +367,7 @@ summary.deconvolution <- function(object, ...) {
   structure(list(
     call = object$call, dim = dim(object), convergence = convergence_line(object),
     iterations = range(object$convergence$iterations),
-    method = METHODS[object$settings$method], genes = object$genes,
+    method = model_text(object), genes = object$genes,
     length_exponent = object$model$length_exponent, metrics = object$metrics,
     intercept = object$intercept_fraction,
     types = data.frame(
@@ -368,7 +387,7 @@ print.summary.deconvolution <- function(x, digits = 3, ...) {
       count_text(x$metrics$n_genes_used), " carry weight\n", sep = "")
   cat("Values     ", genes$unit, "\n", sep = "")
   cat("Lengths    exponent ", x$length_exponent, "\n", sep = "")
-  cat("Solver     ", x$method, ", ", paste(unique(x$iterations), collapse = " to "),
+  cat("Fitted by  ", x$method, ", ", paste(unique(x$iterations), collapse = " to "),
       " iterations\n           ", x$convergence, "\n", sep = "")
   cat("Fit        correlation ", range_text(x$metrics$gene_correlation, digits), "\n", sep = "")
   if (!is.null(x$metrics$pseudo_r2)) {

@@ -31,6 +31,27 @@
 #' on, and what `convergence$gap` states, in log-likelihood units. A fit that
 #' stops before is reported by a warning and in `convergence`.
 #'
+#' # Platform error
+#'
+#' Reference and bulk usually come from different platforms, which disagree gene
+#' by gene by factors of two and more, and by ten for some classes of genes. The
+#' platform error model says so,
+#' \deqn{k_g \sim \mathrm{Poisson}(\mu_g e^{b_g}), \quad b_g \sim N(0, s_g^2), \quad
+#'   s_g^2 = \tau^2 D_g + v_g.}
+#' \eqn{\tau^2} is estimated from the cohort. \eqn{D_g = 1 + (r_g / 50)^4}
+#' discounts all but the most specific genes, \eqn{r_g} being the rank of a gene
+#' among those of its type: errors of genes that mark one type go together, so
+#' that thousands of them know no more than some dozens. \eqn{v_g} is what the
+#' counts of the reference leave unknown. Signatures are first shrunk towards
+#' their mean over types as far as noise explains their differences. In units of
+#' a floor \eqn{\phi} (10 reads per million, at least one count), the errors are
+#' profiled out,
+#' \deqn{F(e) = \sum_g w_g \min_b \{ m_g e^b - y_g (\log m_g + b) + b^2 / (2 s_g^2) \},
+#'   \quad y = k / \phi, \; m = \mu / \phi.}
+#' As \eqn{s^2 \to 0} this is the Poisson fit, for large \eqn{s^2} least squares
+#' of log counts. F is not convex in e: `converged` means a stationary point, and
+#' `convergence$gap` the decrease that the quadratic model still promises there.
+#'
 #' # Penalties
 #'
 #' `l1_lambda` adds \eqn{\lambda_1 \sum e_j} over types, in units of
@@ -53,9 +74,16 @@
 #'   columns `symbol` (or other gene names) and `length`, and perhaps `weight`.
 #'   `NULL` models counts as independent of length.
 #' @param gene_weights Weights in \[0, 1\], in the same forms (column
-#'   `weight`); genes with weight 0 do not take part in the fit. `NULL` takes the
-#'   column `weight` of `gene_lengths` if there is one, else 1.
-#' @param method How the optimum is sought; see *Model*.
+#'   `weight`); genes with weight 0 do not take part in the fit. `"auto"` leaves
+#'   out genes that depend on the protocol (see [protocol_genes()]). `NULL` takes
+#'   the column `weight` of `gene_lengths` if there is one; else it is `"auto"`
+#'   for the platform error model and 1 for the Poisson model.
+#' @param method How the optimum of the Poisson model is sought; see *Model*.
+#' @param error_model `"poisson"` trusts the signatures gene by gene;
+#'   `"platform"` gives every gene an error of its own, see *Platform error*.
+#'   `"auto"` is `"platform"`, unless something is asked for that only the
+#'   Poisson model has: weights, `"em"` or `"gd"`, an `intercept` (`TRUE` or
+#'   `FALSE`), a `background`, or a penalty.
 #' @param protocol What reads are proportional to: `"full_length"` to transcript
 #'   length (\eqn{\beta = 1}), `"umi"` to molecules (\eqn{\beta = 0}, for UMI and
 #'   3' or 5' libraries); `"auto"` takes the best of \eqn{\beta} = 0, 1/4, 1/2, 3/4, 1
@@ -64,7 +92,8 @@
 #' @param length_exponent \eqn{\beta}, in place of what `protocol` says.
 #' @param insert_size Length in base pairs at which a molecule gives one read.
 #'   It scales exposures and leaves proportions as they are.
-#' @param intercept Add the uniform background?
+#' @param intercept Add the uniform background? `NULL` adds it to the Poisson
+#'   model; the platform error model has none.
 #' @param background Further background profiles, genes × backgrounds with names
 #'   (ambient RNA, genomic DNA, a contaminant): sources that are fitted but no
 #'   cell types.
@@ -78,7 +107,8 @@
 #'   `"newton"`, 10,000 for the others.
 #' @param ll_tolerance Certified distance to the optimum at which a fit stops,
 #'   per unit of W. `"newton"` goes on to 1e-6 log-likelihood units where
-#'   rounding allows. Collinear types need less for stable digits under `"em"`
+#'   rounding allows. For the platform error model: the promised decrease of the
+#'   objective, in its own units. Collinear types need less for stable digits under `"em"`
 #'   and `"gd"`.
 #' @param sparsity_tolerance For `"em"` and `"gd"`, which never reach zero: a
 #'   type whose share of the reads is below this and which the certificate does
@@ -125,8 +155,9 @@
 #' result$convergence
 deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_weights = NULL,
                             method = c("newton", "em", "gd"),
+                            error_model = c("auto", "poisson", "platform"),
                             protocol = c("auto", "full_length", "umi"), length_exponent = NULL,
-                            insert_size = 500, intercept = TRUE, background = NULL,
+                            insert_size = 500, intercept = NULL, background = NULL,
                             cell_size = NULL, l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
                             ll_tolerance = 1e-8, sparsity_tolerance = 1e-4, poll_interval = 10,
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
@@ -145,15 +176,27 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   signatures <- as_signatures(signatures)
   bulk <- as_bulk(bulk_counts, assay)
   bulk_values <- check_bulk_values(bulk)
-  model <- build_model(signatures, bulk, gene_lengths, gene_weights, background,
-                       check_flag(intercept, "intercept"),
+  platform <- uses_platform_error(
+    error_model, poisson_only = c(
+      `gene_weights` = !is.null(gene_weights) && !identical(gene_weights, "auto"),
+      `gene_lengths$weight` = is.data.frame(gene_lengths) && "weight" %in% names(gene_lengths),
+      `method` = method != "newton", `intercept` = !is.null(intercept),
+      `background` = !is.null(background), `l1_lambda` = settings$l1_lambda > 0,
+      `l2_lambda` = settings$l2_lambda > 0
+    ), .call = here
+  )
+  intercept <- if (is.null(intercept)) !platform else check_flag(intercept, "intercept")
+  if (is.null(gene_weights) && platform) gene_weights <- "auto"
+  model <- build_model(signatures, bulk, gene_lengths, gene_weights, background, intercept,
                        check_number(insert_size, "insert_size", 0, above = TRUE), .call = here)
   model <- choose_lengths(model, bulk, settings, protocol, length_exponent, verbose, .call = here)
   check_identifiable(model, .call = here)
   sizes <- cell_sizes(cell_size, signatures, .call = here)
+  if (platform) model <- add_platform_error(model, signatures, bulk_values)
   report_matching(model, bulk_values$unit, verbose)
 
-  fit <- run_fit(model, bulk, settings, verbose, .call = here)
+  run <- if (platform) run_platform_fit else run_fit
+  fit <- run(model, bulk, settings, verbose, .call = here)
   result <- new_deconvolution(fit, model, bulk, settings, sizes, keep_counts,
                               unit = bulk_values$unit, call = match.call())
   warn_not_converged(result, .call = here)
@@ -162,6 +205,22 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
 
 # In the order of the numbers that Rust knows them by.
 METHODS <- c("newton", "em", "gd")
+
+# Whether errors of the platform are modelled: by default, unless something is
+# asked for that belongs to the plain Poisson model.
+uses_platform_error <- function(error_model, poisson_only, .call) {
+  error_model <- check_choice(error_model, c("auto", "poisson", "platform"), "error_model",
+                              .call = .call)
+  asked <- names(which(poisson_only))
+  if (error_model == "platform" && any(asked %in% PLATFORM_LACKS)) {
+    stop_user("argument", "The platform error model has neither penalties nor backgrounds.",
+              x = paste0("Asked for: ", some_of(intersect(asked, PLATFORM_LACKS)), "."),
+              i = "Use `error_model = \"poisson\"` with them, and `method = \"newton\"` without.",
+              .call = .call)
+  }
+  error_model == "platform" || error_model == "auto" && !length(asked)
+}
+PLATFORM_LACKS <- c("method", "intercept", "background", "l1_lambda", "l2_lambda")
 
 # Settings as Rust takes them; NaN stands for "not given".
 solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,
@@ -216,7 +275,11 @@ build_model <- function(signatures, bulk, gene_lengths, gene_weights, background
   }
   from_lengths <- is.null(gene_weights) && is.data.frame(gene_lengths) &&
     "weight" %in% names(gene_lengths)
-  if (from_lengths) gene_weights <- gene_lengths
+  if (from_lengths) {
+    gene_weights <- gene_lengths
+  } else if (identical(gene_weights, "auto")) {
+    gene_weights <- protocol_weights(matching$genes)
+  }
   lengths <- values_for(gene_lengths, "length", "gene_lengths")
   weights <- values_for(gene_weights, "weight", "gene_weights")
   check_lengths_and_weights(lengths, weights, matching$genes, .call)
@@ -503,7 +566,7 @@ merge_fits <- function(parts) {
   sizes <- vapply(parts, function(part) length(part$gap), 0L)
   offsets <- cumsum(c(0L, sizes))[seq_along(parts)]
   fit <- parts[[1L]]
-  vectors <- c("iterations", "gap", "reason", "total", "loglik", "deviance", "null_deviance",
+  vectors <- c("iterations", "gap", "reason", "loglik", "deviance", "null_deviance",
                "squared_error", "relative_error")
   fit[vectors] <- lapply(vectors, join)
   fit$exposures <- join("exposures", cbind)

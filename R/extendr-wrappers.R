@@ -6,10 +6,16 @@
 rs_deconvolve_bulk <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress) .Call(wrap__rs_deconvolve_bulk, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress)
 
 #' @noRd
+rs_fit_platform <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, variance, discount, floors, settings, progress) .Call(wrap__rs_fit_platform, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, variance, discount, floors, settings, progress)
+
+#' @noRd
 rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, signatures, lengths, exposures)
 
 #' @noRd
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, exposures, variance, fall, threads, progress)
+
+#' @noRd
+rs_infer_platform <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, reference_variance, discount, floors, tau2, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer_platform, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, reference_variance, discount, floors, tau2, exposures, variance, fall, threads, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

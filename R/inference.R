@@ -15,8 +15,12 @@
 #' has fallen by half the one-sided \eqn{\chi^2_1} quantile (times \eqn{\phi},
 #' unless `"poisson"`).
 #'
-#' Intervals hold for the signatures as they are: they do not include the error
-#' of the signatures themselves.
+#' With the platform error model J and V are those of its objective: `"poisson"`
+#' then trusts its error variances, `"quasi"` scales them.
+#'
+#' Intervals of the Poisson model hold for the signatures as they are; those of
+#' the platform model include the error of the signatures as far as the cells of
+#' the reference tell it.
 #'
 #' @param object A [deconvolution] with its counts kept.
 #' @param samples Samples to return; all by default.
@@ -125,14 +129,22 @@ infer_samples <- function(object, samples, what, variance, level, threads,
   }
   model <- object$model
   exposures <- object$exposures
+  floors <- if (!is.null(model$tau2)) platform_floors(check_bulk_values(bulk, .call = .call))
   show <- progress_bar("Intervals", bulk$n_samples, TRUE)
   parts <- over_samples(bulk, function(values, n_samples, columns) {
-    call_rs(rs_infer(
-      values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
-      model$length_factor, model$weights, model$n_types, exposures[, columns, drop = FALSE],
-      variance, stats::qchisq(2 * level - 1, 1), threads,
-      function(done) show(columns[1L] - 1 + done)
-    ), .call = .call)
+    progress <- function(done) show(columns[1L] - 1 + done)
+    points <- exposures[, columns, drop = FALSE]
+    fall <- stats::qchisq(2 * level - 1, 1)
+    call_rs(if (is.null(model$tau2)) {
+      rs_infer(values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
+               model$length_factor, model$weights, model$n_types, points, variance, fall,
+               threads, progress)
+    } else {
+      rs_infer_platform(values, bulk$n_rows, n_samples, model$matching$gene_of_row,
+                        model$sources, model$length_factor, model$weights, model$variance,
+                        model$discount, floors[columns], model$tau2, points, variance, fall,
+                        threads, progress)
+    }, .call = .call)
   })
   n_sources <- nrow(exposures)
   n_samples <- ncol(exposures)

@@ -122,7 +122,9 @@ all_panels <- function(result, given, .call = caller_env()) {
       }
     )
   }
-  drawn <- sapply(PANELS, draw, simplify = FALSE)
+  # The platform error model has no intercept to draw.
+  panels <- if (result$error_model == "platform") setdiff(PANELS, "intercept") else PANELS
+  drawn <- sapply(panels, draw, simplify = FALSE)
   structure(Filter(Negate(is.null), drawn), class = "unalloy_plots")
 }
 

@@ -5,13 +5,15 @@
 # variance    genes x types, between-donor variance of the profile, or NULL
 # cells, umi  cells and mean UMI per type (NA when not built from cells)
 # donors      donors per type (NA when not given)
+# dispersion  relative variance of a type's summed counts beyond Poisson, of the
+#             typical gene
 new_signatures <- function(profiles, variance = NULL, cells = NA_real_, umi = NA_real_,
-                           donors = NA_integer_) {
+                           donors = NA_integer_, dispersion = NA_real_) {
   types <- colnames(profiles)
   per_type <- function(x) stats::setNames(rep_len(x, length(types)), types)
   structure(
     list(profiles = profiles, variance = variance, cells = per_type(cells),
-         umi = per_type(umi), donors = per_type(donors)),
+         umi = per_type(umi), donors = per_type(donors), dispersion = per_type(dispersion)),
     class = "signatures"
   )
 }
@@ -138,6 +140,6 @@ dimnames.signatures <- function(x) dimnames(x$profiles)
   types <- if (missing(j)) seq_len(ncol(x$profiles)) else j
   x$profiles <- x$profiles[genes, types, drop = FALSE]
   if (!is.null(x$variance)) x$variance <- x$variance[genes, types, drop = FALSE]
-  for (field in c("cells", "umi", "donors")) x[[field]] <- x[[field]][types]
+  for (field in c("cells", "umi", "donors", "dispersion")) x[[field]] <- x[[field]][types]
   x
 }

@@ -6,10 +6,12 @@ small_signatures <- suppressWarnings(
   build_signatures(small$reference, small$cells$cell_type, donors = small$cells$donor)
 )
 
-# Quiet, with lengths known: what most tests want.
+# Quiet, Poisson, with lengths known: what most tests want.
 fit_small <- function(..., bulk = small$bulk_counts, signatures = small_signatures,
-                      lengths = small$gene_lengths, protocol = "full_length") {
-  deconvolve_bulk(signatures, bulk, lengths, protocol = protocol, verbose = FALSE, ...)
+                      lengths = small$gene_lengths, protocol = "full_length",
+                      error_model = "poisson") {
+  deconvolve_bulk(signatures, bulk, lengths, protocol = protocol, error_model = error_model,
+                  verbose = FALSE, ...)
 }
 
 real_data <- function(folder) {

@@ -5,7 +5,7 @@ fit_of <- function(n_types = 5, n_samples = 8, keep_counts = TRUE, weights = NUL
   sim <- simulate_bulk(n_genes = 400, n_types = n_types, n_samples = n_samples, seed = 1)
   signatures <- build_signatures(sim$reference, sim$cells$cell_type)
   deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths, weights,
-                  keep_counts = keep_counts, verbose = FALSE, ...)
+                  error_model = "poisson", keep_counts = keep_counts, verbose = FALSE, ...)
 }
 result <- fit_of()
 

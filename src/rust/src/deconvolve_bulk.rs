@@ -4,9 +4,13 @@ use crate::arguments::{counts, matrix, number};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::deconvolution::inference::{infer, Variance};
-use unalloy_core::deconvolution::metrics::Moments;
-use unalloy_core::deconvolution::{fit, Fit, Method, Model, Params};
+use unalloy_core::deconvolution::inference::{infer, SampleInference, Variance};
+use unalloy_core::deconvolution::metrics::{GeneMoments, Moments, SampleMetrics};
+use unalloy_core::deconvolution::platform::{
+    fit_platform, FittedPlatform, PlatformModel, PlatformParams,
+};
+use unalloy_core::deconvolution::solver::Stop;
+use unalloy_core::deconvolution::{fit, Method, Model, Params};
 use unalloy_core::faer::linalg::matmul::matmul;
 use unalloy_core::faer::{Accum, MatMut, Par};
 use unalloy_core::CoreError;
@@ -32,7 +36,19 @@ fn rs_deconvolve_bulk(
         let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
         let params = params(&settings)?;
         let fitted = supervise(&progress, |monitor| fit(&model, &bulk, &params, monitor))?;
-        Ok(answer(&model, &fitted))
+        let samples: Vec<Sample<'_>> = fitted
+            .samples
+            .iter()
+            .map(|s| Sample {
+                exposures: &s.exposures,
+                iterations: s.iterations,
+                gap: s.gap,
+                stop: s.stop,
+                trace: &s.trace,
+                metrics: &s.metrics,
+            })
+            .collect();
+        Ok(answer(&model, &samples, &fitted.genes))
     })
 }
 
@@ -60,25 +76,31 @@ fn params(settings: &List) -> std::result::Result<Params, CoreError> {
     })
 }
 
-fn answer(model: &Model, fit: &Fit) -> List {
-    let samples = &fit.samples;
+/// One fitted sample, whatever the likelihood.
+struct Sample<'a> {
+    exposures: &'a [f64],
+    iterations: usize,
+    gap: f64,
+    stop: Stop,
+    trace: &'a [(usize, f64, f64)],
+    metrics: &'a SampleMetrics,
+}
+
+fn answer(model: &Model, samples: &[Sample<'_>], genes: &GeneMoments) -> List {
     let exposures =
         RMatrix::new_matrix(model.n_sources(), samples.len(), |j, i| samples[i].exposures[j]);
-    let column = |f: fn(&unalloy_core::deconvolution::SampleFit) -> f64| -> Vec<f64> {
-        samples.iter().map(f).collect()
-    };
+    let column = |f: fn(&Sample<'_>) -> f64| -> Vec<f64> { samples.iter().map(f).collect() };
     let silent = Moments::default();
     let genes = model.row_of_gene().iter().map(|&row| match usize::try_from(row) {
-        Ok(row) => &fit.genes.as_slice()[row],
+        Ok(row) => &genes.as_slice()[row],
         Err(_) => &silent,
     });
-    let trace = || samples.iter().flat_map(|s| &s.trace);
+    let trace = || samples.iter().flat_map(|s| s.trace);
     list!(
         exposures = exposures,
         iterations = samples.iter().map(|s| s.iterations as i32).collect::<Vec<_>>(),
         gap = column(|s| s.gap),
         reason = samples.iter().map(|s| s.stop.name()).collect::<Vec<_>>(),
-        total = column(|s| s.total),
         loglik = column(|s| s.metrics.log_likelihood),
         deviance = column(|s| s.metrics.deviance),
         null_deviance = column(|s| s.metrics.null_deviance),
@@ -97,6 +119,56 @@ fn answer(model: &Model, fit: &Fit) -> List {
         sample_moments = moments(samples.iter().map(|s| &s.metrics.moments)),
         gene_moments = moments(genes)
     )
+}
+
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)]
+fn rs_fit_platform(
+    values: Robj,
+    n_rows: i32,
+    n_columns: i32,
+    gene_of_row: &[i32],
+    signatures: RMatrix<f64>,
+    lengths: &[f64],
+    weights: &[f64],
+    variance: RMatrix<f64>,
+    discount: &[f64],
+    floors: &[f64],
+    settings: List,
+    progress: Function,
+) -> Robj {
+    guard(|| {
+        let model = Model::new(matrix(&signatures), lengths, weights, signatures.ncols())?;
+        let platform = PlatformModel::new(&model, matrix(&variance), discount)?;
+        let routes = model.route(gene_of_row);
+        let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
+        let tau2 = number(&settings, "tau2")?;
+        let params = PlatformParams {
+            tau2: if tau2.is_nan() { None } else { Some(tau2) },
+            max_iter: number(&settings, "max_iter")? as usize,
+            tolerance: number(&settings, "ll_tolerance")?,
+            threads: number(&settings, "threads")? as usize,
+            ..PlatformParams::default()
+        };
+        let fitted = supervise(&progress, |monitor| {
+            fit_platform(&platform, &bulk, floors, &params, monitor)
+        })?;
+        let samples: Vec<Sample<'_>> = fitted
+            .samples
+            .iter()
+            .map(|s| Sample {
+                exposures: &s.exposures,
+                iterations: s.iterations,
+                gap: s.decrement,
+                stop: s.stop,
+                trace: &[],
+                metrics: &s.metrics,
+            })
+            .collect();
+        let fit = answer(&model, &samples, &fitted.genes);
+        Ok(list!(fit = fit, tau2 = fitted.tau2))
+    })
 }
 
 /// A matrix with a row per set of moments: n, means, and centred second
@@ -150,28 +222,74 @@ fn rs_infer(
         let model = Model::new(matrix(&signatures), lengths, weights, n_types.max(0) as usize)?;
         let routes = model.route(gene_of_row);
         let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
-        let variance = match variance {
-            "quasi" => Variance::Quasi,
-            "poisson" => Variance::Poisson,
-            _ => Variance::Robust,
-        };
+        let variance = assumed(variance);
         let threads = threads.max(0) as usize;
         let points = matrix(&exposures);
         let samples = supervise(&progress, |monitor| {
             infer(&model, &bulk, points, variance, fall, threads, monitor)
         })?;
-        let n = model.n_sources();
-        Ok(list!(
-            covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
-            dispersion = samples.iter().map(|s| s.dispersion).collect::<Vec<_>>(),
-            limits = RMatrix::new_matrix(n, samples.len(), |j, i| samples[i].limits[j])
-        ))
+        Ok(inferred(&samples, model.n_sources()))
     })
+}
+
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)]
+fn rs_infer_platform(
+    values: Robj,
+    n_rows: i32,
+    n_columns: i32,
+    gene_of_row: &[i32],
+    signatures: RMatrix<f64>,
+    lengths: &[f64],
+    weights: &[f64],
+    reference_variance: RMatrix<f64>,
+    discount: &[f64],
+    floors: &[f64],
+    tau2: f64,
+    exposures: RMatrix<f64>,
+    variance: &str,
+    fall: f64,
+    threads: i32,
+    progress: Function,
+) -> Robj {
+    guard(|| {
+        let model = Model::new(matrix(&signatures), lengths, weights, signatures.ncols())?;
+        let platform = PlatformModel::new(&model, matrix(&reference_variance), discount)?;
+        let fitted = FittedPlatform { platform: &platform, tau2, floors };
+        let routes = model.route(gene_of_row);
+        let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
+        let variance = assumed(variance);
+        let threads = threads.max(0) as usize;
+        let points = matrix(&exposures);
+        let samples = supervise(&progress, |monitor| {
+            infer(&fitted, &bulk, points, variance, fall, threads, monitor)
+        })?;
+        Ok(inferred(&samples, model.n_sources()))
+    })
+}
+
+fn assumed(variance: &str) -> Variance {
+    match variance {
+        "quasi" => Variance::Quasi,
+        "poisson" => Variance::Poisson,
+        _ => Variance::Robust,
+    }
+}
+
+fn inferred(samples: &[SampleInference], n_sources: usize) -> List {
+    list!(
+        covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
+        dispersion = samples.iter().map(|s| s.dispersion).collect::<Vec<_>>(),
+        limits = RMatrix::new_matrix(n_sources, samples.len(), |j, i| samples[i].limits[j])
+    )
 }
 
 extendr_module! {
     mod deconvolve_bulk;
     fn rs_deconvolve_bulk;
+    fn rs_fit_platform;
     fn rs_fitted;
     fn rs_infer;
+    fn rs_infer_platform;
 }

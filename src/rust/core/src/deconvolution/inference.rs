@@ -6,16 +6,16 @@
 //! has no standard error but an upper limit: where the profile log-likelihood,
 //! expanded to second order at the optimum, has fallen by a given amount.
 
-use super::certificate::Objective;
-use super::evaluate::{Evaluator, Pairs};
+use super::evaluate::Pairs;
 use super::metrics::fitted_means;
-use super::model::{Model, SampleBlock, GENE_BLOCK};
+use super::model::{Model, GENE_BLOCK};
 use super::SAMPLE_BLOCK;
 use crate::counts::Counts;
 use crate::error::{check_length, CoreError};
 use crate::nnls::{cholesky, solve_with_cholesky};
 use crate::parallel::{with_threads, Monitor};
-use faer::{Mat, MatRef};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, ColRef, Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// What is assumed of the variance v_g of a count.
@@ -41,14 +41,64 @@ pub struct SampleInference {
     pub limits: Vec<f64>,
 }
 
+/// What each gene adds to the estimating equations of a sample, over design
+/// rows.
+pub struct GeneTerms {
+    /// The score is Σ_g score_g a_g.
+    pub score: Vec<f64>,
+    /// J is Σ_g information_g a_g a_gᵀ.
+    pub information: Vec<f64>,
+    /// Σ_g expected_g a_g a_gᵀ is the variance of the score under the model.
+    pub expected: Vec<f64>,
+    /// The leverage of a gene is hat_g a_gᵀ J⁻¹ a_g.
+    pub hat: Vec<f64>,
+    /// Squared residuals in units of the model's variance.
+    pub pearson: Vec<f64>,
+}
+
+/// A likelihood whose uncertainty can be told.
+pub trait Likelihood: Sync {
+    fn model(&self) -> &Model;
+
+    /// `counts` and `fitted` run over design rows.
+    fn gene_terms(
+        &self,
+        sample: usize,
+        counts: &[f64],
+        exposures: &[f64],
+        fitted: &[f64],
+    ) -> GeneTerms;
+}
+
+impl Likelihood for Model {
+    fn model(&self) -> &Model {
+        self
+    }
+
+    fn gene_terms(&self, _: usize, counts: &[f64], _: &[f64], fitted: &[f64]) -> GeneTerms {
+        // μ = 0 only where every active source is silent: such genes say nothing
+        let each = |f: fn(f64, f64, f64) -> f64| -> Vec<f64> {
+            let genes = counts.iter().zip(fitted).zip(self.weights());
+            genes.map(|((&k, &mu), &w)| if mu > 0.0 { f(k, mu, w) } else { 0.0 }).collect()
+        };
+        GeneTerms {
+            score: each(|k, mu, w| w * (k - mu) / mu),
+            information: each(|k, mu, w| w * k / (mu * mu)),
+            expected: each(|_, mu, w| w * w / mu),
+            hat: each(|_, mu, w| w / mu),
+            pearson: each(|k, mu, w| w * (k - mu) * (k - mu) / mu),
+        }
+    }
+}
+
 /// Uncertainty of every sample at its fitted exposures (sources × samples).
 /// `fall` is the fall of twice the log-likelihood, in units of the dispersion
 /// (of 1 for `Variance::Poisson`), that marks an upper limit: 2.71 for 95 %.
 ///
 /// # Errors
-/// `Shape`, `EmptySample`, `Threads`, `Interrupted`.
+/// `Shape`, `Threads`, `Interrupted`.
 pub fn infer(
-    model: &Model,
+    likelihood: &impl Likelihood,
     counts: &Counts<'_>,
     exposures: MatRef<'_, f64>,
     variance: Variance,
@@ -56,11 +106,8 @@ pub fn infer(
     threads: usize,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<SampleInference>, CoreError> {
-    check_length(
-        "exposures",
-        model.n_sources() * counts.n_samples(),
-        exposures.nrows() * exposures.ncols(),
-    )?;
+    let expected = likelihood.model().n_sources() * counts.n_samples();
+    check_length("exposures", expected, exposures.nrows() * exposures.ncols())?;
     let starts: Vec<usize> = (0..counts.n_samples()).step_by(SAMPLE_BLOCK).collect();
     let blocks: Vec<Vec<SampleInference>> = with_threads(threads, || {
         starts
@@ -68,7 +115,8 @@ pub fn infer(
             .map(|&start| {
                 monitor.check()?;
                 let range = start..(start + SAMPLE_BLOCK).min(counts.n_samples());
-                let answers = infer_block(model, counts, exposures, range.clone(), variance, fall)?;
+                let answers =
+                    infer_block(likelihood, counts, exposures, range.clone(), variance, fall);
                 monitor.advance(range.len());
                 Ok(answers)
             })
@@ -78,86 +126,96 @@ pub fn infer(
 }
 
 fn infer_block(
-    model: &Model,
+    likelihood: &impl Likelihood,
     counts: &Counts<'_>,
     exposures: MatRef<'_, f64>,
     range: std::ops::Range<usize>,
     variance: Variance,
     fall: f64,
-) -> Result<Vec<SampleInference>, CoreError> {
-    let block = SampleBlock::read(model, counts, range.clone())?;
-    let active: Vec<usize> = (0..block.len()).collect();
-    let points = exposures.subcols(range.start, range.len());
-    let terms = Evaluator::new(model.design(), block.len()).poisson(&block, &active, points, true);
-    let mut information = Vec::with_capacity(block.len());
-    let mut spread = Mat::<f64>::zeros(model.n_rows(), block.len());
+) -> Vec<SampleInference> {
+    let model = likelihood.model();
+    let mut points = Vec::with_capacity(range.len());
+    let mut terms = Vec::with_capacity(range.len());
     let mut count = vec![0.0; model.n_rows()];
-    for (column, sample) in range.clone().enumerate() {
+    for sample in range {
         counts.column_into(sample, &mut count);
-        let point: Vec<f64> = (0..model.n_sources()).map(|j| points[(j, column)]).collect();
+        let point: Vec<f64> = (0..model.n_sources()).map(|j| exposures[(j, sample)]).collect();
         let fitted = fitted_means(model, &point);
-        let inverse = ActiveInverse::new(&terms[column].hessian, &point);
-        let dispersion = dispersion(model, &count, &fitted, inverse.active.len());
-        let leverage = match variance {
-            Variance::Robust => inverse.leverages(model, &fitted),
-            _ => Vec::new(),
-        };
-        for g in 0..model.n_used() {
-            let (k, mu, w) = (count[g], fitted[g], model.weights()[g]);
-            let v = match variance {
-                Variance::Robust => ((k - mu) / (1.0 - leverage[g].min(0.99))).powi(2),
-                Variance::Quasi => dispersion * mu,
-                Variance::Poisson => mu,
-            };
-            // μ = 0 only where every active source is silent
-            spread[(g, column)] = if mu > 0.0 { w * w * v / (mu * mu) } else { 0.0 };
-        }
-        information.push((inverse, dispersion));
+        terms.push(likelihood.gene_terms(sample, &count, &point, &fitted));
+        points.push(point);
     }
-    let middles = weighted_grams(model, spread.as_ref());
-    Ok(information
+    let information = weighted_grams(model, terms.iter().map(|t| &t.information[..]));
+    let inverses: Vec<ActiveInverse> = information
         .into_iter()
-        .enumerate()
-        .map(|(column, (inverse, dispersion))| {
-            let scale = if variance == Variance::Poisson { 1.0 } else { dispersion };
-            let objective = Objective {
-                cost: model.cost(),
-                n_types: model.n_types(),
-                l1: 0.0,
-                l2: 0.0,
-                total: block.totals()[column],
-            };
+        .zip(&points)
+        .map(|(hessian, point)| ActiveInverse::new(hessian, point))
+        .collect();
+    let dispersions: Vec<f64> = terms
+        .iter()
+        .zip(&inverses)
+        .map(|(t, inverse)| {
+            let freedom = model.n_used().saturating_sub(inverse.active.len()).max(1);
+            t.pearson.iter().sum::<f64>() / freedom as f64
+        })
+        .collect();
+    let spreads: Vec<Vec<f64>> = terms
+        .iter()
+        .zip(&inverses)
+        .zip(&dispersions)
+        .map(|((t, inverse), dispersion)| match variance {
+            Variance::Robust => {
+                let leverage = inverse.leverages(model, &t.hat);
+                let scores = t.score.iter().zip(leverage);
+                scores.map(|(s, h)| (s / (1.0 - h.min(0.99))).powi(2)).collect()
+            }
+            Variance::Quasi => t.expected.iter().map(|v| dispersion * v).collect(),
+            Variance::Poisson => t.expected.clone(),
+        })
+        .collect();
+    let middles = weighted_grams(model, spreads.iter().map(|s| &s[..]));
+    (0..points.len())
+        .map(|i| {
+            let scale = if variance == Variance::Poisson { 1.0 } else { dispersions[i] };
+            let slopes = negative_scores(model, &terms[i].score);
             let rise = 0.5 * fall * scale;
             let limits = (0..model.n_sources())
-                .map(|j| inverse.upper_limit(j, &objective, &terms[column].pull, rise))
+                .map(|j| inverses[i].upper_limit(j, slopes[j], rise))
                 .collect();
-            let covariance = inverse.sandwich(&middles[column]);
-            SampleInference { covariance, dispersion, limits }
+            let covariance = inverses[i].sandwich(&middles[i]);
+            SampleInference { covariance, dispersion: dispersions[i], limits }
         })
-        .collect())
-}
-
-/// A ᵀdiag(v) A for each column v of `values` (design rows × samples).
-fn weighted_grams(model: &Model, values: MatRef<'_, f64>) -> Vec<Vec<f64>> {
-    let mut pairs = Pairs::new(model.design());
-    let mut sums = Mat::zeros(Pairs::count(model.n_sources()), values.ncols());
-    for start in (0..model.n_rows()).step_by(GENE_BLOCK) {
-        let rows = GENE_BLOCK.min(model.n_rows() - start);
-        let design = model.design().subrows(start, rows);
-        pairs.add_products(design, values.subrows(start, rows), sums.as_mut());
-    }
-    (0..values.ncols())
-        .map(|column| Pairs::to_matrix(sums.col_as_slice(column), model.n_sources()))
         .collect()
 }
 
-fn dispersion(model: &Model, counts: &[f64], fitted: &[f64], n_active: usize) -> f64 {
-    let used = counts.iter().zip(fitted).zip(model.weights()).take(model.n_used());
-    let pearson: f64 = used
-        .filter(|((_, &mu), _)| mu > 0.0)
-        .map(|((k, mu), w)| w * (k - mu) * (k - mu) / mu)
-        .sum();
-    pearson / (model.n_used().saturating_sub(n_active)).max(1) as f64
+/// ∂F/∂e_j = −Σ_g score_g a_gj.
+fn negative_scores(model: &Model, score: &[f64]) -> Vec<f64> {
+    let mut slopes = Mat::<f64>::zeros(model.n_sources(), 1);
+    let score = ColRef::from_slice(score);
+    let design = model.design().transpose();
+    matmul(slopes.as_mut(), Accum::Replace, design, score.as_mat(), -1.0, Par::Seq);
+    slopes.col_as_slice(0).to_vec()
+}
+
+/// Aᵀ diag(v) A for each v (over design rows).
+fn weighted_grams<'a>(
+    model: &Model,
+    values: impl ExactSizeIterator<Item = &'a [f64]>,
+) -> Vec<Vec<f64>> {
+    let n_samples = values.len();
+    let mut columns = Mat::zeros(model.n_rows(), n_samples);
+    for (i, column) in values.enumerate() {
+        columns.col_as_slice_mut(i).copy_from_slice(column);
+    }
+    let mut pairs = Pairs::new(model.design());
+    let mut sums = Mat::zeros(Pairs::count(model.n_sources()), n_samples);
+    for start in (0..model.n_rows()).step_by(GENE_BLOCK) {
+        let rows = GENE_BLOCK.min(model.n_rows() - start);
+        let design = model.design().subrows(start, rows);
+        pairs.add_products(design, columns.as_ref().subrows(start, rows), sums.as_mut());
+    }
+    (0..n_samples)
+        .map(|column| Pairs::to_matrix(sums.col_as_slice(column), model.n_sources()))
+        .collect()
 }
 
 /// The Cholesky factor of J on the active set.
@@ -169,30 +227,27 @@ struct ActiveInverse {
 }
 
 impl ActiveInverse {
-    fn new(hessian: &[f64], point: &[f64]) -> Self {
+    fn new(hessian: Vec<f64>, point: &[f64]) -> Self {
         let n_sources = point.len();
         let active: Vec<usize> = (0..n_sources).filter(|&j| point[j] > 0.0).collect();
-        let mut factor: Vec<f64> = active
-            .iter()
-            .flat_map(|&j| active.iter().map(move |&i| hessian[j * n_sources + i]))
-            .collect();
+        let entry = |i: usize, j: usize| hessian[j * n_sources + i];
+        let mut factor: Vec<f64> =
+            active.iter().flat_map(|&j| active.iter().map(move |&i| entry(i, j))).collect();
         cholesky(&mut factor, active.len());
-        ActiveInverse { n_sources, active, hessian: hessian.to_vec(), factor }
+        ActiveInverse { n_sources, active, hessian, factor }
     }
 
-    /// h_g = (w_g/μ_g) a_gᵀ J⁻¹ a_g: the share of count g in its own fit.
-    fn leverages(&self, model: &Model, fitted: &[f64]) -> Vec<f64> {
+    /// h_g = hat_g a_gᵀ J⁻¹ a_g: the share of count g in its own fit.
+    fn leverages(&self, model: &Model, hat: &[f64]) -> Vec<f64> {
         let m = self.active.len();
         let mut row = vec![0.0; m];
-        (0..model.n_used())
-            .map(|g| {
-                if fitted[g] <= 0.0 {
-                    return 0.0;
-                }
+        hat.iter()
+            .enumerate()
+            .map(|(g, hat)| {
                 for (entry, &j) in row.iter_mut().zip(&self.active) {
                     *entry = model.design()[(g, j)];
                 }
-                // L z = a, then a' J⁻¹ a = ‖z‖²
+                // L z = a, then aᵀ J⁻¹ a = ‖z‖²
                 let mut norm = 0.0;
                 for j in 0..m {
                     row[j] /= self.factor[j * m + j];
@@ -201,7 +256,7 @@ impl ActiveInverse {
                         row[i] -= self.factor[j * m + i] * row[j];
                     }
                 }
-                model.weights()[g] * norm / fitted[g]
+                hat * norm
             })
             .collect()
     }
@@ -229,7 +284,7 @@ impl ActiveInverse {
 
     /// e_j at which F, minimised over the active sources to second order, has
     /// risen by `rise`.
-    fn upper_limit(&self, j: usize, objective: &Objective<'_>, pull: &[f64], rise: f64) -> f64 {
+    fn upper_limit(&self, j: usize, slope: f64, rise: f64) -> f64 {
         if self.active.contains(&j) {
             return f64::NAN;
         }
@@ -238,7 +293,7 @@ impl ActiveInverse {
         solve_with_cholesky(&self.factor, &mut solved);
         let shared: f64 = self.active.iter().zip(&solved).map(|(&i, s)| column(i) * s).sum();
         let curvature = (column(j) - shared).max(0.0);
-        let slope = (objective.slope(j, 0.0) - pull[j]).max(0.0);
+        let slope = slope.max(0.0);
         // slope x + curvature x²/2 = rise
         2.0 * rise / (slope + (slope * slope + 2.0 * curvature * rise).sqrt())
     }

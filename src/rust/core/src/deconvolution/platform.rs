@@ -7,7 +7,7 @@
 //! what is not known of the reference.  In units of a floor φ per sample,
 //! y = k/φ and m = μ/φ, the objective profiles the errors out:
 //!
-//! > F(e) = Σ_g w_g min_b { m e^b − y (log m + b) + b²/(2 s²) }
+//! > F(e) = Σ_g w_g min_b { m e^b − y − y (log m + b − log y) + b²/(2 s²) }
 //!
 //! s² → 0 gives the Poisson fit, s² m → ∞ weighted least squares of log counts.
 //! F is convex in log μ but not in e: what is certified is a stationary point,
@@ -15,6 +15,7 @@
 
 use super::evaluate::Evaluator;
 use super::fit::{fit, Params, SAMPLE_BLOCK};
+use super::inference::{GeneTerms, Likelihood};
 use super::metrics::{fitted_means, GeneMoments, SampleMetrics};
 use super::model::Model;
 use super::solver::Stop;
@@ -76,6 +77,13 @@ impl<'m> PlatformModel<'m> {
         Ok(PlatformModel { model, variance: scaled, discount: discounts })
     }
 
+    /// s²_g = τ² D_g + v_g at the given exposures.
+    fn error_variance(&self, exposures: &[f64], fitted: &[f64], tau2: f64) -> Vec<f64> {
+        let mut variance = self.reference_variance(exposures, fitted);
+        variance.iter_mut().zip(&self.discount).for_each(|(v, d)| *v += tau2 * d);
+        variance
+    }
+
     /// v_g: relative variance of μ_g from the reference, at the given exposures.
     fn reference_variance(&self, exposures: &[f64], fitted: &[f64]) -> Vec<f64> {
         let least = LEAST_SHARE * exposures.iter().sum::<f64>();
@@ -93,6 +101,50 @@ impl<'m> PlatformModel<'m> {
     }
 }
 
+/// A platform model with its τ² and the floors of its samples: what tells the
+/// uncertainty of a fit.
+pub struct FittedPlatform<'m> {
+    pub platform: &'m PlatformModel<'m>,
+    pub tau2: f64,
+    pub floors: &'m [f64],
+}
+
+impl Likelihood for FittedPlatform<'_> {
+    fn model(&self) -> &Model {
+        self.platform.model
+    }
+
+    fn gene_terms(
+        &self,
+        sample: usize,
+        counts: &[f64],
+        exposures: &[f64],
+        fitted: &[f64],
+    ) -> GeneTerms {
+        let floor = self.floors[sample];
+        let scaled: Vec<f64> = counts.iter().map(|k| k / floor).collect();
+        let variance = self.platform.error_variance(exposures, fitted, self.tau2);
+        let errors = Errors {
+            scaled: &scaled,
+            variance: &variance,
+            weights: self.platform.model.weights(),
+            floor,
+        };
+        let n = fitted.len();
+        let (mut slope, mut information) = (vec![0.0; n], vec![0.0; n]);
+        errors.terms(fitted, &mut vec![f64::NAN; n], &mut slope, &mut information);
+        let score: Vec<f64> = slope.iter().map(|s| -s).collect();
+        let squares = score.iter().zip(&information);
+        GeneTerms {
+            pearson: squares.map(|(s, i)| if *i > 0.0 { s * s / i } else { 0.0 }).collect(),
+            score,
+            expected: information.clone(),
+            hat: information.clone(),
+            information,
+        }
+    }
+}
+
 /// Settings of [`fit_platform`].
 #[derive(Clone, Debug)]
 pub struct PlatformParams {
@@ -102,14 +154,15 @@ pub struct PlatformParams {
     pub rounds: usize,
     /// Evaluations per sample and round at most.
     pub max_iter: usize,
-    /// Predicted decrease at which a fit stops, per unit of max(1, |F|).
+    /// Decrease promised by the quadratic model at which a fit stops, in units of
+    /// F.
     pub tolerance: f64,
     pub threads: usize,
 }
 
 impl Default for PlatformParams {
     fn default() -> Self {
-        PlatformParams { tau2: None, rounds: 2, max_iter: 200, tolerance: 1e-10, threads: 1 }
+        PlatformParams { tau2: None, rounds: 2, max_iter: 200, tolerance: 1e-8, threads: 1 }
     }
 }
 
@@ -117,7 +170,7 @@ impl Default for PlatformParams {
 #[derive(Clone, Debug)]
 pub struct PlatformSample {
     pub exposures: Vec<f64>,
-    /// F without its term in the counts alone.
+    /// F.
     pub value: f64,
     /// Decrease of F that the quadratic model promises beyond this point.
     pub decrement: f64,
@@ -272,10 +325,8 @@ impl Block {
             counts.column_into(sample, &mut column);
             column.iter_mut().for_each(|k| *k /= floors[sample]);
             let fitted = fitted_means(platform.model, exposures);
-            let mut error = platform.reference_variance(exposures, &fitted);
-            error.iter_mut().zip(&platform.discount).for_each(|(v, d)| *v += tau2 * d);
             block.scaled.push(column);
-            block.error.push(error);
+            block.error.push(platform.error_variance(exposures, &fitted, tau2));
         }
         block
     }
@@ -374,7 +425,8 @@ impl Errors<'_> {
             let (level, mean) = profiled_level(y, eta, s2, levels[g]);
             levels[g] = level;
             let b = level - eta;
-            sum += w * (mean - y * level + b * b / (2.0 * s2));
+            let log_y = if y > 0.0 { y.ln() } else { 0.0 };
+            sum += w * (mean - y - y * (level - log_y) + b * b / (2.0 * s2));
             slope[g] = w * (mean - y) / mu[g];
             curvature[g] = w / ((s2 + 1.0 / mean) * mu[g] * mu[g]);
         }
@@ -434,13 +486,14 @@ impl Scoring {
         hessian: Vec<f64>,
         tolerance: f64,
     ) -> Option<Stop> {
-        let enough = self.value + SUFFICIENT_DECREASE * self.fraction * self.slope;
+        // Near the optimum the decrease drowns in the rounding of F.
+        let rounding = 1e-13 * value.abs();
+        let enough = self.value + SUFFICIENT_DECREASE * self.fraction * self.slope + rounding;
         if value.is_finite() && (self.exposures.is_empty() || value <= enough) {
             self.exposures.clone_from(&self.proposal);
             self.value = value;
             self.aim(&gradient, &hessian);
-            let met = self.decrement <= tolerance * value.abs().max(1.0);
-            return met.then_some(Stop::Certified);
+            return (self.decrement <= tolerance).then_some(Stop::Certified);
         }
         if self.fraction < 1e-10 {
             return Some(Stop::Stalled);
