@@ -74,7 +74,8 @@
 #'   columns `symbol` (or other gene names) and `length`, and perhaps `weight`.
 #'   `NULL` models counts as independent of length.
 #' @param gene_weights Weights in \[0, 1\], in the same forms (column
-#'   `weight`); genes with weight 0 do not take part in the fit. `"auto"` leaves
+#'   `weight`), or markers (from [select_markers()], or a list of genes per type),
+#'   which weigh 1 and all others 0. Genes with weight 0 do not take part in the fit. `"auto"` leaves
 #'   out genes that depend on the protocol (see [protocol_genes()]). `NULL` takes
 #'   the column `weight` of `gene_lengths` if there is one; else it is `"auto"`
 #'   for the platform error model and 1 for the Poisson model.
@@ -98,8 +99,9 @@
 #'   (ambient RNA, genomic DNA, a contaminant): sources that are fitted but no
 #'   cell types.
 #' @param cell_size mRNA content per cell of each type, for `cell_fractions`:
-#'   a vector named by type (any unit), `"reference"` for the mean UMI per cell
-#'   of the signatures, or `NULL`. Mean UMI depends on the protocol and on how
+#'   a vector named by type (any unit), `"literature"` for measured values by
+#'   type name (see [match_cell_size()]), `"reference"` for the mean UMI per cell
+#'   of the signatures, or `"none"`. Mean UMI depends on the protocol and on how
 #'   cells were sorted; look at the values before you trust them.
 #' @param l1_lambda,l2_lambda Penalties; see *Penalties*. Higher values move
 #'   more to the intercept (L1) or pull types towards each other (L2).
@@ -158,7 +160,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             error_model = c("auto", "poisson", "platform"),
                             protocol = c("auto", "full_length", "umi"), length_exponent = NULL,
                             insert_size = 500, intercept = NULL, background = NULL,
-                            cell_size = NULL, l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
+                            cell_size = "none", l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
                             ll_tolerance = 1e-8, sparsity_tolerance = 1e-4, poll_interval = 10,
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
                             keep_counts = TRUE, threads = getOption("unalloy.threads", 2L),
@@ -174,6 +176,9 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   verbose <- check_flag(verbose, "verbose")
   keep_counts <- check_flag(keep_counts, "keep_counts")
   signatures <- as_signatures(signatures)
+  if (is_marker_list(gene_weights)) {
+    gene_weights <- as_gene_weights(gene_weights, rownames(signatures$profiles), .call = here)
+  }
   bulk <- as_bulk(bulk_counts, assay)
   bulk_values <- check_bulk_values(bulk)
   platform <- uses_platform_error(
@@ -205,6 +210,10 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
 
 # In the order of the numbers that Rust knows them by.
 METHODS <- c("newton", "em", "gd")
+
+is_marker_list <- function(x) {
+  inherits(x, "markers") || is.list(x) && !is.data.frame(x) || is.character(x) && length(x) > 1L
+}
 
 # Whether errors of the platform are modelled: by default, unless something is
 # asked for that belongs to the plain Poisson model.
@@ -452,8 +461,7 @@ with_exponent <- function(model, exponent) {
 # Deviance over a few samples for each exponent.  Differences between exponents
 # are thousands of units, so that the fits need few digits.
 profile_exponent <- function(model, bulk, settings, .call) {
-  chosen <- unique(round(seq(1, bulk$n_samples, length.out = min(16, bulk$n_samples))))
-  part <- bulk_subset(bulk, chosen)
+  part <- bulk_subset(bulk, spread_samples(bulk$n_samples))
   settings[c("method", "poll_interval", "ll_tolerance", "l1_lambda", "l2_lambda")] <-
     list(1, 1, 1e-6, 0, 0)
   settings$max_iter <- max(settings$max_iter, 50)
@@ -462,6 +470,11 @@ profile_exponent <- function(model, bulk, settings, .call) {
     sum(run_fit(with_exponent(model, exponent), part, settings, FALSE, .call = .call)$deviance)
   }, 0)
   data.frame(length_exponent = exponents, deviance = deviance)
+}
+
+# Up to 16 samples spread evenly over the cohort: enough for what all share.
+spread_samples <- function(n_samples) {
+  unique(round(seq(1, n_samples, length.out = min(16, n_samples))))
 }
 
 bulk_subset <- function(bulk, columns) {
@@ -499,8 +512,9 @@ check_identifiable <- function(model, .call) {
 
 # mRNA per cell of each type, or NULL.
 cell_sizes <- function(cell_size, signatures, .call) {
-  if (is.null(cell_size)) return(NULL)
   types <- colnames(signatures$profiles)
+  if (identical(cell_size, "none")) return(NULL)
+  if (identical(cell_size, "literature")) return(match_sizes(types, .call = .call))
   if (identical(cell_size, "reference")) {
     cell_size <- signatures$umi
     if (anyNA(cell_size)) {
@@ -510,7 +524,8 @@ cell_sizes <- function(cell_size, signatures, .call) {
     }
   }
   if (!is.numeric(cell_size) || is.null(names(cell_size))) {
-    stop_user("cell_size", "`cell_size` must be \"reference\" or a vector named by type.",
+    stop_user("cell_size", paste("`cell_size` must be \"none\", \"reference\", \"literature\"",
+                                 "or a vector named by type."),
               x = paste0("It is ", describe(cell_size), "."), .call = .call)
   }
   absent <- setdiff(types, names(cell_size))

@@ -114,23 +114,22 @@ specific_rank <- function(profiles, kept) {
   rank
 }
 
-# Runs the core with the platform error; unless the model has a tau^2, it comes
-# from up to 16 samples spread over the cohort, so that blocks read from disk
-# agree on it.
+# Runs the core with the platform error.  Unless the model has a tau^2, it comes
+# from a fit of up to 16 samples spread over the cohort: so it is the same for
+# all blocks read from disk, and for samples that are added later.
 run_platform_fit <- function(model, bulk, settings, verbose, .call) {
-  tau2 <- model$tau2 %||% NA_real_
-  if (is.na(tau2) && (bulk$n_samples > TAU_SAMPLES || is.null(bulk$values))) {
-    chosen <- unique(round(seq(1, bulk$n_samples, length.out = min(TAU_SAMPLES, bulk$n_samples))))
+  tau2 <- model$tau2
+  if (is.null(tau2)) {
+    chosen <- spread_samples(bulk$n_samples)
     part <- model
     part$floors <- model$floors[chosen]
     tau2 <- platform_parts(part, bulk_subset(bulk, chosen), settings, NaN, FALSE, .call)[[1L]]$tau2
   }
-  parts <- platform_parts(model, bulk, settings, if (is.na(tau2)) NaN else tau2, verbose, .call)
+  parts <- platform_parts(model, bulk, settings, tau2, verbose, .call)
   fit <- merge_fits(lapply(parts, `[[`, "fit"))
-  fit$tau2 <- parts[[1L]]$tau2
+  fit$tau2 <- tau2
   fit
 }
-TAU_SAMPLES <- 16
 
 platform_parts <- function(model, bulk, settings, tau2, verbose, .call) {
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)

@@ -257,7 +257,7 @@ test_that("cell sizes turn shares of mRNA into shares of cells", {
   result <- fit_small(cell_size = rev(sizes))
   expected <- result$proportions / sizes
   expect_equal(result$cell_fractions, expected / rep(colSums(expected), each = 4))
-  expect_null(fit_small()$cell_fractions)
+  expect_null(fit_small(cell_size = "none")$cell_fractions)
   from_reference <- fit_small(cell_size = "reference")
   expect_equal(from_reference$cell_fractions,
                fit_small(cell_size = small_signatures$umi)$cell_fractions)
