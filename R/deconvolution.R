@@ -268,7 +268,8 @@ refit <- function(object, newdata, .call = caller_env()) {
   if (platform) model$floors <- platform_floors(values)
   run <- if (platform) run_platform_fit else run_fit
   fit <- run(model, bulk, object$settings, FALSE, .call = .call)
-  new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, values$unit, object$call)
+  new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, values$unit,
+                    object$call)
 }
 
 #' @rdname deconvolution
@@ -303,101 +304,4 @@ as.data.frame.deconvolution <- function(x, row.names = NULL, optional = FALSE,
   )
   names(out)[3L] <- column
   out
-}
-
-#' @rdname deconvolution
-#' @export
-print.deconvolution <- function(x, digits = 3, ...) {
-  n <- dim(x)
-  cat("Deconvolution of ", plural(n[2L], "sample"), " into ", plural(n[1L], "cell type"), " (",
-      plural(x$metrics$n_genes_used, "gene"), ", ", model_text(x), ")\n", sep = "")
-  cat(convergence_line(x), "\n", sep = "")
-  shown_samples <- seq_len(min(6L, n[2L]))
-  shown_types <- seq_len(min(12L, n[1L]))
-  what <- if (is.null(x$cell_fractions)) "proportions" else "cell_fractions"
-  if (what == "proportions") {
-    cat("\nShares of mRNA (not of cells):\n")
-  } else {
-    cat("\nShares of cells (shares of mRNA are in $proportions):\n")
-  }
-  print(round(x[[what]][shown_types, shown_samples, drop = FALSE], digits))
-  hidden <- c(
-    if (n[1L] > length(shown_types)) plural(n[1L] - length(shown_types), "more type"),
-    if (n[2L] > length(shown_samples)) plural(n[2L] - length(shown_samples), "more sample")
-  )
-  if (length(hidden)) cat("... and", paste(hidden, collapse = ", "), "\n")
-  if ("Intercept" %in% rownames(x$exposures)) {
-    cat("\nIntercept (unexplained): ", range_text(x$intercept_fraction, digits), "\n", sep = "")
-  }
-  invisible(x)
-}
-
-# How the counts were modelled and the optimum found.
-model_text <- function(x) {
-  if (x$error_model == "poisson") return(paste0("method \"", METHODS[x$settings$method], "\""))
-  paste0("platform error model, standard deviation per gene ",
-         format(sqrt(x$model$tau2), digits = 2))
-}
-
-convergence_line <- function(x) {
-  table <- x$convergence
-  gap <- if (x$error_model == "poisson") {
-    paste0("within ", format(max(table$gap), digits = 2), " log-likelihood units of the optimum")
-  } else {
-    paste0("stationary, ", format(max(table$gap), digits = 2), " objective units left to gain")
-  }
-  if (all(table$converged)) {
-    paste0("Converged: ", if (x$error_model == "poisson") "certified ", gap)
-  } else {
-    paste0("NOT converged in ", sum(!table$converged), " of ", plural(nrow(table), "sample"),
-           ": ", gap)
-  }
-}
-
-range_text <- function(x, digits) {
-  if (length(x) == 1L) return(format(round(x, digits)))
-  paste0("median ", format(round(stats::median(x), digits)), ", range ",
-         format(round(min(x), digits)), " to ", format(round(max(x), digits)))
-}
-
-#' @rdname deconvolution
-#' @export
-summary.deconvolution <- function(object, ...) {
-  shares <- object$proportions
-  structure(list(
-    call = object$call, dim = dim(object), convergence = convergence_line(object),
-    iterations = range(object$convergence$iterations),
-    method = model_text(object), genes = object$genes,
-    length_exponent = object$model$length_exponent, metrics = object$metrics,
-    intercept = object$intercept_fraction,
-    types = data.frame(
-      type = rownames(shares), mean = rowMeans(shares), min = apply(shares, 1L, min),
-      max = apply(shares, 1L, max), zero_in = rowSums(shares == 0), row.names = NULL
-    )
-  ), class = "summary.deconvolution")
-}
-
-#' @export
-print.summary.deconvolution <- function(x, digits = 3, ...) {
-  cat("Deconvolution of ", plural(x$dim[2L], "sample"), " into ", plural(x$dim[1L], "cell type"),
-      "\n\n", sep = "")
-  genes <- x$genes
-  cat("Genes      ", count_text(genes$matched), " matched by ", genes$by, " (bulk ",
-      count_text(genes$bulk), ", signatures ", count_text(genes$signatures), "), ",
-      count_text(x$metrics$n_genes_used), " carry weight\n", sep = "")
-  cat("Values     ", genes$unit, "\n", sep = "")
-  cat("Lengths    exponent ", x$length_exponent, "\n", sep = "")
-  cat("Fitted by  ", x$method, ", ", paste(unique(x$iterations), collapse = " to "),
-      " iterations\n           ", x$convergence, "\n", sep = "")
-  cat("Fit        correlation ", range_text(x$metrics$gene_correlation, digits), "\n", sep = "")
-  if (!is.null(x$metrics$pseudo_r2)) {
-    cat("           pseudo R2 ", format(round(x$metrics$pseudo_r2, digits)), ", R2 ",
-        format(round(x$metrics$r_squared, digits)), "\n", sep = "")
-  }
-  cat("Intercept  ", range_text(x$intercept, digits), "\n", sep = "")
-  cat("\nShares of mRNA over samples:\n")
-  table <- x$types
-  table[c("mean", "min", "max")] <- lapply(table[c("mean", "min", "max")], round, digits)
-  print(table, row.names = FALSE)
-  invisible(x)
 }

@@ -75,10 +75,11 @@
 #'   `NULL` models counts as independent of length.
 #' @param gene_weights Weights in \[0, 1\], in the same forms (column
 #'   `weight`), or markers (from [select_markers()], or a list of genes per type),
-#'   which weigh 1 and all others 0. Genes with weight 0 do not take part in the fit. `"auto"` leaves
-#'   out genes that depend on the protocol (see [protocol_genes()]). `NULL` takes
-#'   the column `weight` of `gene_lengths` if there is one; else it is `"auto"`
-#'   for the platform error model and 1 for the Poisson model.
+#'   which weigh 1 and all others 0. Genes with weight 0 do not take part in the
+#'   fit. `"auto"` leaves out genes that depend on the protocol (see
+#'   [protocol_genes()]). `NULL` takes the column `weight` of `gene_lengths` if
+#'   there is one; else it is `"auto"` for the platform error model and 1 for the
+#'   Poisson model.
 #' @param method How the optimum of the Poisson model is sought; see *Model*.
 #' @param error_model `"poisson"` trusts the signatures gene by gene;
 #'   `"platform"` gives every gene an error of its own, see *Platform error*.
@@ -211,283 +212,6 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
 # In the order of the numbers that Rust knows them by.
 METHODS <- c("newton", "em", "gd")
 
-is_marker_list <- function(x) {
-  inherits(x, "markers") || is.list(x) && !is.data.frame(x) || is.character(x) && length(x) > 1L
-}
-
-# Whether errors of the platform are modelled: by default, unless something is
-# asked for that belongs to the plain Poisson model.
-uses_platform_error <- function(error_model, poisson_only, .call) {
-  error_model <- check_choice(error_model, c("auto", "poisson", "platform"), "error_model",
-                              .call = .call)
-  asked <- names(which(poisson_only))
-  if (error_model == "platform" && any(asked %in% PLATFORM_LACKS)) {
-    stop_user("argument", "The platform error model has neither penalties nor backgrounds.",
-              x = paste0("Asked for: ", some_of(intersect(asked, PLATFORM_LACKS)), "."),
-              i = "Use `error_model = \"poisson\"` with them, and `method = \"newton\"` without.",
-              .call = .call)
-  }
-  error_model == "platform" || error_model == "auto" && !length(asked)
-}
-PLATFORM_LACKS <- c("method", "intercept", "background", "l1_lambda", "l2_lambda")
-
-# Settings as Rust takes them; NaN stands for "not given".
-solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,
-                            sparsity_tolerance, poll_interval, learning_rate, init_log_exp,
-                            threads, seed, .call) {
-  list(
-    method = match(method, METHODS),
-    l1_lambda = check_number(l1_lambda, "l1_lambda", 0, .call = .call),
-    l2_lambda = check_number(l2_lambda, "l2_lambda", 0, .call = .call),
-    max_iter = check_count(max_iter %||% if (method == "newton") 200 else 10000, "max_iter",
-                           .call = .call),
-    ll_tolerance = check_number(ll_tolerance, "ll_tolerance", 0, above = TRUE, .call = .call),
-    sparsity_tolerance = check_number(sparsity_tolerance, "sparsity_tolerance", 0, 0.5,
-                                      .call = .call),
-    poll_interval = if (method == "newton") 1 else
-      check_count(poll_interval, "poll_interval", .call = .call),
-    learning_rate = check_number(learning_rate, "learning_rate", 0, above = TRUE, .call = .call),
-    init_log_exp = if (is.null(init_log_exp)) NaN else
-      check_number(init_log_exp, "init_log_exp", -700, 700, .call = .call),
-    threads = check_threads(threads, .call = .call),
-    seed = if (is.null(seed)) NaN else check_seed(seed, .call = .call)
-  )
-}
-
-# Arguments that only some methods read are not ignored in silence.
-warn_unused <- function(given, method, .call) {
-  only <- list(learning_rate = "gd", init_log_exp = "gd",
-               poll_interval = c("em", "gd"), sparsity_tolerance = c("em", "gd"))
-  unused <- Filter(function(name) !method %in% only[[name]], intersect(given, names(only)))
-  for (name in unused) {
-    warn_user("unused_argument",
-              paste0("`", name, "` has no effect with `method = \"", method, "\"`."),
-              i = paste0("It is for ", paste0("\"", only[[name]], "\"", collapse = " and "), "."),
-              .call = .call)
-  }
-}
-
-# What the core needs, over the matched genes:
-#   sources     genes x sources: profiles, background, intercept
-#   lengths     base pairs, or NULL; scaled lengths are `length_factor`
-#   weights     in [0, 1]
-#   n_types     the first so many sources are types
-#   matching    see match_genes()
-build_model <- function(signatures, bulk, gene_lengths, gene_weights, background, intercept,
-                        insert_size, .call) {
-  profiles <- signatures$profiles
-  signature_genes <- gene_names(rownames(profiles), "signatures", .call = .call)
-  matching <- match_genes(bulk$genes, signature_genes, bulk$n_rows, nrow(profiles), .call = .call)
-  values_for <- function(values, column, what) {
-    if (is.null(values)) return(NULL)
-    gene_values(values, column, what, matching, bulk$genes, signature_genes, .call = .call)
-  }
-  from_lengths <- is.null(gene_weights) && is.data.frame(gene_lengths) &&
-    "weight" %in% names(gene_lengths)
-  if (from_lengths) {
-    gene_weights <- gene_lengths
-  } else if (identical(gene_weights, "auto")) {
-    gene_weights <- protocol_weights(matching$genes)
-  }
-  lengths <- values_for(gene_lengths, "length", "gene_lengths")
-  weights <- values_for(gene_weights, "weight", "gene_weights")
-  check_lengths_and_weights(lengths, weights, matching$genes, .call)
-
-  known <- rep(TRUE, length(matching$genes))
-  if (!is.null(lengths)) known <- known & !is.na(lengths)
-  if (!is.null(weights)) known <- known & !is.na(weights)
-  matching <- drop_genes(matching, known)
-  if (!length(matching$genes)) {
-    stop_user("no_common_genes", "No gene has counts, a signature, a length and a weight.",
-              .call = .call)
-  }
-  n_genes <- length(matching$genes)
-  sources <- gather_rows(profiles, matching$signature_of, n_genes)
-  extra <- background_sources(background, matching, nrow(profiles), intercept, .call)
-  model <- list(
-    sources = cbind(sources, extra), n_types = ncol(profiles), lengths = lengths[known],
-    weights = if (is.null(weights)) rep(1, n_genes) else weights[known],
-    insert_size = insert_size, matching = matching
-  )
-  dimnames(model$sources) <- list(matching$genes, c(colnames(profiles), colnames(extra)))
-  check_enough_genes(model, .call)
-  model
-}
-
-check_lengths_and_weights <- function(lengths, weights, genes, .call) {
-  bad <- which(!is.na(lengths) & (lengths <= 0 | !is.finite(lengths)))
-  if (length(bad)) {
-    stop_user("lengths", "`gene_lengths` must be positive.",
-              x = paste0("Gene \"", genes[bad[1L]], "\" has ", lengths[bad[1L]], "."),
-              .call = .call)
-  }
-  bad <- which(!is.na(weights) & (weights < 0 | weights > 1))
-  if (length(bad)) {
-    stop_user("weights", "`gene_weights` must lie between 0 and 1.",
-              x = paste0("Gene \"", genes[bad[1L]], "\" has ", weights[bad[1L]], "."),
-              i = "Divide weights by their largest value.", .call = .call)
-  }
-  if (!is.null(lengths) && stats::median(lengths, na.rm = TRUE) > 8000) {
-    warn_user(
-      "gene_lengths", "`gene_lengths` look like genomic spans, not transcript lengths.",
-      x = paste0("Their median is ", count_text(round(stats::median(lengths, na.rm = TRUE))),
-                 " bp; transcripts have 2,000 to 4,000."),
-      i = "Use the summed length of a gene's exons, or its effective length from a quantifier.",
-      .call = .call
-    )
-  }
-}
-
-# Leaves out matched genes without a length or a weight, and says so.
-drop_genes <- function(matching, known) {
-  if (all(known)) return(matching)
-  place <- cumsum(known)
-  place[!known] <- NA
-  rows <- place[ifelse(matching$gene_of_row < 0L, NA, matching$gene_of_row + 1L)]
-  matching$gene_of_row <- ifelse(is.na(rows), -1L, as.integer(rows) - 1L)
-  matching$signature_of <- place[matching$signature_of]
-  matching$report$dropped <- matching$genes[!known]
-  matching$genes <- matching$genes[known]
-  matching$report$matched <- length(matching$genes)
-  matching
-}
-
-# Rows of `profiles` gathered by target gene, rows of one gene summed.
-gather_rows <- function(profiles, target, n_genes) {
-  kept <- which(!is.na(target))
-  if (anyDuplicated(target[kept])) {
-    summed <- rowsum(profiles[kept, , drop = FALSE], target[kept])
-    out <- summed[match(seq_len(n_genes), as.integer(rownames(summed))), , drop = FALSE]
-  } else {
-    out <- profiles[kept[order(target[kept])], , drop = FALSE]
-  }
-  storage.mode(out) <- "double"
-  out
-}
-
-# Columns that stand for no cell type.  The intercept is uniform over all genes
-# of the signatures.
-background_sources <- function(background, matching, n_signature_genes, intercept, .call) {
-  n_genes <- length(matching$genes)
-  columns <- NULL
-  if (!is.null(background)) {
-    background <- as.matrix(background)
-    if (!is.numeric(background) || is.null(colnames(background))) {
-      stop_user("argument", "`background` must be a numeric matrix with column names.",
-                x = paste0("It is ", describe(background), "."), .call = .call)
-    }
-    check_type_names(colnames(background), .call)
-    check_profiles(background, "background", "column", .call)
-    genes <- gene_names(rownames(background), "background", .call = .call)
-    place <- if (is.null(genes)) matching$signature_of else match(genes, matching$genes)
-    if (length(place) != nrow(background) || all(is.na(place))) {
-      stop_user("no_common_genes", "`background` must have the genes of the signatures as rows.",
-                .call = .call)
-    }
-    rows <- match(seq_len(n_genes), place)
-    columns <- normalise_columns(background)[rows, , drop = FALSE]
-    columns[is.na(columns)] <- 0
-  }
-  if (intercept) columns <- cbind(columns, Intercept = rep(1 / n_signature_genes, n_genes))
-  columns
-}
-
-# Genes that carry weight and that some source expresses; without an intercept
-# the others have no mean to be compared with.
-takes_part <- function(model) model$weights > 0 & rowSums(model$sources) > 0
-
-check_enough_genes <- function(model, .call) {
-  used <- sum(takes_part(model))
-  n_sources <- ncol(model$sources)
-  if (used < n_sources) {
-    stop_user("too_few_genes", "There must be at least as many genes as sources.",
-              x = paste0(plural(used, "gene"), " with weight and expression; ", n_sources,
-                         " sources: ", some_of(colnames(model$sources), 5L), "."),
-              i = "Use more genes, fewer types, or `intercept = FALSE`.", .call = .call)
-  }
-  silent <- colSums(model$sources * model$weights) <= 0
-  if (any(silent)) {
-    stop_user("empty_type", "Every type must be expressed in the genes of the fit.",
-              x = paste0("Not expressed in any matched gene with weight: ",
-                         some_of(colnames(model$sources)[silent]), "."),
-              i = "Leave the type out, or use more genes.", .call = .call)
-  }
-  report <- model$matching$report
-  smaller <- min(report$bulk, report$signatures)
-  if (report$matched < 0.1 * smaller) {
-    warn_user("few_genes", "Few genes match.",
-              x = paste0(count_text(report$matched), " of ", count_text(smaller),
-                         ". Only in the bulk: ", some_of(report$only_in_bulk),
-                         "; only in the signatures: ", some_of(report$only_in_signatures), "."),
-              .call = .call)
-  }
-}
-
-# Sets `length_exponent` and `length_factor` of the model.
-choose_lengths <- function(model, bulk, settings, protocol, length_exponent, verbose, .call) {
-  protocol <- check_choice(protocol, c("auto", "full_length", "umi"), "protocol", .call = .call)
-  asked <- if (!is.null(length_exponent)) {
-    check_number(length_exponent, "length_exponent", 0, 2, .call = .call)
-  } else {
-    c(full_length = 1, umi = 0)[protocol]
-  }
-  if (is.null(model$lengths)) {
-    if (!is.na(asked) && asked > 0) {
-      stop_user("lengths", "Reads can't follow gene lengths that are not given.",
-                i = "Give `gene_lengths`, or `protocol = \"umi\"`.", .call = .call)
-    }
-    inform_user(verbose && is.na(asked), paste(
-      "No `gene_lengths`: reads are taken as independent of length, as in UMI and 3' libraries."
-    ))
-    return(with_exponent(model, 0))
-  }
-  if (!is.na(asked)) return(with_exponent(model, unname(asked)))
-  profile <- profile_exponent(model, bulk, settings, .call)
-  best <- profile$length_exponent[which.min(profile$deviance)]
-  inform_user(verbose, paste0("Length exponent ", best, " describes the counts best (",
-                              if (best >= 0.5) "as in full-length libraries"
-                              else "as in UMI or 3' libraries", ")."))
-  model$length_profile <- profile
-  with_exponent(model, best)
-}
-
-with_exponent <- function(model, exponent) {
-  model$length_exponent <- exponent
-  model$length_factor <- if (exponent == 0) rep(1, length(model$weights))
-                         else (model$lengths / model$insert_size)^exponent
-  model
-}
-
-# Deviance over a few samples for each exponent.  Differences between exponents
-# are thousands of units, so that the fits need few digits.
-profile_exponent <- function(model, bulk, settings, .call) {
-  part <- bulk_subset(bulk, spread_samples(bulk$n_samples))
-  settings[c("method", "poll_interval", "ll_tolerance", "l1_lambda", "l2_lambda")] <-
-    list(1, 1, 1e-6, 0, 0)
-  settings$max_iter <- max(settings$max_iter, 50)
-  exponents <- c(0, 0.25, 0.5, 0.75, 1)
-  deviance <- vapply(exponents, function(exponent) {
-    sum(run_fit(with_exponent(model, exponent), part, settings, FALSE, .call = .call)$deviance)
-  }, 0)
-  data.frame(length_exponent = exponents, deviance = deviance)
-}
-
-# Up to 16 samples spread evenly over the cohort: enough for what all share.
-spread_samples <- function(n_samples) {
-  unique(round(seq(1, n_samples, length.out = min(16, n_samples))))
-}
-
-bulk_subset <- function(bulk, columns) {
-  if (identical(as.integer(columns), seq_len(bulk$n_samples))) return(bulk)
-  source <- bulk$source[, columns, drop = FALSE]
-  if (methods::is(source, "DelayedMatrix")) source <- as.matrix(source)
-  bulk$source <- source
-  bulk$values <- rust_values(source)
-  bulk$samples <- bulk$samples[columns]
-  bulk$n_samples <- length(columns)
-  bulk
-}
-
 # Signatures that the data cannot tell apart.
 check_identifiable <- function(model, .call) {
   types <- model$sources[, seq_len(model$n_types), drop = FALSE]
@@ -561,18 +285,14 @@ report_matching <- function(model, unit, verbose) {
 
 # Runs the core over the samples, in blocks when they are on disk.
 run_fit <- function(model, bulk, settings, verbose, .call) {
-  done_before <- 0
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
-  parts <- over_samples(bulk, function(values, n_samples, columns) {
-    part <- call_rs(rs_deconvolve_bulk(
+  merge_fits(over_samples(bulk, function(values, n_samples, columns) {
+    call_rs(rs_deconvolve_bulk(
       values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
       model$length_factor, model$weights, model$n_types, settings,
-      function(done) show(done_before + done)
+      function(done) show(columns[1L] - 1 + done)
     ), .call = .call)
-    done_before <<- done_before + n_samples
-    part
-  })
-  merge_fits(parts)
+  }))
 }
 
 merge_fits <- function(parts) {

@@ -8,12 +8,12 @@
 #' (`"robust"`, h the leverage), \eqn{\phi\mu} (`"quasi"`) or \eqn{\mu}
 #' (`"poisson"`). Poisson errors are far too small on real data, where signatures
 #' are never exact. Shares follow by the delta method. Their intervals are
-#' symmetric on the logit scale when the estimate is about two standard errors
-#' or more away from 0 and 1; closer to an end the logit magnifies the error, and
-#' they are symmetric around the estimate and cut off at the end. A source at zero has no standard error: its
-#' upper limit is where the profile log-likelihood, expanded to second order,
-#' has fallen by half the one-sided \eqn{\chi^2_1} quantile (times \eqn{\phi},
-#' unless `"poisson"`).
+#' symmetric on the logit scale when the estimate is about two standard errors or
+#' more away from 0 and 1; closer to an end the logit magnifies the error, and
+#' they are symmetric around the estimate and cut off at the end. A source at zero
+#' has no standard error: its upper limit is where the profile log-likelihood,
+#' expanded to second order, has fallen by half the one-sided \eqn{\chi^2_1}
+#' quantile (times \eqn{\phi}, unless `"poisson"`).
 #'
 #' With the platform error model J and V are those of its objective: `"poisson"`
 #' then trusts its error variances, `"quasi"` scales them.

@@ -87,12 +87,12 @@ markers_only <- function(signatures, n) {
 }
 methods <- list(
   "default" = function(s, b) deconvolve_bulk(s, b, verbose = FALSE),
-  "Poisson, protocol genes left out" =
-    function(s, b) deconvolve_bulk(s, b, gene_weights = "auto", error_model = "poisson",
-                                   verbose = FALSE),
-  "Poisson, the same, no intercept" =
-    function(s, b) deconvolve_bulk(s, b, gene_weights = "auto", intercept = FALSE,
-                                   verbose = FALSE),
+  "Poisson, protocol genes left out" = function(s, b) {
+    deconvolve_bulk(s, b, gene_weights = "auto", error_model = "poisson", verbose = FALSE)
+  },
+  "Poisson, the same, no intercept" = function(s, b) {
+    deconvolve_bulk(s, b, gene_weights = "auto", intercept = FALSE, verbose = FALSE)
+  },
   "Poisson, all genes, no intercept" =
     function(s, b) deconvolve_bulk(s, b, intercept = FALSE, verbose = FALSE),
   "Poisson, 50 markers per type" = function(s, b) {
@@ -107,7 +107,7 @@ row <- function(f) {
     corces_Z = score_corces(shares(Z, corces$bulk[, pure])),
     rat = score_rat(shares(rat$signatures, rat$bulk)))
 }
-cat("\nShares of mRNA beside measured shares of cells (hoek), labels (corces), and mixed RNA (rat)\n\n")
+cat("\nShares of mRNA beside shares of cells (hoek), labels (corces), and mixed RNA (rat)\n\n")
 table <- t(vapply(methods, row, numeric(9)))
 print(round(table, 3))
 

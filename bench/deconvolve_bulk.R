@@ -120,7 +120,7 @@ print(table[c("what", "cpu", "elapsed", "ratio", "note")], row.names = FALSE, ri
 inputs <- as.numeric(object.size(bulk) + object.size(signatures) + object.size(weights) +
                        object.size(sim$gene_lengths)) / 2^20
 used <- peak(fit("newton", 2L))
-cat(sprintf("\nPeak memory of the call beyond its inputs: %.0f MB; inputs %.0f MB (integer counts)\n",
+cat(sprintf("\nPeak memory of the call beyond its inputs: %.0f MB; inputs %.0f MB (integers)\n",
             used, inputs))
 
 cat("\nMany samples (the 81 repeated), newton, 2 threads\n\n")

@@ -1,6 +1,5 @@
-# Writes R/extendr-wrappers.R from the built shared object, then NAMESPACE and
-# man/ from the roxygen comments.  Usage, from the package root, after an
-# install with NOT_CRAN=1: Rscript tools/document.R
+# Writes R/extendr-wrappers.R from the built library, then NAMESPACE and man/
+# from the roxygen comments.  Called by `make document`, after an install.
 pkg <- read.dcf("DESCRIPTION")[1, "Package"]
 installed <- system.file("libs", paste0(pkg, .Platform$dynlib.ext), package = pkg)
 dll <- dyn.load(installed)

@@ -143,9 +143,11 @@ fn rs_fit_platform(
         let platform = PlatformModel::new(&model, matrix(&variance), discount)?;
         let routes = model.route(gene_of_row);
         let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
-        let tau2 = number(&settings, "tau2")?;
+        let optional =
+            |name| number(&settings, name).map(|v| if v.is_nan() { None } else { Some(v) });
         let params = PlatformParams {
-            tau2: if tau2.is_nan() { None } else { Some(tau2) },
+            tau2: optional("tau2")?,
+            seed: optional("seed")?.map(|seed| seed as i64 as u64),
             max_iter: number(&settings, "max_iter")? as usize,
             tolerance: number(&settings, "ll_tolerance")?,
             threads: number(&settings, "threads")? as usize,

@@ -13,6 +13,11 @@
 //! F is convex in log μ but not in e: what is certified is a stationary point,
 //! by the decrease that the quadratic model still promises.
 
+mod profile;
+mod scoring;
+
+use self::profile::Errors;
+use self::scoring::Scoring;
 use super::evaluate::Evaluator;
 use super::fit::{fit, Params, SAMPLE_BLOCK};
 use super::inference::{GeneTerms, Likelihood};
@@ -21,7 +26,6 @@ use super::model::Model;
 use super::solver::Stop;
 use crate::counts::Counts;
 use crate::error::{check_length, check_value, CoreError};
-use crate::nnls::solve_nonnegative;
 use crate::parallel::{with_threads, Monitor};
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
@@ -34,9 +38,6 @@ const LEAST_SHARE: f64 = 1e-4;
 const TAU_SAMPLES: usize = 16;
 /// Range of log τ².
 const LOG_TAU2: (f64, f64) = (-14.0, 3.0);
-/// Fraction of the predicted decrease that a step must achieve.
-const SUFFICIENT_DECREASE: f64 = 1e-4;
-const RIDGE: f64 = 1e-10;
 
 /// A model with errors per gene; all per-gene arguments are over the genes that
 /// `model` was built from.
@@ -152,6 +153,8 @@ pub struct PlatformParams {
     pub tau2: Option<f64>,
     /// Alternations between τ², the uncertainty of the reference, and the fit.
     pub rounds: usize,
+    /// Scatters the starting points when given.
+    pub seed: Option<u64>,
     /// Evaluations per sample and round at most.
     pub max_iter: usize,
     /// Decrease promised by the quadratic model at which a fit stops, in units of
@@ -162,7 +165,14 @@ pub struct PlatformParams {
 
 impl Default for PlatformParams {
     fn default() -> Self {
-        PlatformParams { tau2: None, rounds: 2, max_iter: 200, tolerance: 1e-8, threads: 1 }
+        PlatformParams {
+            tau2: None,
+            seed: None,
+            rounds: 2,
+            max_iter: 200,
+            tolerance: 1e-8,
+            threads: 1,
+        }
     }
 }
 
@@ -203,7 +213,8 @@ pub fn fit_platform(
         check_value("floors", floor, "positive", |f| f > 0.0 && f.is_finite())?;
     }
     let model = platform.model;
-    let start = Params { tolerance: 1e-6, threads: params.threads, ..Params::default() };
+    let start =
+        Params { tolerance: 1e-6, seed: params.seed, threads: params.threads, ..Params::default() };
     let poisson = fit(model, counts, &start, monitor)?;
     let mut exposures: Vec<Vec<f64>> = poisson.samples.into_iter().map(|s| s.exposures).collect();
     let mut tau2 = params.tau2.unwrap_or(0.0);
@@ -392,158 +403,9 @@ impl Block {
     }
 }
 
-/// Counts and error variances of a range of genes of one sample.
-struct Errors<'a> {
-    scaled: &'a [f64],
-    variance: &'a [f64],
-    weights: &'a [f64],
-    floor: f64,
-}
-
-impl Errors<'_> {
-    /// Terms of F: writes ∂F/∂μ and the expected curvature in μ, returns the
-    /// sum.  `levels` holds log(m e^b), in and out.
-    fn terms(
-        &self,
-        mu: &[f64],
-        levels: &mut [f64],
-        slope: &mut [f64],
-        curvature: &mut [f64],
-    ) -> f64 {
-        let mut sum = 0.0;
-        for g in 0..mu.len() {
-            let (y, w) = (self.scaled[g], self.weights[g]);
-            if w == 0.0 {
-                (slope[g], curvature[g]) = (0.0, 0.0);
-                continue;
-            }
-            if mu[g] <= 0.0 {
-                return f64::INFINITY;
-            }
-            let s2 = self.variance[g].max(1e-14);
-            let eta = (mu[g] / self.floor).ln();
-            let (level, mean) = profiled_level(y, eta, s2, levels[g]);
-            levels[g] = level;
-            let b = level - eta;
-            let log_y = if y > 0.0 { y.ln() } else { 0.0 };
-            sum += w * (mean - y - y * (level - log_y) + b * b / (2.0 * s2));
-            slope[g] = w * (mean - y) / mu[g];
-            curvature[g] = w / ((s2 + 1.0 / mean) * mu[g] * mu[g]);
-        }
-        sum
-    }
-}
-
-/// The θ = η + b at which e^θ − yθ + (θ − η)²/(2 s²) is least, and e^θ.
-///
-/// f(θ) = s²(e^θ − y) + θ − η is increasing and convex: Newton's method from a
-/// point at or right of the root falls to it without overshooting.  The root
-/// lies left of max(η, log y).
-fn profiled_level(y: f64, eta: f64, s2: f64, start: f64) -> (f64, f64) {
-    let right = if y > 0.0 { eta.max(y.ln()) } else { eta };
-    let mut theta = if start.is_finite() { start.min(right) } else { right };
-    let mut mean = theta.exp();
-    for _ in 0..100 {
-        let step = (s2 * (mean - y) + theta - eta) / (s2 * mean + 1.0);
-        theta = (theta - step).min(right);
-        mean = theta.exp();
-        if step.abs() <= 1e-9 {
-            break; // the error after this step is its square
-        }
-    }
-    (theta, mean)
-}
-
-/// Fisher scoring under bounds, with backtracking.
-struct Scoring {
-    proposal: Vec<f64>,
-    exposures: Vec<f64>,
-    value: f64,
-    decrement: f64,
-    target: Vec<f64>,
-    slope: f64,
-    fraction: f64,
-}
-
-impl Scoring {
-    fn new(start: &[f64]) -> Self {
-        Scoring {
-            proposal: start.to_vec(),
-            exposures: Vec::new(),
-            value: f64::INFINITY,
-            decrement: f64::INFINITY,
-            target: Vec::new(),
-            slope: 0.0,
-            fraction: 1.0,
-        }
-    }
-
-    /// Takes value, gradient and Hessian at the proposal.
-    fn advance(
-        &mut self,
-        value: f64,
-        gradient: Vec<f64>,
-        hessian: Vec<f64>,
-        tolerance: f64,
-    ) -> Option<Stop> {
-        // Near the optimum the decrease drowns in the rounding of F.
-        let rounding = 1e-13 * value.abs();
-        let enough = self.value + SUFFICIENT_DECREASE * self.fraction * self.slope + rounding;
-        if value.is_finite() && (self.exposures.is_empty() || value <= enough) {
-            self.exposures.clone_from(&self.proposal);
-            self.value = value;
-            self.aim(&gradient, &hessian);
-            return (self.decrement <= tolerance).then_some(Stop::Certified);
-        }
-        if self.fraction < 1e-10 {
-            return Some(Stop::Stalled);
-        }
-        self.fraction *= 0.25;
-        let ends = self.exposures.iter().zip(&self.target);
-        self.proposal = ends.map(|(e, t)| e + self.fraction * (t - e)).collect();
-        None
-    }
-
-    /// Minimises the quadratic model over e ≥ 0.
-    fn aim(&mut self, gradient: &[f64], hessian: &[f64]) {
-        let n = self.exposures.len();
-        let times = |x: &[f64], j: usize| -> f64 {
-            hessian[j * n..(j + 1) * n].iter().zip(x).map(|(h, x)| h * x).sum()
-        };
-        let linear: Vec<f64> = (0..n).map(|j| times(&self.exposures, j) - gradient[j]).collect();
-        self.target.clone_from(&self.exposures);
-        solve_nonnegative(hessian, &linear, RIDGE, &mut self.target);
-        let move_: Vec<f64> = self.target.iter().zip(&self.exposures).map(|(t, e)| t - e).collect();
-        self.slope = move_.iter().zip(gradient).map(|(d, g)| d * g).sum();
-        let bend: f64 = (0..n).map(|j| move_[j] * times(&move_, j)).sum();
-        self.decrement = -(self.slope + 0.5 * bend);
-        self.fraction = 1.0;
-        self.proposal.clone_from(&self.target);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_profiled_error_is_stationary_from_any_start() {
-        for y in [0.0, 1e-3, 0.7, 40.0, 1e6] {
-            for eta in [-12.0, -1.0, 0.0, 3.0, 14.0] {
-                for s2 in [1e-10, 1e-3, 0.5, 20.0, 1e5] {
-                    for start in [f64::NAN, eta - 3.0, eta, eta + 50.0] {
-                        let (theta, mean) = profiled_level(y, eta, s2, start);
-                        let residual: f64 = s2 * (mean - y) + theta - eta;
-                        let size = s2 * (mean + y) + theta.abs() + eta.abs() + 1.0;
-                        assert!(
-                            residual.abs() <= 1e-12 * size,
-                            "{y} {eta} {s2} {start}: {residual}"
-                        );
-                    }
-                }
-            }
-        }
-    }
 
     #[test]
     fn golden_section_finds_the_minimum() {

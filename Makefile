@@ -1,0 +1,37 @@
+# `make test` and `make demo` install what they need; see INSTALL.
+export BULK CELLS LABELS DONORS LENGTHS
+
+.PHONY: help install test demo check bench document clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+install:  ## Build the package and install it into .lib
+	@tools/setup.sh build
+	@tools/install.sh
+
+test:  ## Install what is missing, then run every check
+	@tools/setup.sh test
+	@tools/test.sh
+
+demo:  ## Deconvolve an example, or BULK= CELLS= LABELS= [DONORS=] [LENGTHS=]; writes demo/
+	@tools/setup.sh build
+	@tools/install.sh
+	@tools/run.sh tools/demo.R
+
+check:  ## Build the source package and run R CMD check on it
+	@tools/setup.sh test
+	@tools/check.sh
+
+bench: install  ## Run the benchmarks
+	@for file in bench/*.R; do echo "== $$file"; tools/run.sh "$$file" || exit 1; done
+
+document:  ## Write the R wrappers of the Rust functions, NAMESPACE, man/ and inst/AUTHORS
+	@tools/setup.sh test
+	@tools/install.sh
+	@tools/run.sh tools/document.R
+	@tools/vendor.sh authors
+
+clean:  ## Remove everything that was built
+	rm -rf .lib .check demo src/Makevars src/*.o src/*.so src/vendor src/.cargo \
+	  src/rust/target src/rust/vendor src/rust/vendor.tar.xz
