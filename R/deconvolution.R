@@ -79,7 +79,8 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
     metrics = fit_metrics(fit, model, bulk$samples),
     convergence = data.frame(
       sample = bulk$samples, iterations = fit$iterations, gap = fit$gap,
-      converged = fit$reason == "certified", reason = fit$reason, loglik = fit$loglik,
+      converged = fit$reason %in% c("certified", "stationary"), reason = fit$reason,
+      loglik = fit$loglik,
       null_deviance = fit$null_deviance, deviance = fit$deviance
     ),
     trace = data.frame(

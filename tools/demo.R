@@ -64,7 +64,7 @@ write_results <- function(result, truth) {
 }
 
 # In inches; names of samples must stay readable, names of types too.
-write_plots <- function(result) {
+write_plots <- function(result, poisson) {
   n_samples <- ncol(result$proportions)
   n_types <- nrow(result$proportions)
   across <- min(40, max(8, 3 + 0.17 * n_samples))
@@ -76,7 +76,9 @@ write_plots <- function(result) {
     uncertainty = c(min(across, 14), max(5, 1 + panels))
   )
   for (type in names(sizes)) {
-    ggplot2::ggsave(paste0("demo/", type, ".png"), plot_deconvolution(result, type = type),
+    # only the Poisson model has an intercept
+    drawn <- if (type == "intercept") poisson else result
+    ggplot2::ggsave(paste0("demo/", type, ".png"), plot_deconvolution(drawn, type = type),
                     width = sizes[[type]][1L], height = sizes[[type]][2L], dpi = 120,
                     bg = "white", limitsize = FALSE)
   }
@@ -93,18 +95,33 @@ time_fit <- seconds(result <- deconvolve_bulk(signatures, input$bulk, input$leng
 section("Proportions (shares of mRNA)")
 print_proportions(result$proportions, input$truth)
 
-section("Certificate: log-likelihood units from the optimum, at most")
-columns <- c("sample", "iterations", "gap", "converged", "reason")
-print(utils::head(result$convergence[columns], 8L), digits = 2, row.names = FALSE)
-cat("Largest gap of ", ncol(result$proportions), " samples: ",
-    format(max(result$convergence$gap), digits = 2), "; converged: ",
-    sum(result$convergence$converged), "\n", sep = "")
+print_convergence <- function(result) {
+  columns <- c("sample", "iterations", "gap", "converged", "reason")
+  print(utils::head(result$convergence[columns], 6L), digits = 2, row.names = FALSE)
+  cat("Largest gap of ", ncol(result$proportions), " samples: ",
+      format(max(result$convergence$gap), digits = 2), "; converged: ",
+      sum(result$convergence$converged), "\n", sep = "")
+}
+section("Convergence: decrease of the objective that is still promised")
+print_convergence(result)
+
+time_poisson <- seconds(
+  poisson <- deconvolve_bulk(signatures, input$bulk, input$lengths, error_model = "poisson",
+                             verbose = FALSE)
+)
+section("Certificate of the Poisson model: log-likelihood units from its optimum, at most")
+print_convergence(poisson)
+if (!is.null(input$truth)) {
+  true <- input$truth[rownames(poisson$proportions), ]
+  cat(sprintf("Its RMSE: %.4f\n", sqrt(mean((poisson$proportions - true)^2))))
+}
 
 section("Time")
-cat(sprintf("build_signatures  %6.2f s\ndeconvolve_bulk   %6.2f s\n", time_signatures, time_fit))
+cat(sprintf("%-28s %6.2f s\n", c("build_signatures", "deconvolve_bulk", "the same, Poisson model"),
+            c(time_signatures, time_fit, time_poisson)), sep = "")
 
 dir.create("demo", showWarnings = FALSE)
 write_results(result, input$truth)
-write_plots(result)
+write_plots(result, poisson)
 section("Written")
 cat(paste0("demo/", list.files("demo"), "\n"), sep = "")

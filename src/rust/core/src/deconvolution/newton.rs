@@ -17,6 +17,8 @@ const WARM_UP: usize = 3;
 const RIDGE: f64 = 1e-10;
 /// Fraction of the predicted decrease that a step must achieve.
 const SUFFICIENT_DECREASE: f64 = 1e-4;
+/// Fraction of a step that would end where some counts have no source.
+const NEARLY: f64 = 0.95;
 /// The bound that is aimed at beyond the tolerance, in log-likelihood units:
 /// the last, quadratic steps cost little.
 const TARGET_GAP: f64 = 1e-6;
@@ -75,10 +77,20 @@ impl<'m> Newton<'m> {
         self.proposal.clone_from(&self.target);
     }
 
-    /// Tries a shorter step from the best point.
-    fn back_off(&mut self) {
-        self.fraction *= 0.25;
+    /// Tries a shorter step from the best point than the one that led to `value`.
+    fn back_off(&mut self, value: f64) {
         let best = self.best.as_ref().expect("a step starts at a point");
+        let rise = value - best.value;
+        self.fraction *= if rise.is_finite() {
+            // The minimum of the parabola through what is known.
+            let slope = self.fraction * self.slope;
+            (-0.5 * slope / (rise - slope)).clamp(0.1, 0.5)
+        } else if self.fraction == 1.0 {
+            // A type at zero leaves counts unexplained: go almost there.
+            NEARLY
+        } else {
+            0.5
+        };
         let ends = best.exposures.iter().zip(&self.target);
         self.proposal = ends.map(|(e, t)| e + self.fraction * (t - e)).collect();
     }
@@ -129,7 +141,7 @@ impl Solver for Newton<'_> {
             let met = self.rule.is_met(best, self.objective.total);
             return Some(if met { Stop::Certified } else { Stop::Stalled });
         }
-        self.back_off();
+        self.back_off(found.value);
         None
     }
 

@@ -9,6 +9,9 @@ use super::certificate::Point;
 pub enum Stop {
     /// The bound on the distance to the optimum is below the tolerance.
     Certified,
+    /// The decrease that is still promised is below the tolerance, where no
+    /// bound is known.
+    Stationary,
     /// `max_iter` was reached first.
     MaxIterations,
     /// Rounding forbids further progress before the tolerance is met.
@@ -19,6 +22,7 @@ impl Stop {
     pub fn name(self) -> &'static str {
         match self {
             Stop::Certified => "certified",
+            Stop::Stationary => "stationary",
             Stop::MaxIterations => "max_iter",
             Stop::Stalled => "stalled",
         }

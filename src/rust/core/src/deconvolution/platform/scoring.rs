@@ -49,7 +49,7 @@ impl Scoring {
             self.exposures.clone_from(&self.proposal);
             self.value = value;
             self.aim(&gradient, &hessian);
-            return (self.decrement <= tolerance).then_some(Stop::Certified);
+            return (self.decrement <= tolerance).then_some(Stop::Stationary);
         }
         if self.fraction < 1e-10 {
             return Some(Stop::Stalled);
