@@ -137,6 +137,24 @@ match_sizes <- function(types, source = "consensus", .call = caller_env()) {
   stats::setNames(as.double(sizes), types)
 }
 
+# Sizes of blood cells by name where at least half of the types are known; types
+# that are not get the geometric mean of the others, which is said.  NULL where
+# the table says too little.
+auto_sizes <- function(types, verbose) {
+  rows <- size_row(types)
+  rows[rows %in% names(CELL_SIZE_FIGURES$Sosina)] <- NA
+  sizes <- relative_sizes("consensus")[rows]
+  known <- !is.na(sizes)
+  if (sum(known) < 2L || mean(known) < 0.5) return(NULL)
+  sizes[!known] <- exp(mean(log(sizes[known])))
+  inform_user(verbose, paste(
+    "`cell_fractions` are shares of cells, with mRNA per cell from the literature",
+    "(`cell_size = \"none\"` leaves them out)."
+  ), i = if (!all(known)) paste0("Not in the literature, taken as average: ",
+                                 some_of(types[!known], 6L), "."))
+  stats::setNames(as.double(sizes), types)
+}
+
 stop_no_cell_size <- function(types, source, .call) {
   stop_user(
     "cell_size", "The literature table does not have every type.",

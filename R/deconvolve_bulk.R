@@ -102,8 +102,10 @@
 #' @param cell_size mRNA content per cell of each type, for `cell_fractions`:
 #'   a vector named by type (any unit), `"literature"` for measured values by
 #'   type name (see [match_cell_size()]), `"reference"` for the mean UMI per cell
-#'   of the signatures, or `"none"`. Mean UMI depends on the protocol and on how
-#'   cells were sorted; look at the values before you trust them.
+#'   of the signatures, or `"none"`. `"auto"` is `"literature"` where at least half
+#'   of the types are blood cells that it knows by name; the others count as
+#'   average, and a message names them. Mean UMI depends on the protocol and on
+#'   how cells were sorted; look at the values before you trust them.
 #' @param l1_lambda,l2_lambda Penalties; see *Penalties*. Higher values move
 #'   more to the intercept (L1) or pull types towards each other (L2).
 #' @param max_iter Passes over the data per sample at most. Default 200 for
@@ -161,7 +163,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             error_model = c("auto", "poisson", "platform"),
                             protocol = c("auto", "full_length", "umi"), length_exponent = NULL,
                             insert_size = 500, intercept = NULL, background = NULL,
-                            cell_size = "none", l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
+                            cell_size = "auto", l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
                             ll_tolerance = 1e-8, sparsity_tolerance = 1e-4, poll_interval = 10,
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
                             keep_counts = TRUE, threads = getOption("unalloy.threads", 2L),
@@ -197,7 +199,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                        check_number(insert_size, "insert_size", 0, above = TRUE), .call = here)
   model <- choose_lengths(model, bulk, settings, protocol, length_exponent, verbose, .call = here)
   check_identifiable(model, .call = here)
-  sizes <- cell_sizes(cell_size, signatures, .call = here)
+  sizes <- cell_sizes(cell_size, signatures, verbose, .call = here)
   if (platform) model <- add_platform_error(model, signatures, bulk_values)
   report_matching(model, bulk_values$unit, verbose)
 
@@ -235,9 +237,10 @@ check_identifiable <- function(model, .call) {
 }
 
 # mRNA per cell of each type, or NULL.
-cell_sizes <- function(cell_size, signatures, .call) {
+cell_sizes <- function(cell_size, signatures, verbose, .call) {
   types <- colnames(signatures$profiles)
   if (identical(cell_size, "none")) return(NULL)
+  if (identical(cell_size, "auto")) return(auto_sizes(types, verbose))
   if (identical(cell_size, "literature")) return(match_sizes(types, .call = .call))
   if (identical(cell_size, "reference")) {
     cell_size <- signatures$umi
@@ -248,8 +251,8 @@ cell_sizes <- function(cell_size, signatures, .call) {
     }
   }
   if (!is.numeric(cell_size) || is.null(names(cell_size))) {
-    stop_user("cell_size", paste("`cell_size` must be \"none\", \"reference\", \"literature\"",
-                                 "or a vector named by type."),
+    stop_user("cell_size", paste("`cell_size` must be \"auto\", \"none\", \"reference\",",
+                                 "\"literature\" or a vector named by type."),
               x = paste0("It is ", describe(cell_size), "."), .call = .call)
   }
   absent <- setdiff(types, names(cell_size))

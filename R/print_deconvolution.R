@@ -9,13 +9,15 @@ print.deconvolution <- function(x, digits = 3, ...) {
   cat(convergence_line(x), "\n", sep = "")
   shown_samples <- seq_len(min(6L, n[2L]))
   shown_types <- seq_len(min(12L, n[1L]))
-  what <- if (is.null(x$cell_fractions)) "proportions" else "cell_fractions"
-  if (what == "proportions") {
-    cat("\nShares of mRNA (not of cells):\n")
-  } else {
-    cat("\nShares of cells (shares of mRNA are in $proportions):\n")
+  show_shares <- function(shares) {
+    print(round(shares[shown_types, shown_samples, drop = FALSE], digits))
   }
-  print(round(x[[what]][shown_types, shown_samples, drop = FALSE], digits))
+  cat("\nShares of mRNA ($proportions):\n")
+  show_shares(x$proportions)
+  if (!is.null(x$cell_fractions)) {
+    cat("\nShares of cells ($cell_fractions):\n")
+    show_shares(x$cell_fractions)
+  }
   hidden <- c(
     if (n[1L] > length(shown_types)) plural(n[1L] - length(shown_types), "more type"),
     if (n[2L] > length(shown_samples)) plural(n[2L] - length(shown_samples), "more sample")

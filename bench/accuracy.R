@@ -111,20 +111,29 @@ cat("\nShares of mRNA beside shares of cells (hoek), labels (corces), and mixed 
 table <- t(vapply(methods, row, numeric(9)))
 print(round(table, 3))
 
+cat("\nThe default's shares of cells (hoek)\n\n")
+cells <- function(s) deconvolve_bulk(s, hoek$bulk, verbose = FALSE)$cell_fractions
+print(round(rbind(zheng = score_hoek(cells(Z)), kang = score_hoek(cells(K))), 3))
+
 cat("\nAn absent type in the reference (CD34+): RMSE on hoek with and without\n\n")
 without <- signatures_of(zheng, which(zheng$types != "CD34+"))
 f <- methods$default
-print(round(c(with = score_hoek(f(Z, hoek$bulk)$proportions)[["rmse"]],
-              without = score_hoek(f(without, hoek$bulk)$proportions)[["rmse"]]), 3))
+print(round(rbind(
+  mRNA = c(with = score_hoek(f(Z, hoek$bulk)$proportions)[["rmse"]],
+           without = score_hoek(f(without, hoek$bulk)$proportions)[["rmse"]]),
+  cells = c(score_hoek(cells(Z))[["rmse"]], score_hoek(cells(without))[["rmse"]])
+), 3))
 
 cat("\nBootstraps of the reference cells within types: RMSE on hoek\n\n")
 set.seed(1)
 resampled <- function(reference) {
-  cells <- split(seq_along(reference$types), reference$types)
+  by_type <- split(seq_along(reference$types), reference$types)
   rmse <- replicate(bootstraps, {
-    drawn <- unlist(lapply(cells, function(own) own[sample.int(length(own), replace = TRUE)]))
-    score_hoek(suppressWarnings(f(signatures_of(reference, drawn), hoek$bulk))$proportions)["rmse"]
+    drawn <- unlist(lapply(by_type, function(own) own[sample.int(length(own), replace = TRUE)]))
+    s <- signatures_of(reference, drawn)
+    fit <- suppressWarnings(deconvolve_bulk(s, hoek$bulk, verbose = FALSE))
+    c(mRNA = score_hoek(fit$proportions)[["rmse"]], cells = score_hoek(fit$cell_fractions)[["rmse"]])
   })
-  c(mean = mean(rmse), max = max(rmse))
+  c(mean = rowMeans(rmse), max = apply(rmse, 1, max))
 }
 print(round(rbind(zheng = resampled(zheng), kang = resampled(kang)), 3))

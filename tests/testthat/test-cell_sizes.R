@@ -63,3 +63,18 @@ test_that("types that are not matched are named", {
     match_cell_size("B", "epic")
   })
 })
+
+test_that("sizes are added by default where types are known by name", {
+  named <- small_signatures$profiles
+  colnames(named) <- c("B cells", "CD14 Mono", "CD34+", "T cell")
+  expect_snapshot(sizes <- auto_sizes(colnames(named), TRUE))
+  expect_identical(unname(sizes[["CD34+"]]),
+                   exp(mean(log(match_cell_size(c("B", "CD14 Mono", "T"))))))
+  result <- fit_small(signatures = named)
+  expect_equal(result$cell_fractions,
+               normalise_columns(result$proportions / sizes))
+  expect_null(fit_small(signatures = named, cell_size = "none")$cell_fractions)
+  # unknown types, and brain beside blood
+  expect_null(auto_sizes(c("Type A", "Type B"), TRUE))
+  expect_null(auto_sizes(c("B cell", "Neuron", "Glia"), TRUE))
+})
