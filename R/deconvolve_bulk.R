@@ -38,7 +38,7 @@
 #' platform error model says so,
 #' \deqn{k_g \sim \mathrm{Poisson}(\mu_g e^{b_g}), \quad b_g \sim N(0, s_g^2), \quad
 #'   s_g^2 = \tau^2 D_g + v_g.}
-#' \eqn{\tau^2} is estimated from the cohort. \eqn{D_g = 1 + (r_g / 50)^4}
+#' \eqn{\tau^2} is estimated from the cohort. \eqn{D_g = 1 + (r_g / 75)^4}
 #' discounts all but the most specific genes, \eqn{r_g} being the rank of a gene
 #' among those of its type: errors of genes that mark one type go together, so
 #' that thousands of them know no more than some dozens. \eqn{v_g} is what the

@@ -64,6 +64,9 @@
 plot_deconvolution <- function(result, observed_counts = NULL,
                                type = c("proportions", "fit", "correlation", "residuals",
                                         "intercept", "heatmap", "uncertainty", "all"), ...) {
+  if (inherits(result, "hierarchical_deconvolution")) {
+    return(autoplot.hierarchical_deconvolution(result, ...))
+  }
   check_result(result)
   type <- check_choice(type, c(PANELS, "all"), "type")
   result <- with_counts(result, observed_counts)

@@ -132,7 +132,8 @@ resampled <- function(reference) {
     drawn <- unlist(lapply(by_type, function(own) own[sample.int(length(own), replace = TRUE)]))
     s <- signatures_of(reference, drawn)
     fit <- suppressWarnings(deconvolve_bulk(s, hoek$bulk, verbose = FALSE))
-    c(mRNA = score_hoek(fit$proportions)[["rmse"]], cells = score_hoek(fit$cell_fractions)[["rmse"]])
+    c(mRNA = score_hoek(fit$proportions)[["rmse"]],
+      cells = score_hoek(fit$cell_fractions)[["rmse"]])
   })
   c(mean = rowMeans(rmse), max = apply(rmse, 1, max))
 }

@@ -16,7 +16,7 @@
 mod profile;
 mod scoring;
 
-use self::profile::Errors;
+use self::profile::{logs, Errors};
 use self::scoring::Scoring;
 use super::evaluate::Evaluator;
 use super::fit::{fit, Params, SAMPLE_BLOCK};
@@ -127,6 +127,7 @@ impl Likelihood for FittedPlatform<'_> {
         let variance = self.platform.error_variance(exposures, fitted, self.tau2);
         let errors = Errors {
             scaled: &scaled,
+            log_scaled: &logs(&scaled),
             variance: &variance,
             weights: self.platform.model.weights(),
             floor,
@@ -310,8 +311,9 @@ fn golden_section(f: impl Fn(f64) -> f64, (mut low, mut high): (f64, f64), toler
 
 /// What the objective needs of a block of samples.
 struct Block {
-    /// y and s² over design rows.
+    /// y, log y and s² over design rows.
     scaled: Vec<Vec<f64>>,
+    log_scaled: Vec<Vec<f64>>,
     error: Vec<Vec<f64>>,
     floors: Vec<f64>,
 }
@@ -328,6 +330,7 @@ impl Block {
         let n_rows = platform.model.n_rows();
         let mut block = Block {
             scaled: Vec::with_capacity(range.len()),
+            log_scaled: Vec::with_capacity(range.len()),
             error: Vec::with_capacity(range.len()),
             floors: floors[range.clone()].to_vec(),
         };
@@ -336,6 +339,7 @@ impl Block {
             counts.column_into(sample, &mut column);
             column.iter_mut().for_each(|k| *k /= floors[sample]);
             let fitted = fitted_means(platform.model, exposures);
+            block.log_scaled.push(logs(&column));
             block.scaled.push(column);
             block.error.push(platform.error_variance(exposures, &fitted, tau2));
         }
@@ -369,6 +373,7 @@ impl Block {
                     let sample = active[column];
                     let errors = Errors {
                         scaled: &self.scaled[sample][genes.clone()],
+                        log_scaled: &self.log_scaled[sample][genes.clone()],
                         variance: &self.error[sample][genes.clone()],
                         weights: &model.weights()[genes.clone()],
                         floor: self.floors[sample],

@@ -1,0 +1,246 @@
+#' Compare deconvolution methods on data with known truth
+#'
+#' `benchmark_deconvolution()` runs methods on datasets whose truth is known, in
+#' the same way for all of them, and scores what they say. `pseudo_bulk()` makes
+#' such a dataset from single cells of your own: cells of some donors are mixed
+#' into bulk samples, the other donors are the reference. `benchmark_methods()`
+#' lists the methods that are built in.
+#'
+#' @section Datasets:
+#' A dataset is a result of [simulate_bulk()], a result of `pseudo_bulk()`, or a
+#' list (a truth set) with
+#' \describe{
+#'   \item{`reference`}{Single-cell counts in any form that [build_signatures()]
+#'     takes.}
+#'   \item{`cell_types`, `donors`}{Labels per cell, or names of metadata columns;
+#'     `donors` may be left out.}
+#'   \item{`bulk`}{Linear expression, genes × samples, in any form that
+#'     [deconvolve_bulk()] takes, on disk excepted.}
+#'   \item{`truth`}{Types × samples, with names. Columns need not sum to 1.}
+#'   \item{`gene_lengths`}{Only where reads grow with gene length: methods that
+#'     do not model lengths get the bulk divided by them.}
+#'   \item{`groups`}{Where the truth is coarser than the reference: the type of
+#'     the truth, named by the type of the reference. Shares are summed.}
+#' }
+#' Truth and estimates are compared over the types that the reference and the
+#' truth have in common, both scaled to sum 1 over them; a type that a method
+#' does not name, and negative values, count as 0.
+#'
+#' @section Methods:
+#' `"unalloy"` is [deconvolve_bulk()] as it comes, `"poisson"` its Poisson model,
+#' `"markers"` the Poisson model on 50 markers per type, `"nnls"` non-negative
+#' least squares (Lawson and Hanson), `"nu-svr"` the algorithm of CIBERSORT on 50
+#' markers per type (needs the package e1071), and `"mean"` the trivial baseline:
+#' the composition of the reference, the same for every sample. A method that
+#' does not beat `"mean"` has learnt nothing from the bulk.
+#'
+#' The others are packages of their authors, called as they document, with
+#' settings by default: `"music"`, `"instaprism"`, `"bayesprism"`, `"bisque"`,
+#' `"epic"`, `"dwls"`, `"scdc"`, `"dtangle"`, `"hspe"` and `"deconrnaseq"`. They
+#' are skipped where the package is not installed. Their adapters were written
+#' from the documentation of these packages and could not be run by us: trust an
+#' error more than a bad result, and report either.
+#'
+#' All methods are asked for shares of mRNA over all genes. Where a package gives
+#' shares of cells (MuSiC, DWLS, SCDC), they are multiplied by the mean UMI
+#' of a type; where it scales profiles to the genes at hand (InstaPrism,
+#' BayesPrism, EPIC), shares are divided by what these genes are of the type's
+#' mRNA.
+#'
+#' A method of your own is a function that takes a dataset and returns a matrix
+#' types × samples. The dataset is a list with `reference` (genes × cells),
+#' `cell_types`, `donors` (or `NULL`), `bulk` (with the genes of `reference`) and
+#' `signatures` (over all genes). The truth is not in it.
+#'
+#' @param methods Names of built-in methods, or a list of names and of functions
+#'   with names.
+#' @param datasets A dataset, or a named list of them; see *Datasets*.
+#' @param metrics Which scores to compute: `"rmse"` (root mean squared error over
+#'   types and samples), `"mae"` (mean absolute error), `"correlation"` (Pearson,
+#'   over types and samples), `"type_correlation"` (Pearson across samples, mean
+#'   over types whose truth varies; a constant estimate counts as 0) and `"bias"`
+#'   (largest absolute mean error of a type).
+#' @param clean Leave genes that depend on the protocol ([protocol_genes()]) out
+#'   of what all methods see? `"unalloy"` leaves them out either way.
+#' @param seed A whole number from which each run, or `pseudo_bulk()`, starts its
+#'   random numbers, so that a run does not depend on those before it. R's own
+#'   stream is left as it was.
+#' @param verbose Show progress, and tell which methods are skipped?
+#' @return `benchmark_deconvolution()`: an object of class
+#'   [deconvolution_benchmark]. `pseudo_bulk()`: an object of class
+#'   `benchmark_dataset`, a list as under *Datasets* with, in addition,
+#'   `truth_cells` (shares of cells), `cells` (a data frame of which cell went
+#'   where: `cell`, `cell_type`, `donor`, `part`), `drawn` (how often each cell is in
+#'   each sample) and `platform` (log factor per gene). `benchmark_methods()`: a data frame.
+#' @section Errors and warnings: `unalloy_error_argument` for unknown methods and metrics;
+#'   `unalloy_error_dataset` for a dataset that lacks a part or whose parts do not
+#'   fit, by name; those of [build_signatures()]. `unalloy_warning_few_cells` names
+#'   types that are in no pseudo-bulk. A method that fails does not
+#'   stop the others: its reason is in the object.
+#' @seealso [plot.deconvolution_benchmark()], [compare_deconvolutions()],
+#'   `vignette("does-it-work", package = "unalloy")`
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 6, seed = 1)
+#' own <- pseudo_bulk(sim$reference, sim$cells$cell_type, sim$cells$donor,
+#'                    n_samples = 6, cells_per_sample = 100, seed = 1)
+#' equal_shares <- function(dataset) {
+#'   types <- levels(dataset$cell_types)
+#'   matrix(1 / length(types), length(types), ncol(dataset$bulk),
+#'          dimnames = list(types, colnames(dataset$bulk)))
+#' }
+#' benchmark <- benchmark_deconvolution(
+#'   list("unalloy", "nnls", "mean", equal = equal_shares),
+#'   list(simulated = sim, own = own), verbose = FALSE
+#' )
+#' benchmark
+benchmark_deconvolution <- function(methods = c("unalloy", "poisson", "markers", "nnls", "nu-svr",
+                                                "mean"),
+                                    datasets,
+                                    metrics = c("rmse", "mae", "correlation", "type_correlation",
+                                                "bias"),
+                                    clean = TRUE, seed = NULL, verbose = TRUE) {
+  metrics <- check_names(metrics, names(BENCHMARK_METRICS), "metrics")
+  clean <- check_flag(clean, "clean")
+  verbose <- check_flag(verbose, "verbose")
+  if (!is.null(seed)) seed <- check_seed(seed)
+  methods <- as_methods(methods)
+  datasets <- as_datasets(datasets)
+  methods <- installed_methods(methods, verbose)
+  show <- progress_bar("Benchmarking", length(datasets) * length(methods), verbose)
+  runs <- list()
+  for (name in names(datasets)) {
+    inputs <- list(ours = method_input(datasets[[name]], clean),
+                   theirs = peer_input(datasets[[name]], clean))
+    for (method in names(methods)) {
+      run <- run_method(methods[[method]], inputs, datasets[[name]], seed)
+      runs <- c(runs, list(c(list(dataset = name, method = method), run)))
+      show(length(runs))
+    }
+  }
+  new_benchmark(runs, datasets, names(methods), metrics, clean)
+}
+
+# Lower is better, except for correlations.
+BENCHMARK_METRICS <- list(
+  rmse = function(truth, estimate) sqrt(mean((estimate - truth)^2)),
+  mae = function(truth, estimate) mean(abs(estimate - truth)),
+  correlation = function(truth, estimate) safe_correlation(as.vector(truth), as.vector(estimate)),
+  type_correlation = function(truth, estimate) {
+    by_type <- vapply(seq_len(nrow(truth)), function(type) {
+      safe_correlation(truth[type, ], estimate[type, ])
+    }, 0)
+    if (all(is.na(by_type))) NA_real_ else mean(by_type, na.rm = TRUE)
+  },
+  bias = function(truth, estimate) max(abs(rowMeans(estimate - truth)))
+)
+METRIC_LABELS <- c(rmse = "RMSE", mae = "mean absolute error", correlation = "correlation",
+                   type_correlation = "correlation across samples, mean of types",
+                   bias = "largest bias of a type")
+HIGH_IS_GOOD <- c("correlation", "type_correlation")
+
+# Not defined where the truth is constant; an estimate that is constant though the
+# truth is not knows nothing of it.
+safe_correlation <- function(truth, estimate) {
+  constant <- function(x) length(x) < 2L || stats::sd(x) <= 1e-12
+  if (constant(truth)) return(NA_real_)
+  if (constant(estimate)) 0 else stats::cor(truth, estimate)
+}
+
+check_names <- function(x, known, what, .call = caller_env()) {
+  unknown <- if (is.character(x)) setdiff(x, known)
+  if (!is.character(x) || !length(x) || length(unknown)) {
+    stop_user("argument", paste0("`", what, "` must name ", what, " that exist."),
+              x = if (length(unknown)) paste0("Unknown: ", some_of(unknown), ".")
+                  else paste0("It is ", describe(x), "."),
+              i = paste0("There are ", some_of(known, length(known)), "."), .call = .call)
+  }
+  unique(x)
+}
+
+# One run: estimate (truth types x samples, or NULL), seconds, and what went wrong.
+# Whatever a method prints or warns of is kept from the user's console.
+run_method <- function(method, inputs, dataset, seed) {
+  warned <- character()
+  estimate <- failure <- NULL
+  start <- proc.time()[["elapsed"]]
+  utils::capture.output(tryCatch(
+    withCallingHandlers(
+      estimate <- with_seed(seed, to_truth(method$run(inputs[[method$input]]), dataset)),
+      warning = function(w) {
+        warned <<- c(warned, first_line(w))
+        rlang::cnd_muffle(w)
+      },
+      message = function(m) rlang::cnd_muffle(m)
+    ),
+    error = function(e) failure <<- first_line(e)
+  ))
+  list(estimate = estimate, seconds = proc.time()[["elapsed"]] - start, failure = failure,
+       warnings = unique(warned))
+}
+
+# The message of a condition: the problem and the first detail.
+first_line <- function(condition) {
+  lines <- strsplit(cli::ansi_strip(conditionMessage(condition)), "\n")[[1L]]
+  lines <- trimws(sub("^\\s*[^[:alnum:][:space:]`\"'(]\\s+", "", lines))
+  paste(utils::head(lines[nzchar(lines)], 2L), collapse = " ")
+}
+
+with_seed <- function(seed, code) {
+  if (is.null(seed)) return(code)
+  old <- globalenv()[[".Random.seed"]]
+  on.exit(if (is.null(old)) rm(".Random.seed", envir = globalenv())
+          else assign(".Random.seed", old, envir = globalenv()))
+  set.seed(seed)
+  code
+}
+
+# An estimate as shares of the types it is compared over, samples in order.
+to_truth <- function(estimate, dataset) {
+  check_estimate(estimate, dataset)
+  estimate <- pmax(as.matrix(estimate)[, colnames(dataset$truth), drop = FALSE], 0)
+  types <- rownames(dataset$truth)
+  own <- match(truth_type(rownames(estimate), dataset$groups), types)
+  out <- matrix(0, length(types), ncol(estimate), dimnames = dimnames(dataset$truth))
+  summed <- rowsum(estimate[!is.na(own), , drop = FALSE], own[!is.na(own)])
+  out[as.integer(rownames(summed)), ] <- summed
+  shares_of_columns(out)
+}
+
+# Columns that sum to 1, or stay 0 where there is nothing.
+shares_of_columns <- function(x) {
+  total <- colSums(x)
+  x / rep(ifelse(total > 0, total, 1), each = nrow(x))
+}
+
+# The type of the truth that a type of the reference belongs to.
+truth_type <- function(types, groups) {
+  if (is.null(groups)) return(types)
+  ifelse(types %in% names(groups), unname(groups[types]), types)
+}
+
+# What a method returns must be types x samples; its failures are reports.
+check_estimate <- function(estimate, dataset) {
+  if (is.data.frame(estimate)) estimate <- as.matrix(estimate)
+  if (!is.matrix(estimate) || !is.numeric(estimate)) {
+    stop("The method did not return a numeric matrix.", call. = FALSE)
+  }
+  samples <- colnames(dataset$truth)
+  absent <- setdiff(samples, colnames(estimate))
+  if (length(absent)) {
+    turned <- all(samples %in% rownames(estimate))
+    stop("The method must return types in rows and samples in columns",
+         if (turned) ": it returned them transposed." else
+           paste0("; there is no column ", some_of(absent), "."), call. = FALSE)
+  }
+  if (!any(truth_type(rownames(estimate), dataset$groups) %in% rownames(dataset$truth))) {
+    stop("The method returned no type of the truth, but ", some_of(rownames(estimate)), ".",
+         call. = FALSE)
+  }
+  bad <- colnames(estimate)[colSums(!is.finite(estimate)) > 0]
+  if (length(bad)) {
+    stop("The method returned missing values for ", some_of(bad), ".", call. = FALSE)
+  }
+}
+
+# ---- datasets ----

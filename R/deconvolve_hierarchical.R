@@ -1,0 +1,432 @@
+# Deconvolution along a tree of cell types: groups first, then what is in them.
+
+#' Deconvolve groups of cell types, then the types within them
+#'
+#' Types of one lineage share most of their genes: a flat fit that tells them
+#' apart by the few others also moves mRNA between lineages. The hierarchical fit
+#' settles the groups on the genes that mark them, and then each group's types on
+#' the genes that differ between siblings.
+#'
+#' # Model
+#' **Groups.** The fit of [deconvolve_bulk()] with one profile per group (see
+#' [merge_signatures()]). The reference does not know the composition of a group in
+#' the bulk; if all compositions of its K types are as likely, gene g of its
+#' profile has the variance \eqn{\sum_k (p_{gk} - \bar p_g)^2 / (K (K + 1))}, which is
+#' added to the platform error model's: genes that not all types of a group
+#' express then count less.
+#'
+#' **Within a group** the same model has the group's types as sources, and the
+#' other groups as free sources: their mRNA takes its part of every gene,
+#' whatever the group is made of. Genes are ranked by what they say about siblings
+#' in this tissue, the log ratio of what a sample of the cohort's mean composition
+#' would express if all of the group's mRNA came from one type, to what it would
+#' express at the mean of the types. A gene that other groups express is so no
+#' marker of a type, however different its siblings are. Differences between
+#' siblings are shrunk to what noise leaves of them, apart from the other types.
+#'
+#' A type's share is its group's share times its share within the group, which is
+#' the product along the path for trees of more levels. A group at zero leaves its
+#' types at zero. With `error_model = "poisson"` all genes take part in every fit.
+#'
+#' # When to use it
+#' It is no remedy for everything: a group's profile assumes its types in the
+#' proportions of the reference, and a group has no more specific genes than one
+#' type. In simulations with independent errors of genes, types were found about as
+#' well as by the flat fit and groups a little worse; on sorted blood cells far less
+#' went to wrong lineages. Compare both where you know part of the answer.
+#'
+#' @param tree What [type_tree()] returns or takes as `groups`; `NULL` learns a
+#'   tree.
+#' @param error_model `"platform"` or `"poisson"`; see [deconvolve_bulk()].
+#' @param x,object A `hierarchical_deconvolution`.
+#' @param i Samples to keep.
+#' @param level Leaves of the tree (`"types"`) or its coarsest groups (`"groups"`).
+#' @param what `"proportions"` are shares of mRNA, `"cell_fractions"` shares of
+#'   cells (of types, with `cell_size`); `"within"` are shares within the group.
+#' @param digits,row.names,optional,... Not used, or passed on to print methods.
+#' @inheritParams deconvolve_bulk
+#' @inheritParams plot_deconvolution
+#' @return An object of class `hierarchical_deconvolution`, a list:
+#'   \item{proportions}{Types × samples, shares of mRNA.}
+#'   \item{group_proportions}{Coarsest groups × samples; sums of `proportions`.}
+#'   \item{within_proportions}{Types × samples: share within the type's coarsest
+#'     group, `NaN` where the group is at zero.}
+#'   \item{cell_fractions}{Where `cell_size` is known: shares of cells.}
+#'   \item{coarse}{The [deconvolution] into groups.}
+#'   \item{within}{A list of deconvolutions, one per group of two types or more;
+#'     the other groups are among their sources.}
+#'   \item{convergence}{Per fit and sample; see [deconvolution].}
+#'   \item{tree, call}{The [type_tree()], and the call.}
+#'   Methods: `print()`, `coef()`, `as.data.frame()`, `dim()`, `[` by sample,
+#'   `plot()`. For intervals of groups use `confint(result$coarse)`.
+#' @section Errors and warnings: Those of [deconvolve_bulk()] and [type_tree()].
+#'   Warnings of one fit name it.
+#' @seealso [type_tree()], [deconvolve_bulk()]
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 3, seed = 1)
+#' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
+#' tree <- list(One = c("Type A", "Type B"), Two = c("Type C", "Type D"))
+#' result <- deconvolve_hierarchical(signatures, sim$bulk_counts, tree, sim$gene_lengths)
+#' result
+#' result$group_proportions
+#' plot(result, level = "groups")
+deconvolve_hierarchical <- function(signatures, bulk_counts, tree = NULL, gene_lengths = NULL,
+                                    gene_weights = NULL, error_model = c("platform", "poisson"),
+                                    protocol = c("auto", "full_length", "umi"),
+                                    length_exponent = NULL, cell_size = "auto", assay = NULL,
+                                    threads = getOption("unalloy.threads", 2L),
+                                    verbose = TRUE) {
+  here <- environment()
+  call <- match.call()
+  verbose <- check_flag(verbose, "verbose")
+  error_model <- check_choice(error_model, c("platform", "poisson"), "error_model")
+  signatures <- as_signatures(signatures)
+  tree <- if (is.null(tree)) learn_tree(signatures, TREE_CORRELATION, .call = here)
+          else given_tree(tree, colnames(signatures$profiles), .call = here)
+  stage <- hierarchy_stage(signatures, as_bulk(bulk_counts, assay), tree,
+                           error_model == "platform", threads, verbose, .call = here)
+  if (is.null(gene_weights) && stage$platform) gene_weights <- "auto"
+  base <- build_model(signatures, stage$bulk, gene_lengths, gene_weights, background = NULL,
+                      intercept = FALSE, insert_size = 500, .call = here)
+  stage$base <- choose_lengths(base, stage$bulk, stage$settings, protocol, length_exponent,
+                               verbose, .call = here)
+  sizes <- cell_sizes(cell_size, signatures, verbose, .call = here)
+  report_matching(base, stage$bulk_values$unit, verbose)
+  inform_user(verbose && tree$learned, tree_text(tree))
+  stage$calibrated <- calibrate(base$sources, reference_counts(base, signatures),
+                                base$weights > 0)
+  coarse <- fit_groups(stage, call, .call = here)
+  within <- fit_branches(stage, coarse, call, .call = here)
+  new_hierarchical(coarse, within, tree, sizes, call)
+}
+
+# What all fits of a tree share.
+hierarchy_stage <- function(signatures, bulk, tree, platform, threads, verbose, .call) {
+  settings <- solver_settings("newton", l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
+                              ll_tolerance = 1e-8, sparsity_tolerance = 1e-4,
+                              poll_interval = 10, learning_rate = 0.5, init_log_exp = NULL,
+                              threads = threads, seed = NULL, .call = .call)
+  list(signatures = signatures, bulk = bulk, bulk_values = check_bulk_values(bulk, .call = .call),
+       tree = tree, platform = platform, settings = settings, verbose = verbose)
+}
+
+tree_text <- function(tree) {
+  groups <- split(tree$levels$type, tree$levels$group)
+  several <- groups[lengths(groups) > 1L]
+  paste0("Learned ", plural(length(groups), "group"), " of types",
+         if (length(several)) "; together are ",
+         paste(vapply(several, some_of, "", n = 9L), collapse = "; "), ".")
+}
+
+# The fit of the coarsest groups.
+fit_groups <- function(stage, call, .call) {
+  groups <- coarsest(stage$tree)
+  merged <- merge_types_into(stage$signatures, groups)
+  model <- with_sources(stage, merged)
+  if (stage$platform) {
+    model <- add_stage_error(model, stage, merged, groups)
+  }
+  fit_stage(model, stage, "groups", call, .call)
+}
+
+coarsest <- function(tree) as_groups(tree$levels[[ncol(tree$levels)]])
+
+as_groups <- function(labels) factor(labels, unique(labels))
+
+# A fit for every group of two branches or more, coarse groups first.
+fit_branches <- function(stage, coarse, call, .call) {
+  levels <- stage$tree$levels
+  # mean share of every node in the cohort
+  share <- rowMeans(coarse$proportions)
+  fits <- list()
+  for (level in rev(seq_len(ncol(levels))[-1L])) {
+    # a group may have the name of one of its types: two vectors
+    below <- numeric()
+    for (name in unique(levels[[level]])) {
+      inside <- levels[[level]] == name
+      own <- unique(levels[[level - 1L]][inside])
+      if (length(own) < 2L) {
+        below[own] <- share[[name]]
+        next
+      }
+      sources <- ifelse(inside, levels[[level - 1L]], levels[[level]])
+      sources <- factor(sources, unique(c(own, sources)))
+      merged <- merge_types_into(stage$signatures, sources)
+      model <- with_sources(stage, merged)
+      if (stage$platform) {
+        model <- add_stage_error(model, stage, merged, sources, name, own, share)
+      }
+      fit <- fit_stage(model, stage, name, call, .call)
+      below[own] <- share[[name]] * mean_within(fit, own)
+      fits[[name]] <- fit
+    }
+    share <- below
+  }
+  fits
+}
+
+# Shares among some of the types of a fit; NaN where all of them are at zero.
+shares_within <- function(fit, types) normalise_columns(fit$proportions[types, , drop = FALSE])
+
+# The model of the matched genes with other sources.
+with_sources <- function(stage, merged) {
+  model <- stage$base
+  genes <- model$matching$genes
+  sources <- gather_rows(merged$profiles, model$matching$signature_of, length(genes))
+  dimnames(sources) <- list(genes, colnames(merged$profiles))
+  model$n_types <- ncol(sources)
+  if (!stage$platform) {
+    sources <- cbind(sources, Intercept = 1 / nrow(merged$profiles))
+  }
+  model$sources <- sources
+  model
+}
+
+# The platform error of a stage: as add_platform_error(), with what is not known
+# of the make-up of the merged groups, and for the branches `own` of the group
+# `name` with genes that tell these apart.
+add_stage_error <- function(model, stage, merged, sources, name = NULL, own = NULL,
+                            share = NULL) {
+  kept <- model$weights > 0
+  reference <- reference_counts(model, merged)
+  level <- calibrate(model$sources, reference, kept)
+  if (!is.null(own)) {
+    among <- reference_of(reference, own)
+    level[, own] <- calibrate(model$sources[, own, drop = FALSE], among, kept)
+  }
+  model$variance <- source_variance(level, reference) + mixing_variance(stage$calibrated, sources)
+  rank <- if (is.null(own)) specific_rank(level, kept)
+          else sibling_rank(level, own, share, name, kept)
+  model$discount <- 1 + (rank / DISCOUNT_RANK)^DISCOUNT_POWER
+  model$weights[rank > DISCOUNT_END * DISCOUNT_RANK] <- 0
+  model$sources <- level
+  model$floors <- platform_floors(stage$bulk_values)
+  model
+}
+
+reference_of <- function(reference, types) {
+  if (is.null(reference)) return(NULL)
+  list(counts = reference$counts[, types, drop = FALSE], totals = reference$totals[types],
+       dispersion = reference$dispersion[types])
+}
+
+# What the counts of the reference leave unknown.
+source_variance <- function(profiles, reference) {
+  if (is.null(reference)) return(0 * profiles)
+  (reference$counts + 1) / rep(reference$totals^2, each = nrow(profiles)) +
+    rep(reference$dispersion, each = nrow(profiles)) * profiles^2
+}
+
+# Variance of a group's profile when every composition of its K types is as
+# likely: that of a flat Dirichlet mixture of them.
+mixing_variance <- function(profiles, group) {
+  vapply(levels(group), function(name) {
+    own <- profiles[, group == name, drop = FALSE]
+    k <- ncol(own)
+    rowSums((own - rowMeans(own))^2) / (k * (k + 1))
+  }, numeric(nrow(profiles)))
+}
+
+# Ranks of genes for the branches of a group, by what a sample of the cohort's
+# composition would express with all of the group's mRNA from one branch; and
+# among the group as a whole and the others, which tell these from each other.
+sibling_rank <- function(profiles, own, share, name, kept) {
+  others <- setdiff(colnames(profiles), own)
+  rest <- drop(profiles[, others, drop = FALSE] %*% share[others])
+  siblings <- profiles[, own, drop = FALSE]
+  groups <- cbind(rowMeans(siblings), profiles[, others, drop = FALSE])
+  pmin(specific_rank(share[[name]] * siblings + rest, kept), specific_rank(groups, kept))
+}
+
+fit_stage <- function(model, stage, name, call, .call) {
+  check_identifiable(model, .call = .call)
+  run <- if (stage$platform) run_platform_fit else run_fit
+  fit <- run(model, stage$bulk, stage$settings, stage$verbose, .call = .call)
+  result <- new_deconvolution(fit, model, stage$bulk, stage$settings, NULL, TRUE,
+                              unit = stage$bulk_values$unit, call = call)
+  warn_stage(result, name, .call)
+  result
+}
+
+warn_stage <- function(result, name, .call) {
+  open <- result$convergence[!result$convergence$converged, ]
+  if (!nrow(open)) return(invisible())
+  warn_user("not_converged", paste0("The fit of \"", name, "\" did not converge in ",
+                                    plural(nrow(open), "sample"), "."),
+            x = paste0("Not certified: ", some_of(open$sample), "; largest gap ",
+                       format(max(open$gap), digits = 2), "."),
+            i = "The result holds the best point so far; see `$convergence`.", .call = .call)
+}
+
+# Multiplies shares along the tree.
+new_hierarchical <- function(coarse, within, tree, sizes, call) {
+  levels <- tree$levels
+  groups <- coarse$proportions
+  inner <- matrix(1, nrow(levels), ncol(groups), dimnames = list(levels$type, colnames(groups)))
+  for (level in rev(seq_len(ncol(levels))[-1L])) {
+    for (name in intersect(unique(levels[[level]]), names(within))) {
+      inside <- levels[[level]] == name
+      branch <- levels[[level - 1L]][inside]
+      if (length(unique(branch)) < 2L) next
+      shares <- filled_shares(within[[name]], unique(branch))
+      inner[inside, ] <- inner[inside, ] * shares[branch, , drop = FALSE]
+    }
+  }
+  totals <- groups[levels[[ncol(levels)]], , drop = FALSE]
+  leaves <- inner * as.vector(totals)
+  inner[as.vector(totals) == 0] <- NaN
+  out <- list(
+    proportions = leaves, group_proportions = groups, within_proportions = inner,
+    cell_fractions = if (!is.null(sizes)) normalise_columns(leaves / sizes),
+    coarse = coarse, within = within,
+    convergence = joint_convergence(c(list(groups = coarse), within)), tree = tree, call = call
+  )
+  structure(out[!vapply(out, is.null, NA)], class = "hierarchical_deconvolution")
+}
+
+# Where a fit finds none of a group's branches, the group's share (of the fit
+# above) is divided as in the mean of the cohort.
+filled_shares <- function(fit, branches) {
+  shares <- shares_within(fit, branches)
+  open <- colSums(fit$proportions[branches, , drop = FALSE]) <= 0
+  mean <- mean_within(fit, branches)
+  shares[, open] <- mean[rownames(shares)]
+  shares
+}
+
+mean_within <- function(fit, branches) {
+  mean <- rowMeans(shares_within(fit, branches), na.rm = TRUE)
+  if (anyNA(mean)) mean[] <- 1 / length(mean)
+  mean
+}
+
+joint_convergence <- function(fits) {
+  do.call(rbind, unname(Map(function(fit, name) cbind(fit = name, fit$convergence),
+                            fits, names(fits))))
+}
+
+HIERARCHY_SHARES <- c("proportions", "cell_fractions", "within")
+
+#' @rdname deconvolve_hierarchical
+#' @export
+coef.hierarchical_deconvolution <- function(object, level = c("types", "groups"),
+                                            what = c("proportions", "cell_fractions", "within"),
+                                            ...) {
+  level <- check_choice(level, c("types", "groups"), "level")
+  what <- check_choice(what, HIERARCHY_SHARES, "what")
+  if (what == "cell_fractions") need_cell_fractions(object)
+  shares <- if (what == "within") object$within_proportions else object[[what]]
+  if (level == "types") return(shares)
+  if (what == "within") {
+    stop_user("argument", "Shares within groups are shares of types.",
+              i = "Use `level = \"types\"`.")
+  }
+  if (what == "proportions") return(object$group_proportions)
+  rowsum(shares, coarsest(object$tree))
+}
+
+#' @rdname deconvolve_hierarchical
+#' @export
+as.data.frame.hierarchical_deconvolution <- function(x, row.names = NULL, optional = FALSE,
+                                                     level = c("types", "groups"),
+                                                     what = c("proportions", "cell_fractions",
+                                                              "within"), ...) {
+  what <- check_choice(what, HIERARCHY_SHARES, "what")
+  shares <- coef(x, level, what)
+  out <- long_shares(shares)
+  names(out)[3L] <- c(proportions = "proportion", cell_fractions = "fraction",
+                      within = "proportion")[[what]]
+  groups <- coarsest(x$tree)
+  if (identical(rownames(shares), x$tree$levels$type)) {
+    out <- cbind(out[c("sample", "type")], group = rep(groups, ncol(shares)), out[3L])
+  }
+  out
+}
+
+#' @rdname deconvolve_hierarchical
+#' @export
+dim.hierarchical_deconvolution <- function(x) dim(x$proportions)
+
+#' @rdname deconvolve_hierarchical
+#' @export
+`[.hierarchical_deconvolution` <- function(x, i) {
+  samples <- colnames(x$proportions)
+  kept <- samples[sample_index(i, samples)]
+  out <- unclass(x)
+  shares <- intersect(names(out), c("proportions", "group_proportions", "within_proportions",
+                                    "cell_fractions"))
+  out[shares] <- lapply(out[shares], function(part) part[, kept, drop = FALSE])
+  out$coarse <- out$coarse[kept]
+  out$within <- lapply(out$within, function(fit) fit[kept])
+  out$convergence <- joint_convergence(c(list(groups = out$coarse), out$within))
+  structure(out, class = class(x))
+}
+
+#' @rdname deconvolve_hierarchical
+#' @export
+print.hierarchical_deconvolution <- function(x, digits = 3, ...) {
+  size <- dim(x$proportions)
+  cat("Hierarchical deconvolution of ", plural(size[2L], "sample"), " into ",
+      plural(nrow(x$group_proportions), "group"), " of ", plural(size[1L], "cell type"), " (",
+      model_text(x$coarse), ")\n", sep = "")
+  open <- x$convergence[!x$convergence$converged, ]
+  n_fits <- length(unique(x$convergence$fit))
+  cat(if (nrow(open)) paste0("NOT converged: ", some_of(unique(open$fit)))
+      else paste0("Converged: all of ", plural(n_fits, "fit")), "\n", sep = "")
+  what <- if (is.null(x$cell_fractions)) "proportions" else "cell_fractions"
+  cat(if (what == "proportions") "\nShares of mRNA (not of cells):\n"
+      else "\nShares of cells (shares of mRNA are in $proportions):\n")
+  table <- indented_shares(coef(x, "groups", what), coef(x, "types", what), coarsest(x$tree))
+  shown <- seq_len(min(6L, size[2L]))
+  print(round(table[utils::head(seq_len(nrow(table)), 25L), shown, drop = FALSE], digits))
+  hidden <- c(if (nrow(table) > 25L) plural(nrow(table) - 25L, "more row"),
+              if (size[2L] > 6L) plural(size[2L] - 6L, "more sample"))
+  if (length(hidden)) cat("... and", paste(hidden, collapse = ", "), "\n")
+  invisible(x)
+}
+
+# Groups, each followed by its types; a group of one type is one row.
+indented_shares <- function(groups, types, group) {
+  rows <- lapply(levels(group), function(name) {
+    own <- types[group == name, , drop = FALSE]
+    total <- groups[name, , drop = FALSE]
+    if (nrow(own) == 1L) return(total)
+    rownames(own) <- paste0("  ", rownames(own))
+    rbind(total, own)
+  })
+  table <- do.call(rbind, rows)
+  rownames(table) <- format(rownames(table))
+  table
+}
+
+#' @rdname deconvolve_hierarchical
+#' @export
+plot.hierarchical_deconvolution <- function(x, ...) {
+  drawn <- autoplot.hierarchical_deconvolution(x, ...)
+  print(drawn)
+  invisible(drawn)
+}
+
+#' @rdname deconvolve_hierarchical
+#' @method autoplot hierarchical_deconvolution
+#' @export
+autoplot.hierarchical_deconvolution <- function(object, level = c("types", "groups"),
+                                                group = NULL, order = c("cluster", "none"),
+                                                what = c("proportions", "cell_fractions"), ...) {
+  what <- check_choice(what, names(SHARE_LABELS)[1:2], "what")
+  order <- check_choice(order, c("cluster", "none"), "order")
+  shares <- coef(object, level, what)
+  types <- object$tree$levels$type
+  # types of one group side by side in the bar
+  if (identical(rownames(shares), types)) {
+    shares <- shares[base::order(as.integer(coarsest(object$tree))), , drop = FALSE]
+  }
+  table <- place_samples(long_shares(shares), shares, group, order)
+  ggplot(table, aes(.data$sample, .data$share, fill = .data$type)) +
+    geom_col(width = if (ncol(shares) > 150) 1 else 0.92) +
+    scale_types("fill", rownames(shares)) +
+    scale_y_continuous(expand = expansion()) +
+    labs(title = "Cell types per sample", y = SHARE_LABELS[[what]]) +
+    sample_axis(ncol(shares), group) + theme(panel.grid.major.x = element_blank())
+}
