@@ -36,7 +36,8 @@ build_model <- function(signatures, bulk, gene_lengths, gene_weights, background
   }
   n_genes <- length(matching$genes)
   sources <- gather_rows(profiles, matching$signature_of, n_genes)
-  extra <- background_sources(background, matching, nrow(profiles), intercept, .call)
+  extra <- background_sources(background, matching, colnames(profiles), nrow(profiles),
+                              intercept, .call)
   model <- list(
     sources = cbind(sources, extra), n_types = ncol(profiles), lengths = lengths[known],
     weights = if (is.null(weights)) rep(1, n_genes) else weights[known],
@@ -50,7 +51,7 @@ build_model <- function(signatures, bulk, gene_lengths, gene_weights, background
 check_lengths_and_weights <- function(lengths, weights, genes, .call) {
   bad <- which(!is.na(lengths) & (lengths <= 0 | !is.finite(lengths)))
   if (length(bad)) {
-    stop_user("lengths", "`gene_lengths` must be positive.",
+    stop_user("lengths", "`gene_lengths` must be positive and finite.",
               x = paste0("Gene \"", genes[bad[1L]], "\" has ", lengths[bad[1L]], "."),
               .call = .call)
   }
@@ -58,7 +59,8 @@ check_lengths_and_weights <- function(lengths, weights, genes, .call) {
   if (length(bad)) {
     stop_user("weights", "`gene_weights` must lie between 0 and 1.",
               x = paste0("Gene \"", genes[bad[1L]], "\" has ", weights[bad[1L]], "."),
-              i = "Divide weights by their largest value.", .call = .call)
+              i = if (weights[bad[1L]] > 1) "Divide weights by their largest value.",
+              .call = .call)
   }
   if (!is.null(lengths) && stats::median(lengths, na.rm = TRUE) > 8000) {
     warn_user(
@@ -100,7 +102,8 @@ gather_rows <- function(profiles, target, n_genes) {
 
 # Columns that stand for no cell type.  The intercept is uniform over all genes
 # of the signatures.
-background_sources <- function(background, matching, n_signature_genes, intercept, .call) {
+background_sources <- function(background, matching, types, n_signature_genes, intercept,
+                               .call) {
   n_genes <- length(matching$genes)
   columns <- NULL
   if (!is.null(background)) {
@@ -109,7 +112,7 @@ background_sources <- function(background, matching, n_signature_genes, intercep
       stop_user("argument", "`background` must be a numeric matrix with column names.",
                 x = paste0("It is ", describe(background), "."), .call = .call)
     }
-    check_type_names(colnames(background), .call)
+    check_type_names(c(types, colnames(background)), .call)
     check_profiles(background, "background", "column", .call)
     genes <- gene_names(rownames(background), "background", .call = .call)
     place <- if (is.null(genes)) matching$signature_of else match(genes, matching$genes)
@@ -136,7 +139,7 @@ check_enough_genes <- function(model, .call) {
     stop_user("too_few_genes", "There must be at least as many genes as sources.",
               x = paste0(plural(used, "gene"), " with weight and expression; ", n_sources,
                          " sources: ", some_of(colnames(model$sources), 5L), "."),
-              i = "Use more genes, fewer types, or `intercept = FALSE`.", .call = .call)
+              i = "Use more genes or fewer types.", .call = .call)
   }
   silent <- colSums(model$sources * model$weights) <= 0
   if (any(silent)) {

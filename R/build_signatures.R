@@ -21,7 +21,10 @@
 #' @param donors The donor of each cell, in the same form, or `NULL`.
 #' @param assay Name of the assay; by default `"counts"` of an experiment and
 #'   the active assay of a `Seurat` object.
-#' @param min_cells Types with fewer cells are warned about.
+#' @param min_cells Types with fewer cells are left out, with a warning: the
+#'   noise of a handful of cells looks like a signature of its own, and takes a
+#'   share of every sample. Types with fewer than 10 cells are warned about. 1
+#'   keeps every type.
 #' @return An object of class [signatures]: a list with `profiles` (genes ×
 #'   types), `variance` (the same shape, or `NULL` without donors), `cells`,
 #'   `umi` (mean UMI per cell) and `donors` per type.
@@ -34,7 +37,7 @@
 #' @examples
 #' sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 2, seed = 1)
 #' build_signatures(sim$reference, sim$cells$cell_type, donors = sim$cells$donor)
-build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, min_cells = 10) {
+build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, min_cells = 5) {
   cells <- as_cells(x, assay)
   types <- cell_labels(cell_types %||% cells$identity, cells, "cell_types")
   if (is.null(types)) {
@@ -42,14 +45,11 @@ build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, 
               i = "Give the type of each cell, or the name of a metadata column.")
   }
   donors <- cell_labels(donors, cells, "donors")
+  min_cells <- check_count(min_cells, "min_cells")
+  if (!is.null(donors)) types <- without_nameless(types, donors)
+  types <- without_few(types, min_cells)
   check_type_names(levels(types), .call = rlang::current_env())
   kept <- table(types)
-  few <- names(kept)[kept < min_cells]
-  if (length(few)) {
-    warn_user("few_cells", "Some types have few cells: their signatures are noisy.",
-              x = paste(paste0("\"", few, "\": ", kept[few]), collapse = ", "),
-              i = "Merge them with a related type, or leave them out.")
-  }
   groups <- if (is.null(donors)) types else interaction(types, donors, drop = TRUE, sep = "\r")
   sums <- sum_cells(cells$counts, groups)
   labels <- strsplit(colnames(sums$count), "\r", fixed = TRUE)
@@ -66,6 +66,39 @@ build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, 
   new_signatures(normalise_columns(by_type$count), variance, n_cells,
                  colSums(by_type$count) / n_cells, n_donors,
                  sum_dispersion(by_type, n_cells, variance, n_donors))
+}
+
+# Cells without a donor belong to no type either.
+without_nameless <- function(types, donors) {
+  nameless <- !is.na(types) & is.na(donors)
+  if (any(nameless)) {
+    inform_user(TRUE, paste0(plural(sum(nameless), "cell"), " without a donor left out."))
+    types[nameless] <- NA
+  }
+  droplevels(types)
+}
+
+# Leaves out types with fewer than `min_cells` cells, unless no type has more.
+without_few <- function(types, min_cells, .call = caller_env()) {
+  cells <- table(types)
+  listed <- function(names) paste(paste0("\"", names, "\": ", cells[names]), collapse = ", ")
+  few <- names(cells)[cells < min_cells]
+  if (length(few) && length(few) < length(cells)) {
+    warn_user("few_cells", "Types with too few cells are left out.", x = paste0(listed(few), "."),
+              i = "Merge them with a related type, or keep them with `min_cells = 1`.",
+              .call = .call)
+    types[types %in% few] <- NA
+    types <- droplevels(types)
+  } else {
+    few <- character()
+  }
+  noisy <- setdiff(names(cells)[cells < 10], few)
+  if (length(noisy)) {
+    warn_user("few_cells", "Some types have few cells: their signatures are noisy.",
+              x = paste0(listed(noisy), "."),
+              i = "Merge them with a related type, or leave them out.", .call = .call)
+  }
+  types
 }
 
 # Counts and cell metadata of any single-cell container.
@@ -112,11 +145,26 @@ cell_labels <- function(labels, cells, what, .call = caller_env()) {
               x = paste0("It has ", count_text(length(labels)), "; `x` has ",
                          plural(n, "cell"), " (columns)."), .call = .call)
   }
+  labels <- by_cell_name(labels, colnames(cells$counts), what, .call)
   labels <- factor(labels)
   if (!nlevels(labels)) {
     stop_user("cell_types", paste0("`", what, "` is NA for every cell."), .call = .call)
   }
   labels
+}
+
+# Labels that are named by cell are matched by name.
+by_cell_name <- function(labels, cells, what, .call) {
+  named <- names(labels)
+  if (is.null(named) || is.null(cells) || identical(named, cells)) return(unname(labels))
+  if (setequal(named, cells)) return(unname(labels[match(cells, named)]))
+  if (any(named %in% cells)) {
+    stop_user("cell_types", paste0("The names of `", what, "` do not fit the cells."),
+              x = paste0("Cells without a label: ", some_of(setdiff(cells, named)), "."),
+              i = "Name a label for every cell, or give them unnamed in the cells' order.",
+              .call = .call)
+  }
+  unname(labels)
 }
 
 # Sums over the cells of each group, genes x groups: of counts, of their

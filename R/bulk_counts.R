@@ -67,10 +67,14 @@ from_assay <- function(x, assay, .call) {
   bulk_matrix(counts, NULL, .call = .call)
 }
 
-# A first column of text is taken for the gene names.
+# A first column of text, or of numbers that is named like an identifier, is
+# taken for the gene names.
 from_data_frame <- function(x, .call) {
   numeric <- vapply(x, is.numeric, NA)
   names <- if (.row_names_info(x) > 0L) rownames(x)
+  identifier <- grepl("^(x|id|.*gene.*|.*entrez.*|.*symbol.*|.*ensembl.*)$", names(x)[1L],
+                      ignore.case = TRUE)
+  if (is.null(names) && identifier && !anyDuplicated(x[[1L]])) numeric[1L] <- FALSE
   if (length(numeric) > 1L && !numeric[1L] && all(numeric[-1L])) {
     names <- as.character(x[[1L]])
     x <- x[-1L]

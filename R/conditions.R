@@ -31,8 +31,15 @@ plural <- function(n, noun) paste0(count_text(n), " ", noun, if (n != 1) "s")
 
 # Turns a failure handed over by Rust into a classed error at the user's call,
 # or into an interrupt; every other value passes through.
-call_rs <- function(value, .call = caller_env()) {
+#
+# `samples` are the names of the samples that Rust was given.
+call_rs <- function(value, samples = NULL, .call = caller_env()) {
   if (!inherits(value, "unalloy_failure")) return(value)
+  if (value$kind == "empty_sample") {
+    stop_user("empty_sample", "Every sample needs counts in the genes of the fit.",
+              x = paste0("Only zeros in them: ", some_of(samples[value$sample]), "."),
+              i = "Leave the sample out, or use more genes.", .call = .call)
+  }
   if (value$kind == "interrupted") {
     rlang::interrupt()
     stop_user("interrupted", "The computation was interrupted.", .call = .call)

@@ -163,9 +163,8 @@ sample_index <- function(i, samples, .call = caller_env()) {
   kept
 }
 
-#' @rdname deconvolution
-#' @export
-dim.deconvolution <- function(x) c(x$model$n_types, nrow(x$convergence))
+# Types and samples.
+size_of <- function(x) c(x$model$n_types, nrow(x$convergence))
 
 #' @rdname deconvolution
 #' @export
@@ -259,9 +258,9 @@ refit <- function(object, newdata, .call = caller_env()) {
     stop_user("gene_names", "`newdata` needs gene names as row names.", .call = .call)
   }
   place <- if (is.null(bulk$genes)) seq_along(genes) else match(bulk$genes, genes, nomatch = 0L)
-  absent <- setdiff(seq_along(genes), place)
+  absent <- setdiff(which(model$weights > 0), place)
   if (length(absent)) {
-    stop_user("gene_names", "`newdata` must have every gene of the fit.",
+    stop_user("gene_names", "`newdata` must have every gene that the fit uses.",
               x = paste0("Without: ", some_of(genes[absent]), "."), .call = .call)
   }
   model$matching$gene_of_row <- as.integer(place) - 1L

@@ -1,8 +1,9 @@
 #' Deconvolve bulk expression into cell types
 #'
-#' Finds how much of each sample's mRNA comes from each cell type, by the
-#' maximum likelihood of a weighted Poisson model, and certifies how far the
-#' answer is from the optimum.
+#' Finds how much of each sample's mRNA comes from each cell type: by default
+#' with a model of the errors between the platforms of reference and bulk, or by
+#' the maximum likelihood of a weighted Poisson model, with a proven bound on the
+#' distance to the optimum.
 #'
 #' # Model
 #'
@@ -15,7 +16,9 @@
 #' \eqn{F(e) = \sum_g w_g (\mu_g - k_g \log \mu_g)} is convex. The intercept is
 #' one more source, uniform over genes, for what no signature explains.
 #'
-#' All methods minimise the same F and find the same optimum:
+#' All methods minimise the same F and find the same optimum, to the digits that
+#' `ll_tolerance` asks for (types with nearly the same signature need a smaller
+#' one under `"em"` and `"gd"`):
 #' `"newton"` (default) is sequential quadratic programming with the exact
 #' Hessian and bounds, and takes about ten passes over the data; `"em"` is
 #' expectation-maximisation with squared extrapolation (Varadhan and Roland,
@@ -58,8 +61,8 @@
 #' \eqn{W / \sum e} of the unpenalised optimum; `l2_lambda` adds
 #' \eqn{\lambda_2 \sum e_j^2}, in units of \eqn{W / (\sum e)^2}. A value so means
 #' the same at any depth. As \eqn{\sum_j c_j e_j = W} at the optimum, an L1
-#' penalty mostly moves mRNA from all types to the intercept and makes few types
-#' vanish; Poisson deconvolution is sparse without it.
+#' penalty mostly moves mRNA from the types to the intercept, rather than from
+#' false types to true ones; Poisson deconvolution is sparse without it.
 #'
 #' @param signatures A [signatures] object, or a matrix of mean linear
 #'   expression, genes × types, which is scaled to columns that sum to 1.
@@ -108,7 +111,8 @@
 #'   how cells were sorted; look at the values before you trust them.
 #' @param l1_lambda,l2_lambda Penalties; see *Penalties*. Higher values move
 #'   more to the intercept (L1) or pull types towards each other (L2).
-#' @param max_iter Passes over the data per sample at most. Default 200 for
+#' @param max_iter Passes over the data per sample (and round of the platform
+#'   error model) at most. Default 200 for
 #'   `"newton"`, 10,000 for the others.
 #' @param ll_tolerance Certified distance to the optimum at which a fit stops,
 #'   per unit of W. `"newton"` goes on to 1e-6 log-likelihood units where
@@ -123,8 +127,9 @@
 #' @param learning_rate For `"gd"`: size of the first steps of a log exposure.
 #'   Default 0.5, at which steps near the optimum equal those of EM; less is
 #'   slower.
-#' @param init_log_exp For `"gd"`: log exposure that all sources start from;
-#'   `NULL` starts from the data.
+#' @param init_log_exp For `"gd"`: log exposure that all types start from, beside
+#'   a background that explains all reads (the published start, at -10, from the
+#'   null model); `NULL` starts all sources from the data alike.
 #' @param assay For a `SummarizedExperiment`: the assay to read; `"counts"` by
 #'   default, else the first.
 #' @param keep_counts Keep the counts in the result (no copy is made), so that
@@ -139,8 +144,8 @@
 #'   `unalloy_error_missing_counts`, `_infinite_counts`, `_negative_counts`,
 #'   `_log_scale`, `_empty_sample`, `_empty_type`, `_no_samples`, `_not_numeric`,
 #'   `_gene_names`, `_sample_names`, `_type_names`, `_no_common_genes`,
-#'   `_lengths`, `_weights`, `_too_few_genes`, `_signature_values`, `_argument`.
-#'   Warnings: `unalloy_warning_identifiability`, `_not_converged`,
+#'   `_lengths`, `_weights`, `_cell_size`, `_too_few_genes`, `_signature_values`, `_argument`.
+#'   Warnings: `unalloy_warning_identifiability`, `_no_types`, `_not_converged`,
 #'   `_gene_lengths`, `_few_genes`, `_unused_argument`.
 #' @references
 #' Shepp LA, Vardi Y (1982). Maximum likelihood reconstruction for emission
@@ -169,9 +174,19 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             keep_counts = TRUE, threads = getOption("unalloy.threads", 2L),
                             seed = NULL, verbose = TRUE) {
   here <- environment()
+  if (missing(signatures) || missing(bulk_counts)) {
+    stop_user("argument", "`signatures` and `bulk_counts` are needed.",
+              i = "`build_signatures()` makes signatures from single-cell counts.")
+  }
   method <- check_choice(method, METHODS, "method")
   given <- setdiff(names(match.call())[-1L], "")
   warn_unused(given, method, .call = here)
+  if (all(c("protocol", "length_exponent") %in% given) && !is.null(length_exponent)) {
+    warn_user("unused_argument", "`protocol` has no effect beside `length_exponent`.")
+  }
+  if (is.null(gene_lengths) && "insert_size" %in% given) {
+    warn_user("unused_argument", "`insert_size` has no effect without `gene_lengths`.")
+  }
   settings <- solver_settings(
     method, l1_lambda, l2_lambda, max_iter, ll_tolerance, sparsity_tolerance, poll_interval,
     learning_rate, init_log_exp, threads, seed, .call = here
@@ -208,6 +223,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   result <- new_deconvolution(fit, model, bulk, settings, sizes, keep_counts,
                               unit = bulk_values$unit, call = match.call())
   warn_not_converged(result, .call = here)
+  warn_no_types(result, .call = here)
   result
 }
 
@@ -223,7 +239,7 @@ check_identifiable <- function(model, .call) {
   products <- crossprod(types * scale)
   cosine <- stats::cov2cor(products)
   cosine[upper.tri(cosine, diag = TRUE)] <- 0
-  worst <- which(cosine > 0.9999, arr.ind = TRUE)
+  worst <- which(cosine > 0.999, arr.ind = TRUE)
   if (nrow(worst)) {
     pairs <- paste0("\"", colnames(types)[worst[, 2L]], "\" and \"",
                     colnames(types)[worst[, 1L]], "\"")
@@ -294,7 +310,7 @@ run_fit <- function(model, bulk, settings, verbose, .call) {
       values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
       model$length_factor, model$weights, model$n_types, settings,
       function(done) show(columns[1L] - 1 + done)
-    ), .call = .call)
+    ), bulk$samples[columns], .call = .call)
   }))
 }
 
@@ -318,15 +334,31 @@ merge_fits <- function(parts) {
   fit
 }
 
+# Samples in which the background explains everything.
+warn_no_types <- function(result, .call) {
+  without <- colnames(result$proportions)[is.na(result$proportions[1L, ])]
+  if (!length(without)) return(invisible())
+  warn_user("no_types", "No cell type was found in some samples: their proportions are NA.",
+            x = paste0("The background explains all reads of ", some_of(without), "."),
+            i = "Do the genes of reference and bulk mean the same?", .call = .call)
+}
+
 warn_not_converged <- function(result, .call) {
   open <- result$convergence[!result$convergence$converged, ]
   if (!nrow(open)) return(invisible())
   warn_user(
     "not_converged", paste0(plural(nrow(open), "sample"), " did not converge."),
-    x = paste0("Not certified: ", some_of(open$sample), "; largest gap ",
-               format(max(open$gap), digits = 2), " log-likelihood units."),
-    i = if (any(open$reason == "max_iter")) "Raise `max_iter`, or use `method = \"newton\"`."
-        else "Rounding stopped the fit: a larger `ll_tolerance` can be met.",
+    x = paste0("Samples: ", some_of(open$sample), "; largest gap ",
+               format(max(open$gap), digits = 2),
+               if (result$error_model == "poisson") " log-likelihood units."
+               else " units of the objective."),
+    i = if (!any(open$reason == "max_iter")) {
+      "Rounding stopped the fit: a larger `ll_tolerance` can be met."
+    } else if (result$settings$method == 1L) {
+      "Raise `max_iter`."
+    } else {
+      "Raise `max_iter`, or use `method = \"newton\"`."
+    },
     i = "The result holds the best point so far; see `$convergence`.", .call = .call
   )
 }

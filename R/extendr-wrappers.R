@@ -21,5 +21,5 @@ rs_infer_platform <- function(values, n_rows, n_columns, gene_of_row, signatures
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)
 
 #' @noRd
-rs_simulate_bulk <- function(settings, in_reference, proportions) .Call(wrap__rs_simulate_bulk, settings, in_reference, proportions)
+rs_simulate_bulk <- function(settings, in_reference, proportions, progress) .Call(wrap__rs_simulate_bulk, settings, in_reference, proportions, progress)
 # nolint end

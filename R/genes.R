@@ -93,6 +93,7 @@ gene_values <- function(values, column, what, matched, bulk_genes, signature_gen
   if (is.data.frame(values)) {
     values <- named_column(values, column, what, matched$genes, .call = .call)
   }
+  if (is.logical(values)) values <- 1 * values
   if (!is.numeric(values)) {
     stop_user("argument", paste0("`", what, "` must be numeric."),
               x = paste0("It is ", describe(values), "."),

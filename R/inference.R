@@ -61,7 +61,9 @@ vcov.deconvolution <- function(object, samples = NULL, what = c("proportions", "
                                threads = getOption("unalloy.threads", 2L), ...) {
   what <- check_choice(what, SHARES, "what")
   inferred <- infer_samples(object, samples, what, variance, 0.95, threads)
-  if (dim(inferred$covariance)[3L] == 1L) inferred$covariance[, , 1L] else inferred$covariance
+  covariance <- inferred$covariance
+  if (dim(covariance)[3L] > 1L) return(covariance)
+  matrix(covariance, nrow(covariance), dimnames = dimnames(covariance)[1:2])
 }
 
 #' @rdname inference
@@ -71,7 +73,7 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
                                   variance = c("robust", "quasi", "poisson"),
                                   threads = getOption("unalloy.threads", 2L), ...) {
   what <- check_choice(what, SHARES, "what")
-  level <- check_number(level, "level", 0, 1)
+  level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   inferred <- infer_samples(object, samples, what, variance, level, threads)
   estimate <- inferred$estimate
   std_error <- apply(inferred$covariance, 3L, function(v) sqrt(pmax(0, diag(v))))
@@ -89,7 +91,7 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
     lower <- ifelse(inside, on_logit(-1), pmax(estimate - z * std_error, 0))
     upper <- ifelse(inside, on_logit(1), pmin(estimate + z * std_error, 1))
   }
-  zero <- estimate == 0
+  zero <- which(estimate == 0)
   lower[zero] <- 0
   upper[zero] <- inferred$limits[zero]
   std_error[zero] <- NA
@@ -100,6 +102,7 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
     lower = as.vector(lower), upper = as.vector(upper)
   )
   if (is.null(parm)) return(out)
+  if (is.numeric(parm)) parm <- rownames(estimate)[parm]
   absent <- setdiff(parm, rownames(estimate))
   if (length(absent)) {
     stop_user("argument", "`parm` must name types of the result.",
@@ -121,7 +124,9 @@ infer_samples <- function(object, samples, what, variance, level, threads,
     stop_user("penalised", "Intervals are for fits without penalties.",
               i = "Use `l1_lambda = 0` and `l2_lambda = 0`.", .call = .call)
   }
-  if (!is.null(samples)) object <- object[samples]
+  if (!is.null(samples)) {
+    object <- object[sample_index(samples, object$convergence$sample, .call = .call)]
+  }
   bulk <- object$counts
   if (is.null(bulk)) {
     stop_user("no_counts", "The result does not hold the counts.",
@@ -134,7 +139,7 @@ infer_samples <- function(object, samples, what, variance, level, threads,
   parts <- over_samples(bulk, function(values, n_samples, columns) {
     progress <- function(done) show(columns[1L] - 1 + done)
     points <- exposures[, columns, drop = FALSE]
-    fall <- stats::qchisq(2 * level - 1, 1)
+    fall <- stats::qchisq(max(2 * level - 1, 0), 1)
     call_rs(if (is.null(model$tau2)) {
       rs_infer(values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
                model$length_factor, model$weights, model$n_types, points, variance, fall,
@@ -175,8 +180,9 @@ as_shares <- function(exposures, covariance, limits, n_types, what, sizes) {
     }
     # a type at zero has no covariance with the others
     for (s in seq_len(ncol(estimate))) {
-      covariance[estimate[, s] == 0, , s] <- 0
-      covariance[, estimate[, s] == 0, s] <- 0
+      zero <- which(estimate[, s] == 0)
+      covariance[zero, , s] <- 0
+      covariance[, zero, s] <- 0
     }
   }
   dimnames(covariance) <- list(rownames(estimate), rownames(estimate), colnames(estimate))

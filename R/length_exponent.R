@@ -22,8 +22,10 @@ choose_lengths <- function(model, bulk, settings, protocol, length_exponent, ver
   profile <- profile_exponent(model, bulk, settings, .call)
   best <- profile$length_exponent[which.min(profile$deviance)]
   inform_user(verbose, paste0("Length exponent ", best, " describes the counts best (",
-                              if (best >= 0.5) "as in full-length libraries"
-                              else "as in UMI or 3' libraries", ")."))
+                              if (best == 1) "as in full-length libraries"
+                              else if (best == 0) "as in UMI or 3' libraries"
+                              else "between UMI and full-length libraries: are these the lengths of transcripts?",
+                              ")."))
   model$length_profile <- profile
   with_exponent(model, best)
 }

@@ -141,7 +141,7 @@ platform_parts <- function(model, bulk, settings, tau2, verbose, .call) {
       values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
       model$length_factor, model$weights, model$variance, model$discount,
       model$floors[columns], settings, function(done) show(columns[1L] - 1 + done)
-    ), .call = .call)
+    ), bulk$samples[columns], .call = .call)
   })
 }
 

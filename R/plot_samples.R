@@ -29,7 +29,7 @@ plot_heatmap <- function(result, group = NULL, order = c("cluster", "none"),
   what <- check_choice(what, names(SHARE_LABELS), "what")
   order <- check_choice(order, c("cluster", "none"), "order")
   shares <- coef(result, what)
-  is_type <- seq_len(nrow(shares)) <= dim(result)[1L]
+  is_type <- seq_len(nrow(shares)) <= size_of(result)[1L]
   types <- shares[is_type, , drop = FALSE]
   if (order == "cluster") types <- types[cluster_order(t(types)), , drop = FALSE]
   table <- place_samples(long_shares(shares), types, group, order)

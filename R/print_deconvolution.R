@@ -3,7 +3,7 @@
 #' @rdname deconvolution
 #' @export
 print.deconvolution <- function(x, digits = 3, ...) {
-  n <- dim(x)
+  n <- size_of(x)
   cat("Deconvolution of ", plural(n[2L], "sample"), " into ", plural(n[1L], "cell type"), " (",
       plural(x$metrics$n_genes_used, "gene"), ", ", model_text(x), ")\n", sep = "")
   cat(convergence_line(x), "\n", sep = "")
@@ -62,11 +62,11 @@ range_text <- function(x, digits) {
 summary.deconvolution <- function(object, ...) {
   shares <- object$proportions
   structure(list(
-    call = object$call, dim = dim(object), convergence = convergence_line(object),
+    call = object$call, dim = size_of(object), convergence = convergence_line(object),
     iterations = range(object$convergence$iterations),
     method = model_text(object), genes = object$genes,
     length_exponent = object$model$length_exponent, metrics = object$metrics,
-    intercept = object$intercept_fraction,
+    intercept = if ("Intercept" %in% rownames(object$exposures)) object$intercept_fraction,
     types = data.frame(
       type = rownames(shares), mean = rowMeans(shares), min = apply(shares, 1L, min),
       max = apply(shares, 1L, max), zero_in = rowSums(shares == 0), row.names = NULL
@@ -91,7 +91,7 @@ print.summary.deconvolution <- function(x, digits = 3, ...) {
     cat("           pseudo R2 ", format(round(x$metrics$pseudo_r2, digits)), ", R2 ",
         format(round(x$metrics$r_squared, digits)), "\n", sep = "")
   }
-  cat("Intercept  ", range_text(x$intercept, digits), "\n", sep = "")
+  if (!is.null(x$intercept)) cat("Intercept  ", range_text(x$intercept, digits), "\n", sep = "")
   cat("\nShares of mRNA over samples:\n")
   table <- x$types
   table[c("mean", "min", "max")] <- lapply(table[c("mean", "min", "max")], round, digits)

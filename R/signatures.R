@@ -72,7 +72,12 @@ check_profiles <- function(x, what, noun, .call) {
   }
 }
 
-normalise_columns <- function(x) x / rep(colSums(x), each = nrow(x))
+# Columns scaled to sum 1; NA where a column is all zero.
+normalise_columns <- function(x) {
+  totals <- colSums(x)
+  totals[totals == 0] <- NA
+  x / rep(totals, each = nrow(x))
+}
 
 #' Signatures of cell types
 #'

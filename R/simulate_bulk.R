@@ -80,7 +80,8 @@ simulate_bulk <- function(n_genes = 2000, n_types = 6, n_samples = 12, n_donors 
   types <- rownames(shares) %||% type_labels(n_types)
   missing_type <- simulated_missing(missing_type, types)
   made <- call_rs(rs_simulate_bulk(settings, as.integer(!types %in% missing_type),
-                                   as.double(shares)))
+                                   as.double(shares),
+                                   progress_bar("Simulating", n_samples, TRUE)))
   name_simulation(made, types, settings, missing_type)
 }
 

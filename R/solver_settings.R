@@ -12,7 +12,8 @@ uses_platform_error <- function(error_model, poisson_only, .call) {
                               .call = .call)
   asked <- names(which(poisson_only))
   if (error_model == "platform" && any(asked %in% PLATFORM_LACKS)) {
-    stop_user("argument", "The platform error model has neither penalties nor backgrounds.",
+    stop_user("argument", paste("The platform error model is fitted by Newton's method alone,",
+                                "without penalties and backgrounds."),
               x = paste0("Asked for: ", some_of(intersect(asked, PLATFORM_LACKS)), "."),
               i = "Use `error_model = \"poisson\"` with them, and `method = \"newton\"` without.",
               .call = .call)
@@ -38,7 +39,7 @@ solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance
       check_count(poll_interval, "poll_interval", .call = .call),
     learning_rate = check_number(learning_rate, "learning_rate", 0, above = TRUE, .call = .call),
     init_log_exp = if (is.null(init_log_exp)) NaN else
-      check_number(init_log_exp, "init_log_exp", -700, 700, .call = .call),
+      check_number(init_log_exp, "init_log_exp", -50, 50, .call = .call),
     threads = check_threads(threads, .call = .call),
     seed = if (is.null(seed)) NaN else check_seed(seed, .call = .call)
   )

@@ -43,7 +43,7 @@ tidy.deconvolution <- function(x, what = c("proportions", "cell_fractions", "exp
 #' @rdname tidy.deconvolution
 #' @export
 glance.deconvolution <- function(x, ...) {
-  size <- dim(x)
+  size <- size_of(x)
   table <- x$convergence
   data.frame(
     n.samples = size[2L], n.types = size[1L], n.genes = x$metrics$n_genes_used,

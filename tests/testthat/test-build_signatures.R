@@ -117,7 +117,30 @@ test_that("labels of NA leave cells out, and few cells are warned about", {
                    c("Type A", "Type C", "Type D"))
   keep <- which(types == "Type A")[-(1:3)]
   types[keep] <- NA
-  expect_snapshot(invisible(build_signatures(small$reference, types)))
+  expect_snapshot(left <- build_signatures(small$reference, types))
+  expect_identical(colnames(left), c("Type C", "Type D"))
+  expect_snapshot(kept <- build_signatures(small$reference, types, min_cells = 1))
+  expect_identical(colnames(kept), c("Type A", "Type C", "Type D"))
+})
+
+test_that("cells without a donor count nowhere", {
+  donors <- small$cells$donor
+  donors[small$cells$donor == "Donor 2"] <- NA
+  expect_message(part <- build_signatures(small$reference, small$cells$cell_type, donors),
+                 "80 cells without a donor")
+  rest <- small$cells$donor != "Donor 2"
+  expect_equal(part, build_signatures(small$reference[, rest], small$cells$cell_type[rest],
+                                      droplevels(small$cells$donor[rest])))
+})
+
+test_that("labels named by cell are matched by name", {
+  named <- setNames(small$cells$cell_type, small$cells$cell)
+  shuffled <- sample(named)
+  expect_equal(build_signatures(small$reference, shuffled),
+               build_signatures(small$reference, unname(named)))
+  names(shuffled)[1] <- "nobody"
+  expect_snapshot(error = TRUE, build_signatures(small$reference, shuffled),
+                  transform = function(lines) gsub('"Cell[0-9]+"', '"<cell>"', lines))
 })
 
 test_that("what is no count or no label is told", {

@@ -286,3 +286,53 @@ test_that("failures of the core are classed and keep their text", {
     1, 1L, 1L, 0L, matrix(-1), 1, 1, 1L, list(), function(done) NULL
   )), class = "unalloy_error_argument")
 })
+
+test_that("a sample without counts in the genes of the fit is named", {
+  sim <- simulate_bulk(n_genes = 200, n_types = 3, n_samples = 40, cells_per_type = 1, seed = 3)
+  bulk <- rbind(sim$bulk_counts, other = 5)
+  bulk[-201, 37] <- 0
+  fit <- function(bulk, ...) {
+    deconvolve_bulk(sim$profiles, bulk, verbose = FALSE, ...)
+  }
+  for (model in c("poisson", "platform")) {
+    expect_error(fit(bulk, error_model = model), "Sample37", class = "unalloy_error_empty_sample")
+  }
+  skip_if_not_installed("DelayedArray")
+  skip_if_not_installed("withr")
+  withr::local_options(unalloy.block_size = 8 * 201 * 16)
+  expect_error(fit(DelayedArray::DelayedArray(bulk), error_model = "poisson"), "Sample37",
+               class = "unalloy_error_empty_sample")
+})
+
+test_that("samples that only the background explains have NA and a warning", {
+  profiles <- cbind(a = c(1, 1, 0, 0, 0, 0, 0, 0), b = c(0, 0, 1, 1, 0, 0, 0, 0))
+  rownames(profiles) <- letters[1:8]
+  bulk <- cbind(typed = c(9, 9, 1, 1, 0, 0, 0, 0), flat = c(0, 0, 0, 0, 5, 5, 5, 5))
+  rownames(bulk) <- letters[1:8]
+  expect_warning(result <- deconvolve_bulk(profiles, bulk, intercept = TRUE, verbose = FALSE),
+                 "flat", class = "unalloy_warning_no_types")
+  expect_identical(is.na(result$proportions["a", ]), c(typed = FALSE, flat = TRUE))
+  expect_identical(result$intercept_fraction[["flat"]], 1)
+  expect_true(anyNA(confint(result)$estimate))
+  expect_output(print(result), "NA")
+})
+
+test_that("a start from the null model reaches the same optimum", {
+  expect_equal(fit_small(method = "gd", init_log_exp = -10, ll_tolerance = 1e-12)$proportions,
+               fit_small()$proportions, tolerance = 1e-5)
+  expect_false(identical(fit_small(method = "gd", init_log_exp = -10)$trace,
+                         fit_small(method = "gd")$trace))
+  expect_refusal(fit_small(method = "gd", init_log_exp = 400), "argument")
+})
+
+test_that("data frames may have numeric gene identifiers", {
+  counts <- small$bulk_counts
+  rownames(counts) <- seq_len(400)
+  profiles <- small$profiles
+  rownames(profiles) <- seq_len(400)
+  table <- data.frame(entrez_id = seq_len(400), counts, check.names = FALSE)[400:1, ]
+  rownames(table) <- NULL
+  lengths <- setNames(small$gene_lengths, seq_len(400))
+  expect_equal(fit_small(signatures = profiles, bulk = table, lengths = lengths)$proportions,
+               fit_small(signatures = small$profiles)$proportions, tolerance = 1e-9)
+})

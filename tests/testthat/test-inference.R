@@ -89,3 +89,26 @@ test_that("one type, and no doubt, give the interval [1, 1]", {
   expect_identical(unique(table$lower), 1)
   expect_identical(unique(table$upper), 1)
 })
+
+test_that("a gene far from its fit does not blow up the intervals", {
+  # one marker with far fewer reads than its fitted mean
+  profiles <- cbind(a = c(rep(1, 99), 0), b = c(rep(0.01, 99), 50))
+  rownames(profiles) <- paste0("g", 1:100)
+  bulk <- cbind(s = c(rep(1000, 99), 13))
+  rownames(bulk) <- rownames(profiles)
+  fit <- deconvolve_bulk(profiles, bulk, intercept = FALSE, verbose = FALSE)
+  table <- confint(fit)
+  expect_lt(max(table$upper - table$lower), 0.2)
+})
+
+test_that("one type and one sample give a named matrix", {
+  covariance <- vcov(fit_small(signatures = small_signatures[, 1]), samples = 1)
+  expect_identical(dimnames(covariance), list("Type A", "Type A"))
+})
+
+test_that("levels and types may be given in any form", {
+  expect_equal(confint(result, 2), confint(result, "Type B"))
+  expect_true(all(is.finite(confint(result, level = 0.3)$upper)))
+  expect_refusal(confint(result, level = 1), "argument")
+  expect_refusal(confint(result, samples = "nobody"), "argument")
+})

@@ -2,16 +2,22 @@
 
 use crate::arguments::{number, r_matrix};
 use crate::guard::guard;
+use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use unalloy_core::simulation::{simulate, Simulation};
 
 /// @noRd
 #[extendr]
-fn rs_simulate_bulk(settings: List, in_reference: &[i32], proportions: &[f64]) -> Robj {
+fn rs_simulate_bulk(
+    settings: List,
+    in_reference: &[i32],
+    proportions: &[f64],
+    progress: Function,
+) -> Robj {
     guard(|| {
         let get = |name| number(&settings, name);
         let count = |name| number(&settings, name).map(|v| v as usize);
-        let made = simulate(&Simulation {
+        let simulation = Simulation {
             n_genes: count("n_genes")?,
             n_types: count("n_types")?,
             in_reference: in_reference.iter().map(|&k| k != 0).collect(),
@@ -31,7 +37,8 @@ fn rs_simulate_bulk(settings: List, in_reference: &[i32], proportions: &[f64]) -
             overdispersion: get("overdispersion")?,
             length_exponent: get("length_exponent")?,
             seed: get("seed")? as i64 as u64,
-        })?;
+        };
+        let made = supervise(&progress, |monitor| simulate(&simulation, monitor))?;
         let from_one = |of: &[usize]| of.iter().map(|&v| v as i32 + 1).collect::<Vec<_>>();
         let n_genes = made.lengths.len();
         let n_samples = made.cell_shares.ncols();

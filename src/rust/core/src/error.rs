@@ -45,6 +45,14 @@ impl fmt::Display for CoreError {
 impl std::error::Error for CoreError {}
 
 impl CoreError {
+    /// The sample that the error is about, counted from 0.
+    pub fn sample(&self) -> Option<usize> {
+        match self {
+            CoreError::EmptySample { sample } => Some(*sample),
+            _ => None,
+        }
+    }
+
     /// Short machine-readable name: the last part of the R condition's class.
     pub fn kind(&self) -> &'static str {
         match self {

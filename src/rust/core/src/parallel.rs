@@ -33,6 +33,11 @@ impl<'a> Monitor<'a> {
         Monitor { stop, report, done: AtomicUsize::new(0) }
     }
 
+    /// The same wish to stop, without reports.
+    pub fn silent(&self) -> Monitor<'a> {
+        Monitor::new(self.stop, &|_| {})
+    }
+
     /// `Err(Interrupted)` when the caller wants the work to end.
     pub fn check(&self) -> Result<(), CoreError> {
         if self.stop.load(Ordering::Relaxed) {

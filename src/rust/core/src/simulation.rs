@@ -7,6 +7,7 @@
 //! see lengths, and a factor per gene that the two platforms do not share.
 
 use crate::error::{check_length, check_value, CoreError};
+use crate::parallel::Monitor;
 use crate::rng::{stream, Purpose};
 use faer::Mat;
 use rand::Rng;
@@ -162,8 +163,9 @@ impl Simulation {
 /// Draws a reference and a bulk cohort.
 ///
 /// # Errors
-/// `Argument` or `Shape` for the first setting that is out of range.
-pub fn simulate(settings: &Simulation) -> Result<Simulated, CoreError> {
+/// `Argument` or `Shape` for the first setting that is out of range,
+/// `Interrupted`.
+pub fn simulate(settings: &Simulation, monitor: &Monitor<'_>) -> Result<Simulated, CoreError> {
     settings.check()?;
     let (n_genes, n_types, n_samples) = (settings.n_genes, settings.n_types, settings.n_samples);
     let (profiles, cell_sizes) = settings.types();
@@ -189,11 +191,14 @@ pub fn simulate(settings: &Simulation) -> Result<Simulated, CoreError> {
     };
     for donor in 0..settings.n_donors {
         for cell_type in (0..n_types).filter(|&k| settings.in_reference[k]) {
+            monitor.check()?;
             add_reference_cells(settings, donor, cell_type, &mut made);
         }
     }
     for sample in 0..n_samples {
+        monitor.check()?;
         add_bulk_sample(settings, sample, &mut made);
+        monitor.advance(1);
     }
     Ok(made)
 }
@@ -291,6 +296,11 @@ fn scale_to_one(values: &mut [f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parallel::unmonitored;
+
+    fn simulate(settings: &Simulation) -> Result<Simulated, CoreError> {
+        unmonitored(|monitor| super::simulate(settings, monitor))
+    }
 
     fn settings() -> Simulation {
         Simulation {

@@ -54,11 +54,13 @@ impl Objective<'_> {
     /// Moves `exposures` along its ray to the best point there (Σ d_j e_j = W),
     /// and certifies it.  `terms` belong to `exposures`.
     pub fn certify(&self, mut exposures: Vec<f64>, mut terms: Terms) -> Point {
-        let finite = terms.log_sum.is_finite() && terms.pull.iter().all(|v| v.is_finite());
-        if !finite {
+        let infinity = f64::INFINITY;
+        let nowhere = |exposures: Vec<f64>, terms| {
             let multipliers = vec![f64::NAN; exposures.len()];
-            let infinity = f64::INFINITY;
-            return Point { exposures, value: infinity, multipliers, gap: infinity, terms };
+            Point { exposures, value: infinity, multipliers, gap: infinity, terms }
+        };
+        if !terms.log_sum.is_finite() || !terms.pull.iter().all(|v| v.is_finite()) {
+            return nowhere(exposures, terms);
         }
         let types = &exposures[..self.n_types];
         let linear = self.cost.iter().zip(&exposures).map(|(c, e)| c * e).sum::<f64>()
@@ -67,6 +69,9 @@ impl Objective<'_> {
         // The positive root of 2 square t² + linear t − W = 0.
         let factor =
             2.0 * self.total / (linear + (linear * linear + 8.0 * square * self.total).sqrt());
+        if !(factor > 0.0 && factor.is_finite()) {
+            return nowhere(exposures, terms);
+        }
         exposures.iter_mut().for_each(|e| *e *= factor);
         terms.log_sum += self.total * factor.ln();
         terms.pull.iter_mut().for_each(|p| *p /= factor);

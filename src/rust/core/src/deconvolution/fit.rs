@@ -28,8 +28,8 @@ const WAVE: usize = 8;
 pub enum Method {
     Newton,
     Em,
-    /// Adam; `start` is the log exposure that every source starts from, `None`
-    /// for one from the data.
+    /// Adam; `start` is the log exposure that every type starts from, while the
+    /// background explains the reads; `None` for a start from the data.
     Gradient {
         learning_rate: f64,
         start: Option<f64>,
@@ -233,14 +233,17 @@ fn solvers_for<'m>(
         .collect()
 }
 
-/// Equal exposures that explain all reads together, or the ones asked for;
-/// scattered log-normally (standard deviation 1) when a seed is given.
+/// Equal exposures that explain all reads together; or, where it is asked for,
+/// the given exposure of types beside a background that explains all reads (the
+/// null model).  Scattered log-normally (standard deviation 1) under a seed.
 fn start(model: &Model, total: f64, params: &Params, sample: usize) -> Vec<f64> {
-    let equal = match params.method {
-        Method::Gradient { start: Some(log_exposure), .. } => log_exposure.exp(),
-        _ => total / model.cost().iter().sum::<f64>(),
-    };
-    let mut exposures = vec![equal; model.n_sources()];
+    let explaining = |cost: &[f64]| total / cost.iter().sum::<f64>();
+    let mut exposures = vec![explaining(model.cost()); model.n_sources()];
+    if let Method::Gradient { start: Some(log_exposure), .. } = params.method {
+        let (types, background) = exposures.split_at_mut(model.n_types());
+        types.fill(log_exposure.exp());
+        background.fill(explaining(&model.cost()[model.n_types()..]));
+    }
     if let Some(seed) = params.seed {
         let mut rng = stream(seed, Purpose::Start, sample);
         for exposure in &mut exposures {

@@ -41,6 +41,10 @@ pub struct SampleInference {
     pub limits: Vec<f64>,
 }
 
+/// A gene that alone determines a type has leverage 1 and no residual to tell
+/// its variance.
+const LARGEST_LEVERAGE: f64 = 0.9;
+
 /// What each gene adds to the estimating equations of a sample, over design
 /// rows.
 pub struct GeneTerms {
@@ -50,7 +54,8 @@ pub struct GeneTerms {
     pub information: Vec<f64>,
     /// Σ_g expected_g a_g a_gᵀ is the variance of the score under the model.
     pub expected: Vec<f64>,
-    /// The leverage of a gene is hat_g a_gᵀ J⁻¹ a_g.
+    /// Expected information: the leverage of a gene is
+    /// hat_g a_gᵀ (Σ_g hat_g a_g a_gᵀ)⁻¹ a_g ≤ 1.
     pub hat: Vec<f64>,
     /// Squared residuals in units of the model's variance.
     pub pearson: Vec<f64>,
@@ -59,6 +64,11 @@ pub struct GeneTerms {
 /// A likelihood whose uncertainty can be told.
 pub trait Likelihood: Sync {
     fn model(&self) -> &Model;
+
+    /// The dispersion is never taken to be below this.
+    fn least_dispersion(&self) -> f64 {
+        0.0
+    }
 
     /// `counts` and `fitted` run over design rows.
     fn gene_terms(
@@ -155,18 +165,23 @@ fn infer_block(
         .zip(&inverses)
         .map(|(t, inverse)| {
             let freedom = model.n_used().saturating_sub(inverse.active.len()).max(1);
-            t.pearson.iter().sum::<f64>() / freedom as f64
+            let dispersion = t.pearson.iter().sum::<f64>() / freedom as f64;
+            dispersion.max(likelihood.least_dispersion())
         })
         .collect();
+    let hats = match variance {
+        Variance::Robust => weighted_grams(model, terms.iter().map(|t| &t.hat[..])),
+        _ => vec![Vec::new(); terms.len()],
+    };
     let spreads: Vec<Vec<f64>> = terms
         .iter()
-        .zip(&inverses)
-        .zip(&dispersions)
-        .map(|((t, inverse), dispersion)| match variance {
+        .zip(&points)
+        .zip(hats.into_iter().zip(&dispersions))
+        .map(|((t, point), (hat, dispersion))| match variance {
             Variance::Robust => {
-                let leverage = inverse.leverages(model, &t.hat);
+                let leverage = ActiveInverse::new(hat, point).leverages(model, &t.hat);
                 let scores = t.score.iter().zip(leverage);
-                scores.map(|(s, h)| (s / (1.0 - h.min(0.99))).powi(2)).collect()
+                scores.map(|(s, h)| (s / (1.0 - h.min(LARGEST_LEVERAGE))).powi(2)).collect()
             }
             Variance::Quasi => t.expected.iter().map(|v| dispersion * v).collect(),
             Variance::Poisson => t.expected.clone(),

@@ -115,6 +115,12 @@ impl Likelihood for FittedPlatform<'_> {
         self.platform.model
     }
 
+    /// Discounted genes have variances far above their residuals, and would
+    /// make a sample look better than its model.
+    fn least_dispersion(&self) -> f64 {
+        1.0
+    }
+
     fn gene_terms(
         &self,
         sample: usize,
@@ -216,11 +222,12 @@ pub fn fit_platform(
     let model = platform.model;
     let start =
         Params { tolerance: 1e-6, seed: params.seed, threads: params.threads, ..Params::default() };
-    let poisson = fit(model, counts, &start, monitor)?;
+    let poisson = fit(model, counts, &start, &monitor.silent())?;
     let mut exposures: Vec<Vec<f64>> = poisson.samples.into_iter().map(|s| s.exposures).collect();
     let mut tau2 = params.tau2.unwrap_or(0.0);
     let mut samples = Vec::new();
-    for _ in 0..params.rounds.max(1) {
+    let rounds = params.rounds.max(1);
+    for round in 1..=rounds {
         if params.tau2.is_none() {
             tau2 = estimate_tau2(platform, counts, floors, &exposures);
         }
@@ -234,7 +241,11 @@ pub fn fit_platform(
                 .map(|range| {
                     let starts = &exposures[range.clone()];
                     let block = Block::read(platform, counts, floors, range.clone(), starts, tau2);
-                    block.solve(platform, starts, params, monitor)
+                    let solved = block.solve(platform, starts, params, monitor);
+                    if round == rounds {
+                        monitor.advance(range.len());
+                    }
+                    solved
                 })
                 .collect::<Result<_, CoreError>>()
         })??;
