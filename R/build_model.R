@@ -10,7 +10,8 @@ build_model <- function(signatures, bulk, gene_lengths, gene_weights, background
                         insert_size, .call) {
   profiles <- signatures$profiles
   signature_genes <- gene_names(rownames(profiles), "signatures", .call = .call)
-  matching <- match_genes(bulk$genes, signature_genes, bulk$n_rows, nrow(profiles), .call = .call)
+  matching <- match_genes(bulk$genes, signature_genes, bulk$n_rows, nrow(profiles),
+                          bulk$samples, .call = .call)
   values_for <- function(values, column, what) {
     if (is.null(values)) return(NULL)
     gene_values(values, column, what, matching, bulk$genes, signature_genes, .call = .call)

@@ -39,6 +39,10 @@
 #' build_signatures(sim$reference, sim$cells$cell_type, donors = sim$cells$donor)
 build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, min_cells = 5) {
   cells <- as_cells(x, assay)
+  if (is.null(cell_types) && !is.null(cells$identity)) {
+    inform_user(TRUE, paste0("Types are the active identity of the object: ",
+                             some_of(levels(factor(cells$identity)), 5L), "."))
+  }
   types <- cell_labels(cell_types %||% cells$identity, cells, "cell_types")
   if (is.null(types)) {
     stop_user("cell_types", "`cell_types` is missing.",

@@ -34,9 +34,10 @@ compare_deconvolutions <- function(a, b, names = c("a", "b"),
   pairs <- long_shares(a[types, samples, drop = FALSE])
   names(pairs)[3L] <- "a"
   pairs$b <- as.vector(b[types, samples, drop = FALSE])
+  # samples in which no type was found
+  pairs <- pairs[!is.na(pairs$a) & !is.na(pairs$b), ]
   agreement <- list(
-    correlation = if (stats::sd(pairs$a) > 0 && stats::sd(pairs$b) > 0) stats::cor(pairs$a, pairs$b)
-                  else NA_real_,
+    correlation = suppressWarnings(stats::cor(pairs$a, pairs$b)), # NA for constant shares
     rmse = sqrt(mean((pairs$a - pairs$b)^2)), n_samples = length(samples), n_types = length(types)
   )
   structure(draw_comparison(pairs, agreement, names, SHARE_LABELS[[what]],

@@ -296,7 +296,10 @@ report_matching <- function(model, unit, verbose) {
   summed <- report$bulk_summed + report$signatures_summed
   if (summed) text <- paste0(text, "; ", plural(summed, "duplicate row"), " summed")
   used <- sum(takes_part(model))
-  if (used < report$matched) text <- paste0(text, "; ", count_text(used), " take part in the fit")
+  if (used < report$matched) {
+    text <- paste0(text, "; ", count_text(used), " take part in the fit",
+                   if (!is.null(model$discount)) " (specific to a type, not of the protocol)")
+  }
   unit_text <- c("per million" = "Values are per million: proportions hold, intervals need counts.",
                  linear = "Values are not whole numbers: taken as linear expression.")
   inform_user(verbose, paste0(text, "."), i = if (unit != "counts") unit_text[[unit]])

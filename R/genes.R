@@ -30,7 +30,7 @@ gene_names <- function(names, what, .call = caller_env()) {
 #   signature_of  per row of the signatures, its place among `genes`, or NA
 #   report        what matched and what did not
 match_genes <- function(bulk_genes, signature_genes, n_bulk, n_signatures,
-                        .call = caller_env()) {
+                        bulk_samples = NULL, .call = caller_env()) {
   if (is.null(bulk_genes) || is.null(signature_genes)) {
     if (n_bulk != n_signatures) {
       unnamed <- if (is.null(bulk_genes)) "bulk_counts" else "signatures"
@@ -49,7 +49,9 @@ match_genes <- function(bulk_genes, signature_genes, n_bulk, n_signatures,
   } else {
     by <- "name"
     genes <- unique(bulk_genes[bulk_genes %in% signature_genes])
-    if (!length(genes)) stop_no_common_genes(bulk_genes, signature_genes, .call = .call)
+    if (!length(genes)) {
+      stop_no_common_genes(bulk_genes, signature_genes, bulk_samples, .call = .call)
+    }
     gene_of_row <- match(bulk_genes, genes, nomatch = 0L) - 1L
     signature_of <- match(signature_genes, genes)
   }
@@ -68,9 +70,11 @@ match_genes <- function(bulk_genes, signature_genes, n_bulk, n_signatures,
 
 `%||%` <- function(x, y) if (is.null(x)) y else x
 
-stop_no_common_genes <- function(bulk_genes, signature_genes, .call) {
+stop_no_common_genes <- function(bulk_genes, signature_genes, bulk_samples, .call) {
   ensembl <- function(genes) mean(grepl("^ENS[A-Z]*[GT][0-9]+$", genes)) > 0.5
-  mend <- if (ensembl(bulk_genes) != ensembl(signature_genes)) {
+  mend <- if (any(bulk_samples %in% signature_genes)) {
+    "The samples of `bulk_counts` are named like genes: try `t(bulk_counts)`."
+  } else if (ensembl(bulk_genes) != ensembl(signature_genes)) {
     "One side has Ensembl identifiers, the other symbols: translate one of them."
   } else if (any(toupper(bulk_genes) %in% toupper(signature_genes))) {
     paste("The names match when case is ignored: are these two species (human TP53, mouse Trp53)?",

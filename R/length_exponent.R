@@ -21,10 +21,10 @@ choose_lengths <- function(model, bulk, settings, protocol, length_exponent, ver
   if (!is.na(asked)) return(with_exponent(model, unname(asked)))
   profile <- profile_exponent(model, bulk, settings, .call)
   best <- profile$length_exponent[which.min(profile$deviance)]
-  inform_user(verbose, paste0("Length exponent ", best, " describes the counts best (",
-                              if (best == 1) "as in full-length libraries"
-                              else if (best == 0) "as in UMI or 3' libraries"
-                              else "between UMI and full-length libraries: are these the lengths of transcripts?",
+  meaning <- if (best == 1) "as in full-length libraries"
+             else if (best == 0) "as in UMI or 3' libraries"
+             else "between UMI and full-length: are these the lengths of transcripts?"
+  inform_user(verbose, paste0("Length exponent ", best, " describes the counts best (", meaning,
                               ")."))
   model$length_profile <- profile
   with_exponent(model, best)

@@ -144,8 +144,10 @@ check_group <- function(group, samples, .call = caller_env()) {
 
 # Order of the columns by hierarchical clustering.  Of the 2^(n - 1) orders that
 # a tree allows, the one in which the largest row falls from left to right.
+# Samples without a type (NA) count as zeros.
 cluster_order <- function(shares) {
   n <- ncol(shares)
+  shares[is.na(shares)] <- 0
   largest <- shares[which.max(rowSums(shares)), ]
   if (n < 3L) return(order(-largest))
   # distances of more columns would take gigabytes

@@ -5,7 +5,9 @@ plot_uncertainty <- function(result, level = 0.95, samples = NULL, types = NULL,
   check_result(result)
   what <- check_choice(what, c("proportions", "cell_fractions"), "what")
   check_types(types, result)
-  table <- droplevels(confint(result, parm = types, level = level, samples = samples, what = what))
+  table <- confint(result, parm = types, level = level, samples = samples, what = what)
+  # without the samples in which no type was found
+  table <- droplevels(table[!is.na(table$estimate), ])
   table$kind <- factor(ifelse(table$estimate == 0, "limit", "estimate"), c("estimate", "limit"))
   table$drawn <- ifelse(table$estimate == 0, table$upper, table$estimate)
   n_samples <- nlevels(table$sample)

@@ -32,8 +32,7 @@ print.deconvolution <- function(x, digits = 3, ...) {
 # How the counts were modelled and the optimum found.
 model_text <- function(x) {
   if (x$error_model == "poisson") return(paste0("method \"", METHODS[x$settings$method], "\""))
-  paste0("platform error model, standard deviation per gene ",
-         format(sqrt(x$model$tau2), digits = 2))
+  paste0("platform error model, log factor per gene of sd ", format(sqrt(x$model$tau2), digits = 2))
 }
 
 convergence_line <- function(x) {
@@ -52,6 +51,8 @@ convergence_line <- function(x) {
 }
 
 range_text <- function(x, digits) {
+  x <- x[is.finite(x)] # a fit that is constant has no correlation
+  if (!length(x)) return("NA")
   if (length(x) == 1L) return(format(round(x, digits)))
   paste0("median ", format(round(stats::median(x), digits)), ", range ",
          format(round(min(x), digits)), " to ", format(round(max(x), digits)))
@@ -68,8 +69,9 @@ summary.deconvolution <- function(object, ...) {
     length_exponent = object$model$length_exponent, metrics = object$metrics,
     intercept = if ("Intercept" %in% rownames(object$exposures)) object$intercept_fraction,
     types = data.frame(
-      type = rownames(shares), mean = rowMeans(shares), min = apply(shares, 1L, min),
-      max = apply(shares, 1L, max), zero_in = rowSums(shares == 0), row.names = NULL
+      type = rownames(shares), mean = rowMeans(shares, na.rm = TRUE),
+      min = apply(shares, 1L, min, na.rm = TRUE), max = apply(shares, 1L, max, na.rm = TRUE),
+      zero_in = rowSums(shares == 0, na.rm = TRUE), row.names = NULL
     )
   ), class = "summary.deconvolution")
 }

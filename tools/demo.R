@@ -78,7 +78,8 @@ write_plots <- function(result, poisson) {
   for (type in names(sizes)) {
     # only the Poisson model has an intercept
     drawn <- if (type == "intercept") poisson else result
-    ggplot2::ggsave(paste0("demo/", type, ".png"), plot_deconvolution(drawn, type = type),
+    name <- if (type == "intercept") "intercept_poisson" else type
+    ggplot2::ggsave(paste0("demo/", name, ".png"), plot_deconvolution(drawn, type = type),
                     width = sizes[[type]][1L], height = sizes[[type]][2L], dpi = 120,
                     bg = "white", limitsize = FALSE)
   }

@@ -166,7 +166,7 @@ test_that("methods agree with the components", {
   expect_identical(dim(part), c(5L, 2L))
   expect_identical(part$within$A$convergence$sample, c("S3", "S1"))
   expect_true(all(result$convergence$converged))
-  expect_snapshot(part, transform = function(lines) sub("per gene [0-9.]+", "per gene <sd>", lines))
+  expect_snapshot(part, transform = function(lines) sub("of sd [0-9.]+", "of sd <sd>", lines))
 })
 
 test_that("bars of types and groups are drawn", {

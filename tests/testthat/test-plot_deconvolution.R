@@ -270,3 +270,16 @@ test_that("plots become interactive", {
     expect_gt(length(page$x$data), 1)
   }
 })
+
+test_that("samples without a type are drawn as such", {
+  profiles <- cbind(a = c(1, 1, 0, 0, 0, 0, 0, 0), b = c(0, 0, 1, 1, 0, 0, 0, 0))
+  bulk <- cbind(typed = c(9, 9, 1, 1, 0, 0, 0, 0), flat = c(0, 0, 0, 0, 5, 5, 5, 5),
+                other = c(1, 2, 5, 4, 1, 0, 0, 0))
+  rownames(profiles) <- rownames(bulk) <- letters[1:8]
+  result <- suppressWarnings(deconvolve_bulk(profiles, bulk, intercept = TRUE, verbose = FALSE))
+  bars <- layer_data(plot_proportions(result))
+  expect_equal(sum(bars$ymax - bars$ymin, na.rm = TRUE), 2)
+  expect_s3_class(plot_heatmap(result), "ggplot")
+  expect_identical(nlevels(plot_uncertainty(result)$data$sample), 2L)
+  expect_identical(attr(compare_deconvolutions(result, result), "agreement")$rmse, 0)
+})
