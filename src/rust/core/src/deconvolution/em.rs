@@ -7,7 +7,7 @@
 //! sequence of objectives stays monotone.
 
 use super::certificate::{Objective, Point};
-use super::solver::{Revision, Rule, Solver, Stop, Support};
+use super::solver::{rounding, Revision, Rule, Solver, Stop, Support};
 
 pub struct Em<'m> {
     objective: Objective<'m>,
@@ -92,6 +92,16 @@ impl<'m> Em<'m> {
     }
 }
 
+impl Em<'_> {
+    /// A leap is kept where the objective falls, or, where it is flat to
+    /// rounding, the certificate does.
+    fn improves(&self, found: &Point) -> bool {
+        let best = self.best();
+        let flat = 0.25 * rounding(best);
+        found.value < best.value - flat || found.value <= best.value + flat && found.gap <= best.gap
+    }
+}
+
 impl Solver for Em<'_> {
     fn proposal(&self) -> &[f64] {
         &self.proposal
@@ -117,7 +127,7 @@ impl Solver for Em<'_> {
             }
             Phase::Leap => {
                 self.phase = Phase::Origin;
-                if found.value <= self.best().value {
+                if self.improves(&found) {
                     self.best = Some(found);
                 } else {
                     next = self.objective.em_step(self.best());
