@@ -10,8 +10,8 @@ disk_block <- function() getOption("unalloy.block_size", 1e8)
 # Samples that the core evaluates together; blocks are multiples of it.
 CORE_BLOCK <- 16L
 
-as_bulk <- function(x, assay = NULL, .call = caller_env()) {
-  x <- bulk_matrix(x, assay, .call = .call)
+as_bulk <- function(x, assay = NULL, scale = "linear", .call = caller_env()) {
+  x <- linear_values(bulk_matrix(x, assay, .call = .call), scale)
   if (ncol(x) == 0L) {
     stop_user("no_samples", "`bulk_counts` has no samples.",
               x = paste0("It is ", nrow(x), " x 0."),
@@ -23,6 +23,17 @@ as_bulk <- function(x, assay = NULL, .call = caller_env()) {
   samples <- sample_names(colnames(x), ncol(x), .call = .call)
   list(source = x, values = rust_values(x), n_rows = nrow(x), n_samples = ncol(x),
        genes = gene_names(rownames(x), "bulk_counts", .call = .call), samples = samples)
+}
+
+# Undoes log(x + 1) or log2(x + 1).
+linear_values <- function(x, scale) {
+  undo <- switch(scale, linear = return(x), log1p = expm1, log2 = function(x) expm1(x * log(2)))
+  if (methods::is(x, "dgCMatrix")) {
+    x@x <- undo(x@x)
+    x
+  } else {
+    undo(x)
+  }
 }
 
 # A matrix-like object with genes in rows.
@@ -155,7 +166,8 @@ check_bulk_values <- function(bulk, .call = caller_env()) {
       "log_scale", "`bulk_counts` look like logarithms; the model needs linear values.",
       x = paste0("They are not whole numbers, and the largest is ",
                  format(largest, digits = 3), "."),
-      i = "Undo the logarithm: `expm1(x)` for log1p values, `2^x - 1` for log2(x + 1).",
+      i = paste("Say `bulk_scale = \"log1p\"` for log(x + 1), or `\"log2\"` for log2(x + 1):",
+                "the logarithm is then undone."),
       i = "If they are linear, multiply them by a constant: proportions do not change.",
       .call = .call
     )

@@ -132,6 +132,9 @@
 #'   null model); `NULL` starts all sources from the data alike.
 #' @param assay For a `SummarizedExperiment`: the assay to read; `"counts"` by
 #'   default, else the first.
+#' @param bulk_scale `"log1p"` undoes log(x + 1), `"log2"` log2(x + 1), before
+#'   anything else is done. Values that look like logarithms are refused under
+#'   `"linear"`.
 #' @param keep_counts Keep the counts in the result (no copy is made), so that
 #'   residuals, intervals and plots need nothing else?
 #' @param threads Threads to use. The answer does not depend on it, to the bit.
@@ -171,6 +174,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             cell_size = "auto", l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
                             ll_tolerance = 1e-8, sparsity_tolerance = 1e-4, poll_interval = 10,
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
+                            bulk_scale = c("linear", "log1p", "log2"),
                             keep_counts = TRUE, threads = getOption("unalloy.threads", 2L),
                             seed = NULL, verbose = TRUE) {
   here <- environment()
@@ -197,7 +201,8 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   if (is_marker_list(gene_weights)) {
     gene_weights <- as_gene_weights(gene_weights, rownames(signatures$profiles), .call = here)
   }
-  bulk <- as_bulk(bulk_counts, assay)
+  bulk <- as_bulk(bulk_counts, assay,
+                  check_choice(bulk_scale, c("linear", "log1p", "log2"), "bulk_scale"))
   bulk_values <- check_bulk_values(bulk)
   platform <- uses_platform_error(
     error_model, poisson_only = c(
@@ -300,8 +305,9 @@ report_matching <- function(model, unit, verbose) {
     text <- paste0(text, "; ", count_text(used), " take part in the fit",
                    if (!is.null(model$discount)) " (specific to a type, not of the protocol)")
   }
-  unit_text <- c("per million" = "Values are per million: proportions hold, intervals need counts.",
-                 linear = "Values are not whole numbers: taken as linear expression.")
+  unit_text <- c("per million" = paste("Values are per million (CPM or TPM): proportions hold,",
+                                       "intervals need counts."),
+                 linear = "Values are not whole numbers: taken as linear (RPKM, array).")
   inform_user(verbose, paste0(text, "."), i = if (unit != "counts") unit_text[[unit]])
 }
 

@@ -117,6 +117,23 @@ table$ratio <- round(table$cpu / table$cpu[1], 1)
 cat("\n18,879 genes x 21 types x 81 samples, whole R call, CPU seconds\n\n")
 print(table[c("what", "cpu", "elapsed", "ratio", "note")], row.names = FALSE, right = FALSE)
 
+# The default, with its error per gene, beside the plain fit of the same data.
+cells <- simulate_bulk(n_genes = 18879, n_types = 21, n_samples = 81, n_donors = 2,
+                       cells_per_type = 20, depth = 2e7, type_sd = 0.5, platform_sd = 0.5, seed = 1)
+built <- build_signatures(cells$reference, cells$cells$cell_type)
+counts <- cells$bulk_counts
+storage.mode(counts) <- "integer"
+call_with <- function(...) {
+  best_of(5, function() {
+    cpu(deconvolve_bulk(built, counts, cells$gene_lengths, threads = 1L,
+                        protocol = "full_length", verbose = FALSE, ...))
+  })
+}
+plain <- call_with(error_model = "poisson")[["cpu"]]
+default <- call_with()[["cpu"]]
+cat(sprintf("\nThe default call: %.2f CPU seconds; plain newton %.2f; ratio %.1f\n", default, plain,
+            default / plain))
+
 inputs <- as.numeric(object.size(bulk) + object.size(signatures) + object.size(weights) +
                        object.size(sim$gene_lengths)) / 2^20
 used <- peak(fit("newton", 2L))

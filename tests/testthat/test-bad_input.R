@@ -27,6 +27,19 @@ test_that("counts that are no counts are refused by gene and sample", {
   expect_refusal(refused(bulk = list(1)), "argument")
 })
 
+test_that("logarithms are undone on request", {
+  expected <- fit_small(bulk = counts + 0.5)$proportions
+  expect_equal(fit_small(bulk = log1p(counts + 0.5), bulk_scale = "log1p")$proportions, expected,
+               tolerance = 1e-9)
+  expect_equal(fit_small(bulk = log2(counts + 1.5), bulk_scale = "log2")$proportions, expected,
+               tolerance = 1e-9)
+  sparse <- Matrix::Matrix(counts, sparse = TRUE)
+  sparse@x <- log1p(sparse@x)
+  expect_equal(fit_small(bulk = sparse, bulk_scale = "log1p")$proportions,
+               fit_small()$proportions, tolerance = 1e-9)
+  expect_refusal(fit_small(bulk_scale = "log10"), "argument")
+})
+
 test_that("values in other units are accepted", {
   expect_equal(fit_small(bulk = sweep(counts, 2, colSums(counts), "/") * 1e6)$proportions,
                fit_small()$proportions, tolerance = 1e-8)
