@@ -138,3 +138,19 @@ resampled <- function(reference) {
   c(mean = rowMeans(rmse), max = apply(rmse, 1, max))
 }
 print(round(rbind(zheng = resampled(zheng), kang = resampled(kang)), 3))
+
+cat("\nSubtypes under a tree (kang): hoek RMSE, and purity on the types of corces that it has\n\n")
+groups <- stats::setNames(broad[colnames(K)], colnames(K))
+covered <- own[corces$samples$label] %in% groups & pure
+purity <- function(p) {
+  p <- rowsum(p, broad[rownames(p)])
+  mean(p[cbind(own[corces$samples$label[covered]], corces$samples$sample[covered])])
+}
+forms <- list(
+  flat = function(b) deconvolve_bulk(K, b, verbose = FALSE),
+  hierarchical = function(b) deconvolve_hierarchical(K, b, type_tree(K, groups), verbose = FALSE)
+)
+print(round(t(vapply(forms, function(form) {
+  c(hoek = score_hoek(form(hoek$bulk)$proportions)[["rmse"]],
+    corces = purity(form(corces$bulk[, covered])$proportions))
+}, numeric(2))), 3))
