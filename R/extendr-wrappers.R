@@ -11,11 +11,10 @@ rs_fit_platform <- function(values, n_rows, n_columns, gene_of_row, signatures, 
 #' @noRd
 rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, signatures, lengths, exposures)
 
+#' `platform` is empty for the Poisson model, else it holds `variance` (genes ×
+#' types), `discount` (per gene), `floors` (per sample) and `tau2`.
 #' @noRd
-rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, exposures, variance, fall, threads, progress)
-
-#' @noRd
-rs_infer_platform <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, reference_variance, discount, floors, tau2, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer_platform, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, reference_variance, discount, floors, tau2, exposures, variance, fall, threads, progress)
+rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

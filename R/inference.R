@@ -140,16 +140,14 @@ infer_samples <- function(object, samples, what, variance, level, threads,
     progress <- function(done) show(columns[1L] - 1 + done)
     points <- exposures[, columns, drop = FALSE]
     fall <- stats::qchisq(max(2 * level - 1, 0), 1)
-    call_rs(if (is.null(model$tau2)) {
-      rs_infer(values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
-               model$length_factor, model$weights, model$n_types, points, variance, fall,
-               threads, progress)
-    } else {
-      rs_infer_platform(values, bulk$n_rows, n_samples, model$matching$gene_of_row,
-                        model$sources, model$length_factor, model$weights, model$variance,
-                        model$discount, floors[columns], model$tau2, points, variance, fall,
-                        threads, progress)
-    }, .call = .call)
+    platform <- if (is.null(floors)) list() else {
+      c(model[c("variance", "discount", "tau2")], list(floors = floors[columns]))
+    }
+    call_rs(rs_infer(
+      values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
+      model$length_factor, model$weights, model$n_types, platform, points, variance, fall,
+      threads, progress
+    ), .call = .call)
   })
   n_sources <- nrow(exposures)
   n_samples <- ncol(exposures)

@@ -59,13 +59,27 @@ pub fn r_matrix(x: &Mat<f64>) -> RMatrix<f64> {
     RMatrix::new_matrix(x.nrows(), x.ncols(), |i, j| x[(i, j)])
 }
 
-/// A list element that the R side always sends.
+/// A list element; NULL when there is none of that name.
+pub fn element(list: &List, name: &str) -> Robj {
+    list.iter().find(|(key, _)| *key == name).map_or_else(|| ().into(), |(_, value)| value)
+}
+
+/// A number that the R side always sends.
 pub fn number(settings: &List, name: &str) -> std::result::Result<f64, CoreError> {
-    settings
-        .iter()
-        .find(|(key, _)| *key == name)
-        .and_then(|(_, value)| value.as_real().or_else(|| value.as_integer().map(f64::from)))
-        .ok_or(CoreError::Shape { what: "settings", expected: 1, found: 0 })
+    let value = element(settings, name);
+    value.as_real().or_else(|| value.as_integer().map(f64::from)).ok_or(CoreError::Shape {
+        what: "settings",
+        expected: 1,
+        found: value.len(),
+    })
+}
+
+/// Doubles that the R side always sends.
+pub fn numbers<'a>(
+    value: &'a Robj,
+    what: &'static str,
+) -> std::result::Result<&'a [f64], CoreError> {
+    value.as_real_slice().ok_or(CoreError::Shape { what, expected: 1, found: 0 })
 }
 
 /// Row and column of a matrix entry, counted from 1; empty for none.

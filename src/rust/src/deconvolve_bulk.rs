@@ -1,6 +1,6 @@
 //! Fits, fitted values and uncertainty of bulk deconvolution.
 
-use crate::arguments::{counts, matrix, number};
+use crate::arguments::{counts, element, matrix, number, numbers};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
@@ -12,7 +12,7 @@ use unalloy_core::deconvolution::platform::{
 use unalloy_core::deconvolution::solver::Stop;
 use unalloy_core::deconvolution::{fit, Method, Model, Params};
 use unalloy_core::faer::linalg::matmul::matmul;
-use unalloy_core::faer::{Accum, MatMut, Par};
+use unalloy_core::faer::{Accum, MatMut, MatRef, Par};
 use unalloy_core::CoreError;
 
 /// @noRd
@@ -202,6 +202,8 @@ fn rs_fitted(signatures: RMatrix<f64>, lengths: &[f64], exposures: RMatrix<f64>)
     })
 }
 
+/// `platform` is empty for the Poisson model, else it holds `variance` (genes ×
+/// types), `discount` (per gene), `floors` (per sample) and `tau2`.
 /// @noRd
 #[extendr]
 #[allow(clippy::too_many_arguments)]
@@ -214,6 +216,7 @@ fn rs_infer(
     lengths: &[f64],
     weights: &[f64],
     n_types: i32,
+    platform: List,
     exposures: RMatrix<f64>,
     variance: &str,
     fall: f64,
@@ -224,59 +227,38 @@ fn rs_infer(
         let model = Model::new(matrix(&signatures), lengths, weights, n_types.max(0) as usize)?;
         let routes = model.route(gene_of_row);
         let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
-        let variance = assumed(variance);
         let threads = threads.max(0) as usize;
         let points = matrix(&exposures);
-        let samples = supervise(&progress, |monitor| {
-            infer(&model, &bulk, points, variance, fall, threads, monitor)
-        })?;
+        let variance = match variance {
+            "quasi" => Variance::Quasi,
+            "poisson" => Variance::Poisson,
+            _ => Variance::Robust,
+        };
+        let samples = if platform.is_empty() {
+            supervise(&progress, |monitor| {
+                infer(&model, &bulk, points, variance, fall, threads, monitor)
+            })?
+        } else {
+            let [reference_variance, discount, floors] =
+                ["variance", "discount", "floors"].map(|name| element(&platform, name));
+            let reference_variance = MatRef::from_column_major_slice(
+                numbers(&reference_variance, "variance")?,
+                signatures.nrows(),
+                signatures.ncols(),
+            );
+            let discount = numbers(&discount, "discount")?;
+            let platform_model = PlatformModel::new(&model, reference_variance, discount)?;
+            let fitted = FittedPlatform {
+                platform: &platform_model,
+                tau2: number(&platform, "tau2")?,
+                floors: numbers(&floors, "floors")?,
+            };
+            supervise(&progress, |monitor| {
+                infer(&fitted, &bulk, points, variance, fall, threads, monitor)
+            })?
+        };
         Ok(inferred(&samples, model.n_sources()))
     })
-}
-
-/// @noRd
-#[extendr]
-#[allow(clippy::too_many_arguments)]
-fn rs_infer_platform(
-    values: Robj,
-    n_rows: i32,
-    n_columns: i32,
-    gene_of_row: &[i32],
-    signatures: RMatrix<f64>,
-    lengths: &[f64],
-    weights: &[f64],
-    reference_variance: RMatrix<f64>,
-    discount: &[f64],
-    floors: &[f64],
-    tau2: f64,
-    exposures: RMatrix<f64>,
-    variance: &str,
-    fall: f64,
-    threads: i32,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let model = Model::new(matrix(&signatures), lengths, weights, signatures.ncols())?;
-        let platform = PlatformModel::new(&model, matrix(&reference_variance), discount)?;
-        let fitted = FittedPlatform { platform: &platform, tau2, floors };
-        let routes = model.route(gene_of_row);
-        let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
-        let variance = assumed(variance);
-        let threads = threads.max(0) as usize;
-        let points = matrix(&exposures);
-        let samples = supervise(&progress, |monitor| {
-            infer(&fitted, &bulk, points, variance, fall, threads, monitor)
-        })?;
-        Ok(inferred(&samples, model.n_sources()))
-    })
-}
-
-fn assumed(variance: &str) -> Variance {
-    match variance {
-        "quasi" => Variance::Quasi,
-        "poisson" => Variance::Poisson,
-        _ => Variance::Robust,
-    }
 }
 
 fn inferred(samples: &[SampleInference], n_sources: usize) -> List {
@@ -293,5 +275,4 @@ extendr_module! {
     fn rs_fit_platform;
     fn rs_fitted;
     fn rs_infer;
-    fn rs_infer_platform;
 }
