@@ -140,8 +140,9 @@ infer_samples <- function(object, samples, what, variance, level, threads,
     progress <- function(done) show(columns[1L] - 1 + done)
     points <- exposures[, columns, drop = FALSE]
     fall <- stats::qchisq(max(2 * level - 1, 0), 1)
-    platform <- if (is.null(floors)) list() else {
-      c(model[c("variance", "discount", "tau2")], list(floors = floors[columns]))
+    platform <- list()
+    if (!is.null(floors)) {
+      platform <- c(model[c("variance", "discount", "tau2")], list(floors = floors[columns]))
     }
     call_rs(rs_infer(
       values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,

@@ -12,6 +12,8 @@ plot_proportions <- function(result, group = NULL, order = c("cluster", "none"),
   what <- check_choice(what, names(SHARE_LABELS), "what")
   shares <- coef(result, what)
   table <- place_samples(long_shares(shares), shares, group, order)
+  # a sample without any type keeps its place, and has no bar
+  table$share[is.na(table$share)] <- 0
   ggplot(table, aes(.data$sample, .data$share, fill = .data$type)) +
     geom_col(width = if (ncol(shares) > 150) 1 else 0.92) +
     scale_types("fill", rownames(result$exposures)) +

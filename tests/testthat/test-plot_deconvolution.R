@@ -278,7 +278,7 @@ test_that("samples without a type are drawn as such", {
   rownames(profiles) <- rownames(bulk) <- letters[1:8]
   result <- suppressWarnings(deconvolve_bulk(profiles, bulk, intercept = TRUE, verbose = FALSE))
   bars <- layer_data(plot_proportions(result))
-  expect_equal(sum(bars$ymax - bars$ymin, na.rm = TRUE), 2)
+  expect_equal(sum(bars$ymax - bars$ymin), 2)
   expect_s3_class(plot_heatmap(result), "ggplot")
   expect_identical(nlevels(plot_uncertainty(result)$data$sample), 2L)
   expect_identical(attr(compare_deconvolutions(result, result), "agreement")$rmse, 0)
