@@ -175,8 +175,3 @@ peer_input <- function(dataset, clean) {
   out$gene_lengths <- NULL
   out
 }
-
-# Nothing is known of mouse Ensembl identifiers: then nothing is left out.
-protocol_genes_of <- function(genes) {
-  tryCatch(find_protocol_genes(genes), unalloy_error_no_gene_table = function(e) character())
-}

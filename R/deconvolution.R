@@ -211,24 +211,19 @@ residuals.deconvolution <- function(object, type = c("response", "pearson", "dev
   )
 }
 
-# Counts over the matched genes, from the result or given by the user.
-observed_counts <- function(object, samples = NULL, counts = NULL, .call = caller_env()) {
-  bulk <- if (is.null(counts)) object$counts else as_bulk(counts, .call = .call)
-  if (is.null(bulk)) {
+# The counts that were kept with a result.
+kept_counts <- function(object, .call = caller_env()) {
+  if (is.null(object$counts)) {
     stop_user("no_counts", "The result does not hold the counts.",
               i = "Run `deconvolve_bulk()` with `keep_counts = TRUE`.", .call = .call)
   }
-  if (is.null(counts)) {
-    place <- object$model$matching$gene_of_row + 1L
-  } else {
-    genes <- rownames(object$model$sources)
-    by_position <- is.null(bulk$genes) && bulk$n_rows == length(genes)
-    place <- if (by_position) seq_along(genes) else match(bulk$genes, genes, nomatch = 0L)
-    if (!setequal(bulk$samples, object$convergence$sample) || !any(place > 0L)) {
-      stop_user("argument", "`observed_counts` are not the counts of this result.",
-                i = "Give the `bulk_counts` that were deconvolved.", .call = .call)
-    }
-  }
+  object$counts
+}
+
+# Counts over the matched genes.
+observed_counts <- function(object, samples = NULL, .call = caller_env()) {
+  bulk <- kept_counts(object, .call = .call)
+  place <- object$model$matching$gene_of_row + 1L
   kept <- match(object$convergence$sample, bulk$samples)
   if (!is.null(samples)) kept <- kept[sample_index(samples, object$convergence$sample)]
   rows <- which(place > 0L)

@@ -198,8 +198,7 @@ add_stage_error <- function(model, stage, merged, sources, name = NULL, own = NU
   model$variance <- source_variance(level, reference) + mixing_variance(stage$calibrated, sources)
   rank <- if (is.null(own)) specific_rank(level, kept)
           else sibling_rank(level, own, share, name, kept)
-  model$discount <- 1 + (rank / DISCOUNT_RANK)^DISCOUNT_POWER
-  model$weights[rank > DISCOUNT_END * DISCOUNT_RANK] <- 0
+  model <- discount_ranks(model, rank)
   model$sources <- level
   model$floors <- platform_floors(stage$bulk_values)
   model
@@ -209,13 +208,6 @@ reference_of <- function(reference, types) {
   if (is.null(reference)) return(NULL)
   list(counts = reference$counts[, types, drop = FALSE], totals = reference$totals[types],
        dispersion = reference$dispersion[types])
-}
-
-# What the counts of the reference leave unknown.
-source_variance <- function(profiles, reference) {
-  if (is.null(reference)) return(0 * profiles)
-  (reference$counts + 1) / rep(reference$totals^2, each = nrow(profiles)) +
-    rep(reference$dispersion, each = nrow(profiles)) * profiles^2
 }
 
 # Variance of a group's profile when every composition of its K types is as

@@ -127,11 +127,7 @@ infer_samples <- function(object, samples, what, variance, level, threads,
   if (!is.null(samples)) {
     object <- object[sample_index(samples, object$convergence$sample, .call = .call)]
   }
-  bulk <- object$counts
-  if (is.null(bulk)) {
-    stop_user("no_counts", "The result does not hold the counts.",
-              i = "Run `deconvolve_bulk()` with `keep_counts = TRUE`.", .call = .call)
-  }
+  bulk <- kept_counts(object, .call = .call)
   model <- object$model
   exposures <- object$exposures
   floors <- if (!is.null(model$tau2)) platform_floors(check_bulk_values(bulk, .call = .call))

@@ -24,17 +24,24 @@ add_platform_error <- function(model, signatures, bulk_values) {
   reference <- reference_counts(model, signatures)
   kept <- model$weights > 0
   calibrated <- calibrate(model$sources, reference, kept)
-  model$variance <- if (is.null(reference)) {
-    0 * calibrated
-  } else {
-    (reference$counts + 1) / rep(reference$totals^2, each = nrow(calibrated)) +
-      rep(reference$dispersion, each = nrow(calibrated)) * calibrated^2
-  }
-  rank <- specific_rank(calibrated, kept)
-  model$discount <- 1 + (rank / DISCOUNT_RANK)^DISCOUNT_POWER
-  model$weights[rank > DISCOUNT_END * DISCOUNT_RANK] <- 0
+  model$variance <- source_variance(calibrated, reference)
+  model <- discount_ranks(model, specific_rank(calibrated, kept))
   model$sources <- calibrated
   model$floors <- platform_floors(bulk_values)
+  model
+}
+
+# What the counts of the reference leave unknown of its profiles.
+source_variance <- function(profiles, reference) {
+  if (is.null(reference)) return(0 * profiles)
+  (reference$counts + 1) / rep(reference$totals^2, each = nrow(profiles)) +
+    rep(reference$dispersion, each = nrow(profiles)) * profiles^2
+}
+
+# The discount of each gene; genes beyond the last rank lose their weight.
+discount_ranks <- function(model, rank) {
+  model$discount <- 1 + (rank / DISCOUNT_RANK)^DISCOUNT_POWER
+  model$weights[rank > DISCOUNT_END * DISCOUNT_RANK] <- 0
   model
 }
 
@@ -148,9 +155,7 @@ platform_parts <- function(model, bulk, settings, tau2, verbose, .call) {
 # Weights by default: 0 for genes whose abundance depends on the protocol.
 protocol_weights <- function(genes) {
   weights <- stats::setNames(rep(1, length(genes)), genes)
-  # There is no table of mouse Ensembl identifiers.
-  if (mean(grepl("^ENSMUSG", genes)) > 0.5) return(weights)
-  dropped <- find_protocol_genes(genes)
+  dropped <- protocol_genes_of(genes)
   if (length(dropped) < length(genes)) weights[dropped] <- 0
   weights
 }

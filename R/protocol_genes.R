@@ -181,6 +181,11 @@ find_protocol_genes <- function(genes, classes = NULL, .call = caller_env()) {
   genes[class %in% classes]
 }
 
+# Nothing is known of mouse Ensembl identifiers: then nothing is left out.
+protocol_genes_of <- function(genes) {
+  tryCatch(find_protocol_genes(genes), unalloy_error_no_gene_table = function(e) character())
+}
+
 check_classes <- function(classes, .call = caller_env()) {
   known <- names(PROTOCOL_PATTERNS)
   if (is.null(classes)) return(known)

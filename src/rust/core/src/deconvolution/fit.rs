@@ -108,8 +108,6 @@ pub struct SampleFit {
     pub gap: f64,
     pub iterations: usize,
     pub stop: Stop,
-    /// W = Σ w k.
-    pub total: f64,
     /// Iteration, minus the objective, and the bound, each time that was polled.
     pub trace: Vec<(usize, f64, f64)>,
     pub metrics: SampleMetrics,
@@ -289,9 +287,9 @@ fn iterate<'m>(
         }
         active.retain(|&i| ends[i].is_none());
     }
-    let answers = solvers.iter().zip(ends).zip(traces).zip(objectives);
+    let answers = solvers.iter().zip(ends).zip(traces);
     Ok(answers
-        .map(|(((solver, end), trace), objective)| {
+        .map(|((solver, end), trace)| {
             let (stop, iterations) = end.expect("every solver has stopped");
             let best = solver.best();
             SampleFit {
@@ -299,7 +297,6 @@ fn iterate<'m>(
                 gap: best.gap,
                 iterations,
                 stop,
-                total: objective.total,
                 trace,
                 metrics: SampleMetrics::default(),
             }
