@@ -34,8 +34,8 @@
 #'     `converged` means a stationary point.}
 #'   \item{`length_profile`}{With `protocol = "auto"`: deviance per exponent.}
 #'   \item{`genes`}{How genes were matched.}
-#'   \item{`model`, `settings`, `counts`, `call`}{What fitted values and intervals
-#'     are computed from.}
+#'   \item{`model`, `settings`, `counts`, `signatures`, `call`}{What fitted values
+#'     and intervals are computed from.}
 #' }
 #'
 #' @param object,x A `deconvolution`.
@@ -70,7 +70,8 @@
 #' predict(result, sim$bulk_counts[, 1, drop = FALSE])
 NULL
 
-new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, unit, call) {
+new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, unit, call,
+                              signatures = NULL) {
   exposures <- fit$exposures
   dimnames(exposures) <- list(colnames(model$sources), bulk$samples)
   parts <- shares_of(exposures, model$n_types, sizes)
@@ -91,7 +92,7 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
     error_model = if (is.null(fit$tau2)) "poisson" else "platform",
     model = c(model[intersect(names(model), MODEL_FIELDS)], list(tau2 = fit$tau2)),
     settings = settings, cell_size = sizes,
-    counts = if (keep_counts) bulk, call = call
+    counts = if (keep_counts) bulk, signatures = signatures, call = call
   ))
   structure(result[!vapply(result, is.null, NA)], class = "deconvolution")
 }
@@ -261,10 +262,13 @@ refit <- function(object, newdata, .call = caller_env()) {
   model$matching$gene_of_row <- as.integer(place) - 1L
   platform <- object$error_model == "platform"
   if (platform) model$floors <- platform_floors(values)
-  run <- if (platform) run_platform_fit else run_fit
-  fit <- run(model, bulk, object$settings, FALSE, .call = .call)
+  settings <- object$settings
+  fit <- run_any_fit(model, bulk, settings, FALSE, .call = .call)
+  if (settings$sparsity == "lrt") {
+    fit <- eliminate_types(fit, model, bulk, settings, .call)
+  }
   new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, values$unit,
-                    object$call)
+                    object$call, object$signatures)
 }
 
 #' @rdname deconvolution

@@ -111,6 +111,13 @@
 #'   how cells were sorted; look at the values before you trust them.
 #' @param l1_lambda,l2_lambda Penalties; see *Penalties*. Higher values move
 #'   more to the intercept (L1) or pull types towards each other (L2).
+#' @param sparsity `"lrt"` leaves out, sample by sample, the types that the data
+#'   do not ask for: while the least likelihood ratio is not significant at
+#'   `sparsity_level` (see [test_presence()], with the robust scale), its type goes
+#'   and the others are fitted anew. `"none"` keeps every type; its zeros are
+#'   those of the optimum.
+#' @param sparsity_level Significance below which a type stays. Lowering it
+#'   drops more types.
 #' @param max_iter Passes over the data per sample (and round of the platform
 #'   error model) at most. Default 200 for
 #'   `"newton"`, 10,000 for the others.
@@ -171,7 +178,8 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             error_model = c("auto", "poisson", "platform"),
                             protocol = c("auto", "full_length", "umi"), length_exponent = NULL,
                             insert_size = 500, intercept = NULL, background = NULL,
-                            cell_size = "auto", l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
+                            cell_size = "auto", l1_lambda = 0, l2_lambda = 0,
+                            sparsity = c("none", "lrt"), sparsity_level = 0.05, max_iter = NULL,
                             ll_tolerance = 1e-8, sparsity_tolerance = 1e-4, poll_interval = 10,
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
                             bulk_scale = c("linear", "log1p", "log2"),
@@ -195,6 +203,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
     method, l1_lambda, l2_lambda, max_iter, ll_tolerance, sparsity_tolerance, poll_interval,
     learning_rate, init_log_exp, threads, seed, .call = here
   )
+  settings <- c(settings, sparsity_settings(sparsity, sparsity_level, given, settings, here))
   verbose <- check_flag(verbose, "verbose")
   keep_counts <- check_flag(keep_counts, "keep_counts")
   signatures <- as_signatures(signatures)
@@ -223,10 +232,10 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   if (platform) model <- add_platform_error(model, signatures, bulk_values)
   report_matching(model, bulk_values$unit, verbose)
 
-  run <- if (platform) run_platform_fit else run_fit
-  fit <- run(model, bulk, settings, verbose, .call = here)
+  fit <- run_any_fit(model, bulk, settings, verbose, .call = here)
+  if (settings$sparsity == "lrt") fit <- eliminate_types(fit, model, bulk, settings, here)
   result <- new_deconvolution(fit, model, bulk, settings, sizes, keep_counts,
-                              unit = bulk_values$unit, call = match.call())
+                              unit = bulk_values$unit, call = match.call(), signatures)
   warn_not_converged(result, .call = here)
   warn_no_types(result, .call = here)
   result
@@ -316,12 +325,34 @@ run_fit <- function(model, bulk, settings, verbose, .call) {
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
   merge_fits(over_samples(bulk, function(values, n_samples, columns) {
     call_rs(rs_deconvolve_bulk(
-      values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
-      model$length_factor, model$weights, model$n_types, settings,
+      core_problem(model, bulk, values, columns), settings_for(settings, columns),
       function(done) show(columns[1L] - 1 + done)
     ), bulk$samples[columns], .call = .call)
   }))
 }
+
+# What every binding that fits, tests or infers takes: the model and the counts
+# of a block of samples.
+core_problem <- function(model, bulk, values, columns) {
+  problem <- list(
+    values = values, n_rows = bulk$n_rows, n_samples = length(columns),
+    gene_of_row = model$matching$gene_of_row, sources = model$sources,
+    lengths = model$length_factor, weights = model$weights, n_types = model$n_types
+  )
+  if (is.null(model$variance)) return(problem)
+  c(problem, list(variance = model$variance, discount = model$discount,
+                  floors = model$floors[columns], tau2 = model$tau2 %||% NaN))
+}
+
+# The settings for some of the samples.
+settings_for <- function(settings, columns) {
+  if (!is.null(settings$start)) settings$start <- settings$start[, columns, drop = FALSE]
+  settings
+}
+
+# What a fit has per sample beside exposures, moments and trace.
+PER_SAMPLE <- c("iterations", "gap", "reason", "loglik", "deviance", "null_deviance",
+                "squared_error", "relative_error")
 
 merge_fits <- function(parts) {
   if (length(parts) == 1L) return(parts[[1L]])
@@ -329,9 +360,7 @@ merge_fits <- function(parts) {
   sizes <- vapply(parts, function(part) length(part$gap), 0L)
   offsets <- cumsum(c(0L, sizes))[seq_along(parts)]
   fit <- parts[[1L]]
-  vectors <- c("iterations", "gap", "reason", "loglik", "deviance", "null_deviance",
-               "squared_error", "relative_error")
-  fit[vectors] <- lapply(vectors, join)
+  fit[PER_SAMPLE] <- lapply(PER_SAMPLE, join)
   fit$exposures <- join("exposures", cbind)
   fit$sample_moments <- join("sample_moments", rbind)
   fit$gene_moments <- Reduce(merge_moments, lapply(parts, `[[`, "gene_moments"))

@@ -233,8 +233,7 @@ sibling_rank <- function(profiles, own, share, name, kept) {
 
 fit_stage <- function(model, stage, name, call, .call) {
   check_identifiable(model, .call = .call)
-  run <- if (stage$platform) run_platform_fit else run_fit
-  fit <- run(model, stage$bulk, stage$settings, stage$verbose, .call = .call)
+  fit <- run_any_fit(model, stage$bulk, stage$settings, stage$verbose, .call = .call)
   result <- new_deconvolution(fit, model, stage$bulk, stage$settings, NULL, TRUE,
                               unit = stage$bulk_values$unit, call = call)
   warn_stage(result, name, .call)

@@ -3,18 +3,24 @@
 # nolint start
 
 #' @noRd
-rs_deconvolve_bulk <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress) .Call(wrap__rs_deconvolve_bulk, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress)
+rs_deconvolve_bulk <- function(problem, settings, progress) .Call(wrap__rs_deconvolve_bulk, problem, settings, progress)
 
 #' @noRd
-rs_fit_platform <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, variance, discount, floors, settings, progress) .Call(wrap__rs_fit_platform, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, variance, discount, floors, settings, progress)
+rs_fit_platform <- function(problem, settings, progress) .Call(wrap__rs_fit_platform, problem, settings, progress)
 
 #' @noRd
 rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, signatures, lengths, exposures)
 
-#' `platform` is empty for the Poisson model, else it holds `variance` (genes ×
-#' types), `discount` (per gene), `floors` (per sample) and `tau2`.
 #' @noRd
-rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
+rs_infer <- function(problem, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, problem, exposures, variance, fall, threads, progress)
+
+#' Likelihood ratio statistics, types × samples.
+#' @noRd
+rs_test_presence <- function(problem, exposures, scales, only_active, threads, progress) .Call(wrap__rs_test_presence, problem, exposures, scales, only_active, threads, progress)
+
+#' Which types backward elimination keeps, types × samples.
+#' @noRd
+rs_eliminate <- function(problem, exposures, scales, threshold, threads, progress) .Call(wrap__rs_eliminate, problem, exposures, scales, threshold, threads, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

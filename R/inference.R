@@ -120,38 +120,49 @@ infer_samples <- function(object, samples, what, variance, level, threads,
   variance <- check_choice(variance, VARIANCES, "variance", .call = .call)
   threads <- check_threads(threads, .call = .call)
   if (what == "cell_fractions") need_cell_fractions(object, .call = .call)
-  if (object$settings$l1_lambda > 0 || object$settings$l2_lambda > 0) {
-    stop_user("penalised", "Intervals are for fits without penalties.",
-              i = "Use `l1_lambda = 0` and `l2_lambda = 0`.", .call = .call)
-  }
+  need_unpenalised(object, .call)
   if (!is.null(samples)) {
     object <- object[sample_index(samples, object$convergence$sample, .call = .call)]
   }
+  inferred <- infer_exposures(object, variance, stats::qchisq(max(2 * level - 1, 0), 1), threads,
+                              .call)
+  shares <- as_shares(object$exposures, inferred$covariance, inferred$limits,
+                      object$model$n_types, what, object$cell_size)
+  c(shares, inferred["scales"])
+}
+
+need_unpenalised <- function(object, .call) {
+  if (object$settings$l1_lambda > 0 || object$settings$l2_lambda > 0) {
+    stop_user("penalised", "Intervals and tests are for fits without penalties.",
+              i = "Use `l1_lambda = 0` and `l2_lambda = 0`.", .call = .call)
+  }
+}
+
+# Covariance (sources x sources x samples), limits and scales (sources x
+# samples) of the exposures.
+infer_exposures <- function(object, variance, fall, threads, .call) {
+  parts <- with_problem(object, "Intervals", function(problem, columns, progress) {
+    rs_infer(problem, object$exposures[, columns, drop = FALSE], variance, fall, threads, progress)
+  }, .call)
+  join <- function(name) do.call(cbind, lapply(parts, `[[`, name))
+  size <- dim(object$exposures)
+  list(covariance = array(unlist(lapply(parts, `[[`, "covariance")), c(size[1L], size)),
+       limits = join("limits"), scales = join("scales"))
+}
+
+# Calls `f(problem, columns, progress)` for the samples of a result, in blocks
+# when they are on disk.
+with_problem <- function(object, title, f, .call) {
   bulk <- kept_counts(object, .call = .call)
   model <- object$model
-  exposures <- object$exposures
-  floors <- if (!is.null(model$tau2)) platform_floors(check_bulk_values(bulk, .call = .call))
-  show <- progress_bar("Intervals", bulk$n_samples, TRUE)
-  parts <- over_samples(bulk, function(values, n_samples, columns) {
+  if (!is.null(model$tau2)) {
+    model$floors <- platform_floors(check_bulk_values(bulk, .call = .call))
+  }
+  show <- progress_bar(title, bulk$n_samples, TRUE)
+  over_samples(bulk, function(values, n_samples, columns) {
     progress <- function(done) show(columns[1L] - 1 + done)
-    points <- exposures[, columns, drop = FALSE]
-    fall <- stats::qchisq(max(2 * level - 1, 0), 1)
-    platform <- list()
-    if (!is.null(floors)) {
-      platform <- c(model[c("variance", "discount", "tau2")], list(floors = floors[columns]))
-    }
-    call_rs(rs_infer(
-      values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
-      model$length_factor, model$weights, model$n_types, platform, points, variance, fall,
-      threads, progress
-    ), .call = .call)
+    call_rs(f(core_problem(model, bulk, values, columns), columns, progress), .call = .call)
   })
-  n_sources <- nrow(exposures)
-  n_samples <- ncol(exposures)
-  covariance <- array(unlist(lapply(parts, `[[`, "covariance")),
-                      c(n_sources, n_sources, n_samples))
-  limits <- do.call(cbind, lapply(parts, `[[`, "limits"))
-  as_shares(exposures, covariance, limits, model$n_types, what, object$cell_size)
 }
 
 # From exposures of all sources to shares of the types, by the delta method:

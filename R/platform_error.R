@@ -127,29 +127,32 @@ specific_rank <- function(profiles, kept) {
 # from a fit of up to 16 samples spread over the cohort: so it is the same for
 # all blocks read from disk, and for samples that are added later.
 run_platform_fit <- function(model, bulk, settings, verbose, .call) {
-  tau2 <- model$tau2
-  if (is.null(tau2)) {
+  if (is.null(model$tau2)) {
     chosen <- spread_samples(bulk$n_samples)
     part <- model
     part$floors <- model$floors[chosen]
-    tau2 <- platform_parts(part, bulk_subset(bulk, chosen), settings, NaN, FALSE, .call)[[1L]]$tau2
+    model$tau2 <- platform_parts(part, bulk_subset(bulk, chosen), settings, FALSE, .call)[[1L]]$tau2
   }
-  parts <- platform_parts(model, bulk, settings, tau2, verbose, .call)
+  parts <- platform_parts(model, bulk, settings, verbose, .call)
   fit <- merge_fits(lapply(parts, `[[`, "fit"))
-  fit$tau2 <- tau2
+  fit$tau2 <- model$tau2
   fit
 }
 
-platform_parts <- function(model, bulk, settings, tau2, verbose, .call) {
+platform_parts <- function(model, bulk, settings, verbose, .call) {
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
-  settings$tau2 <- tau2
   over_samples(bulk, function(values, n_samples, columns) {
     call_rs(rs_fit_platform(
-      values, bulk$n_rows, n_samples, model$matching$gene_of_row, model$sources,
-      model$length_factor, model$weights, model$variance, model$discount,
-      model$floors[columns], settings, function(done) show(columns[1L] - 1 + done)
+      core_problem(model, bulk, values, columns), settings_for(settings, columns),
+      function(done) show(columns[1L] - 1 + done)
     ), bulk$samples[columns], .call = .call)
   })
+}
+
+# The fit that belongs to a model.
+run_any_fit <- function(model, bulk, settings, verbose, .call) {
+  run <- if (is.null(model$variance)) run_fit else run_platform_fit
+  run(model, bulk, settings, verbose, .call = .call)
 }
 
 # Weights by default: 0 for genes whose abundance depends on the protocol.

@@ -22,6 +22,9 @@ uses_platform_error <- function(error_model, poisson_only, .call) {
 }
 PLATFORM_LACKS <- c("method", "intercept", "background", "l1_lambda", "l2_lambda")
 
+# Alternations between the variance of the platform errors and the fit.
+PLATFORM_ROUNDS <- 2
+
 # Settings as Rust takes them; NaN stands for "not given".
 solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,
                             sparsity_tolerance, poll_interval, learning_rate, init_log_exp,
@@ -40,7 +43,7 @@ solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance
     learning_rate = check_number(learning_rate, "learning_rate", 0, above = TRUE, .call = .call),
     init_log_exp = if (is.null(init_log_exp)) NaN else
       check_number(init_log_exp, "init_log_exp", -50, 50, .call = .call),
-    threads = check_threads(threads, .call = .call),
+    rounds = PLATFORM_ROUNDS, threads = check_threads(threads, .call = .call),
     seed = if (is.null(seed)) NaN else check_seed(seed, .call = .call)
   )
 }
@@ -56,4 +59,18 @@ warn_unused <- function(given, method, .call) {
               i = paste0("It is for ", paste0("\"", only[[name]], "\"", collapse = " and "), "."),
               .call = .call)
   }
+}
+
+sparsity_settings <- function(sparsity, level, given, settings, .call) {
+  sparsity <- check_choice(sparsity, c("none", "lrt"), "sparsity", .call = .call)
+  level <- check_number(level, "sparsity_level", 0, 0.5, above = TRUE, .call = .call)
+  if (sparsity == "none" && "sparsity_level" %in% given) {
+    warn_user("unused_argument", "`sparsity_level` has no effect without `sparsity = \"lrt\"`.",
+              .call = .call)
+  }
+  if (sparsity == "lrt" && (settings$l1_lambda > 0 || settings$l2_lambda > 0)) {
+    stop_user("penalised", "Likelihood ratios are for fits without penalties.",
+              i = "Use `sparsity = \"lrt\"` or a penalty, not both.", .call = .call)
+  }
+  list(sparsity = sparsity, sparsity_level = level)
 }

@@ -1,41 +1,26 @@
 //! Fits, fitted values and uncertainty of bulk deconvolution.
 
-use crate::arguments::{counts, element, matrix, number, numbers};
+use crate::arguments::{element, matrix, number, numbers};
 use crate::guard::guard;
 use crate::interrupt::supervise;
+use crate::problem::Problem;
 use extendr_api::prelude::*;
-use unalloy_core::deconvolution::inference::{infer, SampleInference, Variance};
 use unalloy_core::deconvolution::metrics::{GeneMoments, Moments, SampleMetrics};
-use unalloy_core::deconvolution::platform::{
-    fit_platform, FittedPlatform, PlatformModel, PlatformParams,
-};
+use unalloy_core::deconvolution::platform::{fit_platform, PlatformParams};
 use unalloy_core::deconvolution::solver::Stop;
 use unalloy_core::deconvolution::{fit, Method, Model, Params};
 use unalloy_core::faer::linalg::matmul::matmul;
-use unalloy_core::faer::{Accum, MatMut, MatRef, Par};
+use unalloy_core::faer::{Accum, Mat, MatMut, MatRef, Par};
 use unalloy_core::CoreError;
 
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)]
-fn rs_deconvolve_bulk(
-    values: Robj,
-    n_rows: i32,
-    n_columns: i32,
-    gene_of_row: &[i32],
-    signatures: RMatrix<f64>,
-    lengths: &[f64],
-    weights: &[f64],
-    n_types: i32,
-    settings: List,
-    progress: Function,
-) -> Robj {
+fn rs_deconvolve_bulk(problem: List, settings: List, progress: Function) -> Robj {
     guard(|| {
-        let model = Model::new(matrix(&signatures), lengths, weights, n_types.max(0) as usize)?;
-        let routes = model.route(gene_of_row);
-        let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
-        let params = params(&settings)?;
-        let fitted = supervise(&progress, |monitor| fit(&model, &bulk, &params, monitor))?;
+        let problem = Problem::read(&problem)?;
+        let (model, bulk) = (&problem.model, problem.counts()?);
+        let params = params(&settings, model)?;
+        let fitted = supervise(&progress, |monitor| fit(model, &bulk, &params, monitor))?;
         let samples: Vec<Sample<'_>> = fitted
             .samples
             .iter()
@@ -48,19 +33,34 @@ fn rs_deconvolve_bulk(
                 metrics: &s.metrics,
             })
             .collect();
-        Ok(answer(&model, &samples, &fitted.genes))
+        Ok(answer(model, &samples, &fitted.genes))
     })
 }
 
-fn params(settings: &List) -> std::result::Result<Params, CoreError> {
+/// A number that may be "not given" (NaN).
+fn optional(settings: &List, name: &str) -> std::result::Result<Option<f64>, CoreError> {
+    number(settings, name).map(|value| (!value.is_nan()).then_some(value))
+}
+
+/// Exposures to start from (sources × samples), when the settings have them.
+fn start(settings: &List, model: &Model) -> std::result::Result<Option<Mat<f64>>, CoreError> {
+    let start = element(settings, "start");
+    if start.is_null() {
+        return Ok(None);
+    }
+    let start = numbers(&start, "start")?;
+    let n_sources = model.n_sources();
+    Ok(Some(MatRef::from_column_major_slice(start, n_sources, start.len() / n_sources).to_owned()))
+}
+
+fn params(settings: &List, model: &Model) -> std::result::Result<Params, CoreError> {
     let get = |name| number(settings, name);
-    let optional = |name| get(name).map(|v| if v.is_nan() { None } else { Some(v) });
     let method = match get("method")? as i32 {
         1 => Method::Newton,
         2 => Method::Em,
         _ => Method::Gradient {
             learning_rate: get("learning_rate")?,
-            start: optional("init_log_exp")?,
+            start: optional(settings, "init_log_exp")?,
         },
     };
     Ok(Params {
@@ -71,7 +71,8 @@ fn params(settings: &List) -> std::result::Result<Params, CoreError> {
         poll_interval: get("poll_interval")? as usize,
         tolerance: get("ll_tolerance")?,
         sparsity_tolerance: get("sparsity_tolerance")?,
-        seed: optional("seed")?.map(|seed| seed as i64 as u64),
+        seed: optional(settings, "seed")?.map(|seed| seed as i64 as u64),
+        start: start(settings, model)?,
         threads: get("threads")? as usize,
     })
 }
@@ -123,35 +124,19 @@ fn answer(model: &Model, samples: &[Sample<'_>], genes: &GeneMoments) -> List {
 
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)]
-fn rs_fit_platform(
-    values: Robj,
-    n_rows: i32,
-    n_columns: i32,
-    gene_of_row: &[i32],
-    signatures: RMatrix<f64>,
-    lengths: &[f64],
-    weights: &[f64],
-    variance: RMatrix<f64>,
-    discount: &[f64],
-    floors: &[f64],
-    settings: List,
-    progress: Function,
-) -> Robj {
+fn rs_fit_platform(problem: List, settings: List, progress: Function) -> Robj {
     guard(|| {
-        let model = Model::new(matrix(&signatures), lengths, weights, signatures.ncols())?;
-        let platform = PlatformModel::new(&model, matrix(&variance), discount)?;
-        let routes = model.route(gene_of_row);
-        let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
-        let optional =
-            |name| number(&settings, name).map(|v| if v.is_nan() { None } else { Some(v) });
+        let problem = Problem::read(&problem)?;
+        let (model, bulk) = (&problem.model, problem.counts()?);
+        let (platform, floors, tau2) = problem.platform()?;
         let params = PlatformParams {
-            tau2: optional("tau2")?,
-            seed: optional("seed")?.map(|seed| seed as i64 as u64),
+            tau2: (!tau2.is_nan()).then_some(tau2),
+            seed: optional(&settings, "seed")?.map(|seed| seed as i64 as u64),
+            start: start(&settings, model)?,
+            rounds: number(&settings, "rounds")? as usize,
             max_iter: number(&settings, "max_iter")? as usize,
             tolerance: number(&settings, "ll_tolerance")?,
             threads: number(&settings, "threads")? as usize,
-            ..PlatformParams::default()
         };
         let fitted = supervise(&progress, |monitor| {
             fit_platform(&platform, &bulk, floors, &params, monitor)
@@ -168,7 +153,7 @@ fn rs_fit_platform(
                 metrics: &s.metrics,
             })
             .collect();
-        let fit = answer(&model, &samples, &fitted.genes);
+        let fit = answer(model, &samples, &fitted.genes);
         Ok(list!(fit = fit, tau2 = fitted.tau2))
     })
 }
@@ -202,77 +187,9 @@ fn rs_fitted(signatures: RMatrix<f64>, lengths: &[f64], exposures: RMatrix<f64>)
     })
 }
 
-/// `platform` is empty for the Poisson model, else it holds `variance` (genes ×
-/// types), `discount` (per gene), `floors` (per sample) and `tau2`.
-/// @noRd
-#[extendr]
-#[allow(clippy::too_many_arguments)]
-fn rs_infer(
-    values: Robj,
-    n_rows: i32,
-    n_columns: i32,
-    gene_of_row: &[i32],
-    signatures: RMatrix<f64>,
-    lengths: &[f64],
-    weights: &[f64],
-    n_types: i32,
-    platform: List,
-    exposures: RMatrix<f64>,
-    variance: &str,
-    fall: f64,
-    threads: i32,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let model = Model::new(matrix(&signatures), lengths, weights, n_types.max(0) as usize)?;
-        let routes = model.route(gene_of_row);
-        let bulk = counts(&values, n_rows, n_columns, &routes, model.n_rows())?;
-        let threads = threads.max(0) as usize;
-        let points = matrix(&exposures);
-        let variance = match variance {
-            "quasi" => Variance::Quasi,
-            "poisson" => Variance::Poisson,
-            _ => Variance::Robust,
-        };
-        let samples = if platform.is_empty() {
-            supervise(&progress, |monitor| {
-                infer(&model, &bulk, points, variance, fall, threads, monitor)
-            })?
-        } else {
-            let [reference_variance, discount, floors] =
-                ["variance", "discount", "floors"].map(|name| element(&platform, name));
-            let reference_variance = MatRef::from_column_major_slice(
-                numbers(&reference_variance, "variance")?,
-                signatures.nrows(),
-                signatures.ncols(),
-            );
-            let discount = numbers(&discount, "discount")?;
-            let platform_model = PlatformModel::new(&model, reference_variance, discount)?;
-            let fitted = FittedPlatform {
-                platform: &platform_model,
-                tau2: number(&platform, "tau2")?,
-                floors: numbers(&floors, "floors")?,
-            };
-            supervise(&progress, |monitor| {
-                infer(&fitted, &bulk, points, variance, fall, threads, monitor)
-            })?
-        };
-        Ok(inferred(&samples, model.n_sources()))
-    })
-}
-
-fn inferred(samples: &[SampleInference], n_sources: usize) -> List {
-    list!(
-        covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
-        dispersion = samples.iter().map(|s| s.dispersion).collect::<Vec<_>>(),
-        limits = RMatrix::new_matrix(n_sources, samples.len(), |j, i| samples[i].limits[j])
-    )
-}
-
 extendr_module! {
     mod deconvolve_bulk;
     fn rs_deconvolve_bulk;
     fn rs_fit_platform;
     fn rs_fitted;
-    fn rs_infer;
 }

@@ -4,7 +4,9 @@
 mod arguments;
 mod deconvolve_bulk;
 mod guard;
+mod inference;
 mod interrupt;
+mod problem;
 mod scan_counts;
 mod simulate_bulk;
 
@@ -13,6 +15,7 @@ use extendr_api::prelude::*;
 extendr_module! {
     mod unalloy;
     use deconvolve_bulk;
+    use inference;
     use scan_counts;
     use simulate_bulk;
 }

@@ -3,10 +3,16 @@
 //! On the active set F (sources with e_j > 0) the estimating equations
 //! Σ_g w_g a_g (k_g/μ_g − 1) = 0 give the sandwich Var(e_F) = J⁻¹ V J⁻¹ with
 //! J = A_Fᵀ diag(w k/μ²) A_F and V = A_Fᵀ diag(w² v/μ²) A_F.  A source at zero
-//! has no standard error but an upper limit: where the profile log-likelihood,
-//! expanded to second order at the optimum, has fallen by a given amount.
+//! has no standard error but an upper limit: where the log-likelihood has fallen
+//! by a given amount on the path that profiles it to second order.
+//!
+//! A likelihood that is wrong about the variance of counts is wrong about its
+//! own falls by the factor scale_j = dᵀVd / dᵀJd, d = (−J_FF⁻¹ J_Fj, 1) the
+//! direction in which source j moves the others: falls are measured in units of
+//! it (the adjusted likelihood ratio of a misspecified model, Kent 1982).
 
-use super::evaluate::Pairs;
+use super::evaluate::{Evaluator, Pairs};
+use super::likelihood::Likelihood;
 use super::metrics::fitted_means;
 use super::model::{Model, GENE_BLOCK};
 use super::SAMPLE_BLOCK;
@@ -39,71 +45,17 @@ pub struct SampleInference {
     pub dispersion: f64,
     /// Upper limits of the sources at zero; NaN for active ones.
     pub limits: Vec<f64>,
+    /// Fall of twice the log-likelihood per unit of χ²₁, per source.
+    pub scales: Vec<f64>,
 }
 
 /// A gene that alone determines a type has leverage 1 and no residual to tell
 /// its variance.
 const LARGEST_LEVERAGE: f64 = 0.9;
 
-/// What each gene adds to the estimating equations of a sample, over design
-/// rows.
-pub struct GeneTerms {
-    /// The score is Σ_g score_g a_g.
-    pub score: Vec<f64>,
-    /// J is Σ_g information_g a_g a_gᵀ.
-    pub information: Vec<f64>,
-    /// Σ_g expected_g a_g a_gᵀ is the variance of the score under the model.
-    pub expected: Vec<f64>,
-    /// Expected information: the leverage of a gene is
-    /// hat_g a_gᵀ (Σ_g hat_g a_g a_gᵀ)⁻¹ a_g ≤ 1.
-    pub hat: Vec<f64>,
-    /// Squared residuals in units of the model's variance.
-    pub pearson: Vec<f64>,
-}
-
-/// A likelihood whose uncertainty can be told.
-pub trait Likelihood: Sync {
-    fn model(&self) -> &Model;
-
-    /// The dispersion is never taken to be below this.
-    fn least_dispersion(&self) -> f64 {
-        0.0
-    }
-
-    /// `counts` and `fitted` run over design rows.
-    fn gene_terms(
-        &self,
-        sample: usize,
-        counts: &[f64],
-        exposures: &[f64],
-        fitted: &[f64],
-    ) -> GeneTerms;
-}
-
-impl Likelihood for Model {
-    fn model(&self) -> &Model {
-        self
-    }
-
-    fn gene_terms(&self, _: usize, counts: &[f64], _: &[f64], fitted: &[f64]) -> GeneTerms {
-        // μ = 0 only where every active source is silent: such genes say nothing
-        let each = |f: fn(f64, f64, f64) -> f64| -> Vec<f64> {
-            let genes = counts.iter().zip(fitted).zip(self.weights());
-            genes.map(|((&k, &mu), &w)| if mu > 0.0 { f(k, mu, w) } else { 0.0 }).collect()
-        };
-        GeneTerms {
-            score: each(|k, mu, w| w * (k - mu) / mu),
-            information: each(|k, mu, w| w * k / (mu * mu)),
-            expected: each(|_, mu, w| w * w / mu),
-            hat: each(|_, mu, w| w / mu),
-            pearson: each(|k, mu, w| w * (k - mu) * (k - mu) / mu),
-        }
-    }
-}
-
 /// Uncertainty of every sample at its fitted exposures (sources × samples).
-/// `fall` is the fall of twice the log-likelihood, in units of the dispersion
-/// (of 1 for `Variance::Poisson`), that marks an upper limit: 2.71 for 95 %.
+/// `fall` is the fall of twice the log-likelihood, in units of its scale, that
+/// marks an upper limit: 2.71 for 95 %.
 ///
 /// # Errors
 /// `Shape`, `Threads`, `Interrupted`.
@@ -146,12 +98,14 @@ fn infer_block(
     let model = likelihood.model();
     let mut points = Vec::with_capacity(range.len());
     let mut terms = Vec::with_capacity(range.len());
+    let mut samples = Vec::with_capacity(range.len());
     let mut count = vec![0.0; model.n_rows()];
-    for sample in range {
-        counts.column_into(sample, &mut count);
-        let point: Vec<f64> = (0..model.n_sources()).map(|j| exposures[(j, sample)]).collect();
-        let fitted = fitted_means(model, &point);
-        terms.push(likelihood.gene_terms(sample, &count, &point, &fitted));
+    for index in range {
+        counts.column_into(index, &mut count);
+        let point: Vec<f64> = (0..model.n_sources()).map(|j| exposures[(j, index)]).collect();
+        let sample = likelihood.sample(index, &count, &point);
+        terms.push(likelihood.gene_terms(&sample, &fitted_means(model, &point)));
+        samples.push(sample);
         points.push(point);
     }
     let information = weighted_grams(model, terms.iter().map(|t| &t.information[..]));
@@ -188,18 +142,114 @@ fn infer_block(
         })
         .collect();
     let middles = weighted_grams(model, spreads.iter().map(|s| &s[..]));
-    (0..points.len())
-        .map(|i| {
-            let scale = if variance == Variance::Poisson { 1.0 } else { dispersions[i] };
-            let slopes = negative_scores(model, &terms[i].score);
-            let rise = 0.5 * fall * scale;
-            let limits = (0..model.n_sources())
-                .map(|j| inverses[i].upper_limit(j, slopes[j], rise))
-                .collect();
-            let covariance = inverses[i].sandwich(&middles[i]);
-            SampleInference { covariance, dispersion: dispersions[i], limits }
+    let mut answers: Vec<SampleInference> = (0..points.len())
+        .map(|i| SampleInference {
+            covariance: inverses[i].sandwich(&middles[i]),
+            dispersion: dispersions[i],
+            limits: vec![f64::NAN; model.n_sources()],
+            scales: match variance {
+                Variance::Robust => inverses[i].scales(&middles[i]),
+                Variance::Quasi => vec![dispersions[i]; model.n_sources()],
+                Variance::Poisson => vec![1.0; model.n_sources()],
+            },
         })
-        .collect()
+        .collect();
+    let mut paths = Vec::new();
+    for (i, answer) in answers.iter().enumerate() {
+        let slopes = negative_scores(model, &terms[i].score);
+        for j in (0..model.n_sources()).filter(|&j| points[i][j] == 0.0) {
+            let rise = 0.5 * fall * answer.scales[j];
+            paths.push(inverses[i].path(i, j, slopes[j], rise));
+        }
+    }
+    follow(likelihood, &samples, &points, &mut paths);
+    for path in paths {
+        answers[path.sample].limits[path.source] = path.end;
+    }
+    answers
+}
+
+/// The way of source j away from zero, the others following to second order.
+struct Path {
+    sample: usize,
+    source: usize,
+    /// d over sources, d_j = 1.
+    direction: Vec<f64>,
+    slope: f64,
+    curvature: f64,
+    /// Rise of F that marks the limit.
+    rise: f64,
+    /// The limit, as far as it is known.
+    end: f64,
+}
+
+impl Path {
+    fn point(&self, start: &[f64]) -> Vec<f64> {
+        start.iter().zip(&self.direction).map(|(e, d)| (e + self.end * d).max(0.0)).collect()
+    }
+
+    /// The next end, where F has risen by `found` at this one: F rises like a
+    /// power of the distance, the one that the quadratic model has there.
+    fn correct(&mut self, found: f64) {
+        let linear = self.slope * self.end;
+        let square = 0.5 * self.curvature * self.end * self.end;
+        let power = if linear + square > 0.0 {
+            ((linear + 2.0 * square) / (linear + square)).clamp(1.0, 2.0)
+        } else {
+            2.0
+        };
+        let factor = if found > 0.0 { (self.rise / found).powf(1.0 / power) } else { 2.0 };
+        self.end *= factor.clamp(0.25, 4.0);
+    }
+}
+
+/// Evaluations per limit at most, and the relative error of the rise that ends
+/// them earlier.
+const PATH_STEPS: usize = 6;
+const PATH_TOLERANCE: f64 = 0.01;
+
+/// Moves the ends of `paths` to where F has risen as far as it should.
+fn follow<L: Likelihood>(
+    likelihood: &L,
+    samples: &[L::Sample],
+    points: &[Vec<f64>],
+    paths: &mut [Path],
+) {
+    let model = likelihood.model();
+    let mut evaluator = Evaluator::new(model.design(), SAMPLE_BLOCK);
+    let mut values = |columns: &[(usize, Vec<f64>)]| -> Vec<f64> {
+        let mut sums = Vec::with_capacity(columns.len());
+        for chunk in columns.chunks(SAMPLE_BLOCK) {
+            let at = Mat::from_fn(model.n_sources(), chunk.len(), |j, i| chunk[i].1[j]);
+            let mut memories = vec![Vec::new(); chunk.len()];
+            let found = evaluator.evaluate(at.as_ref(), false, |i, genes, mu, slope, curvature| {
+                let sample = &samples[chunk[i].0];
+                likelihood.terms(sample, genes, mu, &mut memories[i], slope, curvature)
+            });
+            sums.extend(found.into_iter().map(|terms| terms.log_sum));
+        }
+        sums
+    };
+    let starts: Vec<(usize, Vec<f64>)> = points.iter().cloned().enumerate().collect();
+    let origin = values(&starts);
+    let mut open: Vec<usize> = (0..paths.len()).filter(|&p| paths[p].end.is_finite()).collect();
+    for _ in 0..PATH_STEPS {
+        let columns: Vec<(usize, Vec<f64>)> = open
+            .iter()
+            .map(|&p| (paths[p].sample, paths[p].point(&points[paths[p].sample])))
+            .collect();
+        let found = values(&columns);
+        open = open
+            .into_iter()
+            .zip(found)
+            .filter_map(|(p, value)| {
+                let rise = value - origin[paths[p].sample];
+                paths[p].correct(rise);
+                let met = (rise / paths[p].rise - 1.0).abs() <= PATH_TOLERANCE;
+                (!met).then_some(p)
+            })
+            .collect();
+    }
 }
 
 /// ∂F/∂e_j = −Σ_g score_g a_gj.
@@ -297,19 +347,64 @@ impl ActiveInverse {
         covariance
     }
 
-    /// e_j at which F, minimised over the active sources to second order, has
-    /// risen by `rise`.
-    fn upper_limit(&self, j: usize, slope: f64, rise: f64) -> f64 {
+    /// d = (−J_FF⁻¹ J_Fj, 1): how the active sources other than j follow it.
+    fn direction(&self, j: usize) -> Vec<f64> {
+        let n = self.n_sources;
+        let mut direction = vec![0.0; n];
+        direction[j] = 1.0;
         if self.active.contains(&j) {
-            return f64::NAN;
+            // Column j of J⁻¹ is d (J⁻¹)_jj.
+            let mut column: Vec<f64> =
+                self.active.iter().map(|&i| if i == j { 1.0 } else { 0.0 }).collect();
+            solve_with_cholesky(&self.factor, &mut column);
+            let at = self.active.iter().position(|&i| i == j).expect("j is active");
+            let scale = column[at];
+            for (&i, value) in self.active.iter().zip(&column) {
+                direction[i] = value / scale;
+            }
+        } else {
+            let mut solved: Vec<f64> =
+                self.active.iter().map(|&i| self.hessian[j * n + i]).collect();
+            solve_with_cholesky(&self.factor, &mut solved);
+            for (&i, value) in self.active.iter().zip(&solved) {
+                direction[i] = -value;
+            }
         }
-        let column = |i: usize| self.hessian[j * self.n_sources + i];
-        let mut solved: Vec<f64> = self.active.iter().map(|&i| column(i)).collect();
-        solve_with_cholesky(&self.factor, &mut solved);
-        let shared: f64 = self.active.iter().zip(&solved).map(|(&i, s)| column(i) * s).sum();
-        let curvature = (column(j) - shared).max(0.0);
-        let slope = slope.max(0.0);
-        // slope x + curvature x²/2 = rise
-        2.0 * rise / (slope + (slope * slope + 2.0 * curvature * rise).sqrt())
+        direction
     }
+
+    /// dᵀVd / dᵀJd per source.
+    fn scales(&self, middle: &[f64]) -> Vec<f64> {
+        let n = self.n_sources;
+        let form = |matrix: &[f64], d: &[f64]| -> f64 {
+            (0..n).map(|j| d[j] * dot(&matrix[j * n..(j + 1) * n], d)).sum()
+        };
+        (0..n)
+            .map(|j| {
+                let direction = self.direction(j);
+                let ratio = form(middle, &direction) / form(&self.hessian, &direction);
+                // A source that no count tells apart from the others.
+                if ratio > 0.0 && ratio.is_finite() {
+                    ratio
+                } else {
+                    1.0
+                }
+            })
+            .collect()
+    }
+
+    /// The path of a source at zero, ending where the quadratic model has risen
+    /// by `rise` above its minimum on it.
+    fn path(&self, sample: usize, j: usize, slope: f64, rise: f64) -> Path {
+        let n = self.n_sources;
+        let direction = self.direction(j);
+        let curvature = dot(&self.hessian[j * n..(j + 1) * n], &direction).max(0.0);
+        let slope = slope.max(0.0);
+        let end = 2.0 * rise / (slope + (slope * slope + 2.0 * curvature * rise).sqrt());
+        Path { sample, source: j, direction, slope, curvature, rise, end }
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }

@@ -10,10 +10,13 @@ pub mod em;
 pub mod evaluate;
 mod fit;
 pub mod inference;
+pub mod likelihood;
 pub mod metrics;
 pub mod model;
 pub mod newton;
 pub mod platform;
+pub mod presence;
+pub mod scoring;
 pub mod solver;
 
 pub use fit::{fit, Fit, Method, Params, SampleFit, SAMPLE_BLOCK};

@@ -14,15 +14,13 @@
 //! by the decrease that the quadratic model still promises.
 
 mod profile;
-mod scoring;
 
 use self::profile::{logs, Errors};
-use self::scoring::Scoring;
-use super::evaluate::Evaluator;
 use super::fit::{fit, Params, SAMPLE_BLOCK};
-use super::inference::{GeneTerms, Likelihood};
+use super::likelihood::{GeneTerms, Likelihood};
 use super::metrics::{fitted_means, GeneMoments, SampleMetrics};
 use super::model::Model;
+use super::scoring::{minimise, Task};
 use super::solver::Stop;
 use crate::counts::Counts;
 use crate::error::{check_length, check_value, CoreError};
@@ -110,7 +108,30 @@ pub struct FittedPlatform<'m> {
     pub floors: &'m [f64],
 }
 
+/// Counts and error variances of one sample, over design rows.
+pub struct PlatformSampleCounts {
+    /// y, log y and s².
+    scaled: Vec<f64>,
+    log_scaled: Vec<f64>,
+    error: Vec<f64>,
+    floor: f64,
+}
+
+impl FittedPlatform<'_> {
+    fn errors<'a>(&'a self, sample: &'a PlatformSampleCounts, genes: Range<usize>) -> Errors<'a> {
+        Errors {
+            scaled: &sample.scaled[genes.clone()],
+            log_scaled: &sample.log_scaled[genes.clone()],
+            variance: &sample.error[genes.clone()],
+            weights: &self.platform.model.weights()[genes],
+            floor: sample.floor,
+        }
+    }
+}
+
 impl Likelihood for FittedPlatform<'_> {
+    type Sample = PlatformSampleCounts;
+
     fn model(&self) -> &Model {
         self.platform.model
     }
@@ -121,25 +142,36 @@ impl Likelihood for FittedPlatform<'_> {
         1.0
     }
 
-    fn gene_terms(
-        &self,
-        sample: usize,
-        counts: &[f64],
-        exposures: &[f64],
-        fitted: &[f64],
-    ) -> GeneTerms {
-        let floor = self.floors[sample];
+    fn sample(&self, index: usize, counts: &[f64], exposures: &[f64]) -> PlatformSampleCounts {
+        let floor = self.floors[index];
         let scaled: Vec<f64> = counts.iter().map(|k| k / floor).collect();
-        let variance = self.platform.error_variance(exposures, fitted, self.tau2);
-        let errors = Errors {
-            scaled: &scaled,
-            log_scaled: &logs(&scaled),
-            variance: &variance,
-            weights: self.platform.model.weights(),
+        let fitted = fitted_means(self.platform.model, exposures);
+        PlatformSampleCounts {
+            log_scaled: logs(&scaled),
+            scaled,
+            error: self.platform.error_variance(exposures, &fitted, self.tau2),
             floor,
-        };
+        }
+    }
+
+    /// `memory` holds log(m e^b), a start for the next evaluation.
+    fn terms(
+        &self,
+        sample: &PlatformSampleCounts,
+        genes: Range<usize>,
+        mu: &[f64],
+        memory: &mut Vec<f64>,
+        slope: &mut [f64],
+        curvature: &mut [f64],
+    ) -> f64 {
+        memory.resize(sample.scaled.len(), f64::NAN);
+        self.errors(sample, genes.clone()).terms(mu, &mut memory[genes], slope, curvature)
+    }
+
+    fn gene_terms(&self, sample: &PlatformSampleCounts, fitted: &[f64]) -> GeneTerms {
         let n = fitted.len();
         let (mut slope, mut information) = (vec![0.0; n], vec![0.0; n]);
+        let errors = self.errors(sample, 0..n);
         errors.terms(fitted, &mut vec![f64::NAN; n], &mut slope, &mut information);
         let score: Vec<f64> = slope.iter().map(|s| -s).collect();
         let squares = score.iter().zip(&information);
@@ -162,6 +194,8 @@ pub struct PlatformParams {
     pub rounds: usize,
     /// Scatters the starting points when given.
     pub seed: Option<u64>,
+    /// Exposures to start from (sources × samples), in place of the Poisson fit.
+    pub start: Option<Mat<f64>>,
     /// Evaluations per sample and round at most.
     pub max_iter: usize,
     /// Decrease promised by the quadratic model at which a fit stops, in units of
@@ -175,6 +209,7 @@ impl Default for PlatformParams {
         PlatformParams {
             tau2: None,
             seed: None,
+            start: None,
             rounds: 2,
             max_iter: 200,
             tolerance: 1e-8,
@@ -220,10 +255,7 @@ pub fn fit_platform(
         check_value("floors", floor, "positive", |f| f > 0.0 && f.is_finite())?;
     }
     let model = platform.model;
-    let start =
-        Params { tolerance: 1e-6, seed: params.seed, threads: params.threads, ..Params::default() };
-    let poisson = fit(model, counts, &start, &monitor.silent())?;
-    let mut exposures: Vec<Vec<f64>> = poisson.samples.into_iter().map(|s| s.exposures).collect();
+    let mut exposures = starting_points(model, counts, params, monitor)?;
     let mut tau2 = params.tau2.unwrap_or(0.0);
     let mut samples = Vec::new();
     let rounds = params.rounds.max(1);
@@ -235,17 +267,18 @@ pub fn fit_platform(
             .step_by(SAMPLE_BLOCK)
             .map(|first| first..(first + SAMPLE_BLOCK).min(n_samples))
             .collect();
+        let likelihood = FittedPlatform { platform, tau2, floors };
         let fitted: Vec<Vec<PlatformSample>> = with_threads(params.threads, || {
             blocks
                 .par_iter()
                 .map(|range| {
                     let starts = &exposures[range.clone()];
-                    let block = Block::read(platform, counts, floors, range.clone(), starts, tau2);
-                    let solved = block.solve(platform, starts, params, monitor);
+                    let block =
+                        solve_block(&likelihood, counts, range.clone(), starts, params, monitor);
                     if round == rounds {
                         monitor.advance(range.len());
                     }
-                    solved
+                    block
                 })
                 .collect::<Result<_, CoreError>>()
         })??;
@@ -259,6 +292,24 @@ pub fn fit_platform(
         sample.metrics = SampleMetrics::new(model, &column, &sample.exposures, &mut genes);
     }
     Ok(PlatformFit { samples, genes, tau2 })
+}
+
+/// The given start, or the Poisson fit.
+fn starting_points(
+    model: &Model,
+    counts: &Counts<'_>,
+    params: &PlatformParams,
+    monitor: &Monitor<'_>,
+) -> Result<Vec<Vec<f64>>, CoreError> {
+    if let Some(start) = &params.start {
+        check_length("start", model.n_sources(), start.nrows())?;
+        check_length("start", counts.n_samples(), start.ncols())?;
+        return Ok((0..start.ncols()).map(|i| start.col_as_slice(i).to_vec()).collect());
+    }
+    let start =
+        Params { tolerance: 1e-6, seed: params.seed, threads: params.threads, ..Params::default() };
+    let poisson = fit(model, counts, &start, &monitor.silent())?;
+    Ok(poisson.samples.into_iter().map(|s| s.exposures).collect())
 }
 
 /// Pseudo-likelihood of τ² from the log ratios of counts and fitted means,
@@ -320,103 +371,45 @@ fn golden_section(f: impl Fn(f64) -> f64, (mut low, mut high): (f64, f64), toler
     0.5 * (low + high)
 }
 
-/// What the objective needs of a block of samples.
-struct Block {
-    /// y, log y and s² over design rows.
-    scaled: Vec<Vec<f64>>,
-    log_scaled: Vec<Vec<f64>>,
-    error: Vec<Vec<f64>>,
-    floors: Vec<f64>,
-}
-
-impl Block {
-    fn read(
-        platform: &PlatformModel<'_>,
-        counts: &Counts<'_>,
-        floors: &[f64],
-        range: Range<usize>,
-        exposures: &[Vec<f64>],
-        tau2: f64,
-    ) -> Self {
-        let n_rows = platform.model.n_rows();
-        let mut block = Block {
-            scaled: Vec::with_capacity(range.len()),
-            log_scaled: Vec::with_capacity(range.len()),
-            error: Vec::with_capacity(range.len()),
-            floors: floors[range.clone()].to_vec(),
-        };
-        for (sample, exposures) in range.zip(exposures) {
-            let mut column = vec![0.0; n_rows];
+fn solve_block(
+    likelihood: &FittedPlatform<'_>,
+    counts: &Counts<'_>,
+    range: Range<usize>,
+    starts: &[Vec<f64>],
+    params: &PlatformParams,
+    monitor: &Monitor<'_>,
+) -> Result<Vec<PlatformSample>, CoreError> {
+    let model = likelihood.platform.model;
+    let mut column = vec![0.0; model.n_rows()];
+    let samples: Vec<PlatformSampleCounts> = range
+        .zip(starts)
+        .map(|(sample, start)| {
             counts.column_into(sample, &mut column);
-            column.iter_mut().for_each(|k| *k /= floors[sample]);
-            let fitted = fitted_means(platform.model, exposures);
-            block.log_scaled.push(logs(&column));
-            block.scaled.push(column);
-            block.error.push(platform.error_variance(exposures, &fitted, tau2));
-        }
-        block
-    }
-
-    fn solve(
-        &self,
-        platform: &PlatformModel<'_>,
-        starts: &[Vec<f64>],
-        params: &PlatformParams,
-        monitor: &Monitor<'_>,
-    ) -> Result<Vec<PlatformSample>, CoreError> {
-        let model = platform.model;
-        let mut evaluator = Evaluator::new(model.design(), starts.len());
-        let mut solvers: Vec<Scoring> = starts.iter().map(|s| Scoring::new(s)).collect();
-        // log(m e^b), kept between evaluations as a start for the next.
-        let mut levels: Vec<Vec<f64>> =
-            self.scaled.iter().map(|y| vec![f64::NAN; y.len()]).collect();
-        let mut ends: Vec<Option<(Stop, usize)>> = vec![None; starts.len()];
-        let mut active: Vec<usize> = (0..starts.len()).collect();
-        let mut iteration = 0;
-        while !active.is_empty() {
-            monitor.check()?;
-            iteration += 1;
-            let points = Mat::from_fn(model.n_sources(), active.len(), |j, column| {
-                solvers[active[column]].proposal[j]
-            });
-            let found =
-                evaluator.evaluate(points.as_ref(), true, |column, genes, mu, ratio, curvature| {
-                    let sample = active[column];
-                    let errors = Errors {
-                        scaled: &self.scaled[sample][genes.clone()],
-                        log_scaled: &self.log_scaled[sample][genes.clone()],
-                        variance: &self.error[sample][genes.clone()],
-                        weights: &model.weights()[genes.clone()],
-                        floor: self.floors[sample],
-                    };
-                    errors.terms(mu, &mut levels[sample][genes], ratio, curvature)
-                });
-            for (&i, terms) in active.iter().zip(found) {
-                let mut stop =
-                    solvers[i].advance(terms.log_sum, terms.pull, terms.hessian, params.tolerance);
-                if stop.is_none() && iteration >= params.max_iter {
-                    stop = Some(Stop::MaxIterations);
-                }
-                ends[i] = stop.map(|reason| (reason, iteration));
-            }
-            active.retain(|&i| ends[i].is_none());
-        }
-        Ok(solvers
-            .into_iter()
-            .zip(ends)
-            .map(|(solver, end)| {
-                let (stop, iterations) = end.expect("every solver has stopped");
-                PlatformSample {
-                    exposures: solver.exposures,
-                    value: solver.value,
-                    decrement: solver.decrement,
-                    iterations,
-                    stop,
-                    metrics: SampleMetrics::default(),
-                }
-            })
-            .collect())
-    }
+            likelihood.sample(sample, &column, start)
+        })
+        .collect();
+    let tasks: Vec<Task> = starts
+        .iter()
+        .enumerate()
+        .map(|(sample, start)| Task {
+            sample,
+            start: start.clone(),
+            held: vec![false; start.len()],
+            tolerance: params.tolerance,
+        })
+        .collect();
+    let minima = minimise(likelihood, &samples, &tasks, params.max_iter, monitor)?;
+    Ok(minima
+        .into_iter()
+        .map(|minimum| PlatformSample {
+            exposures: minimum.exposures,
+            value: minimum.value,
+            decrement: minimum.decrement,
+            iterations: minimum.iterations,
+            stop: minimum.stop,
+            metrics: SampleMetrics::default(),
+        })
+        .collect())
 }
 
 #[cfg(test)]

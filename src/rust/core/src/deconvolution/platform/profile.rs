@@ -20,8 +20,8 @@ pub fn logs(scaled: &[f64]) -> Vec<f64> {
 }
 
 impl Errors<'_> {
-    /// Terms of F: writes ∂F/∂μ and the expected curvature in μ, returns the
-    /// sum.  `levels` holds log(m e^b), in and out.
+    /// Terms of F: writes ∂F/∂μ and, unless it is empty, the expected curvature
+    /// in μ; returns the sum.  `levels` holds log(m e^b), in and out.
     pub fn terms(
         &self,
         mu: &[f64],
@@ -33,7 +33,10 @@ impl Errors<'_> {
         for g in 0..mu.len() {
             let (y, w) = (self.scaled[g], self.weights[g]);
             if w == 0.0 {
-                (slope[g], curvature[g]) = (0.0, 0.0);
+                slope[g] = 0.0;
+                if !curvature.is_empty() {
+                    curvature[g] = 0.0;
+                }
                 continue;
             }
             if mu[g] <= 0.0 {
@@ -47,7 +50,9 @@ impl Errors<'_> {
             let b = level - eta;
             sum += w * (mean - y - y * (level - log_y) + b * b / (2.0 * s2));
             slope[g] = w * (mean - y) / mu[g];
-            curvature[g] = w / ((s2 + 1.0 / mean) * mu[g] * mu[g]);
+            if !curvature.is_empty() {
+                curvature[g] = w / ((s2 + 1.0 / mean) * mu[g] * mu[g]);
+            }
         }
         sum
     }

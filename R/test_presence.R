@@ -1,0 +1,121 @@
+#' Is a cell type there?
+#'
+#' Likelihood ratio tests of every type in every sample against its absence.
+#'
+#' For type j, \eqn{T_j = 2 (\min F_{e_j = 0} - \min F)} compares the fit with
+#' the best fit without the type, in which all other types are fitted anew. As
+#' absence lies on the boundary of what is possible, \eqn{T_j / c_j} is under it 0
+#' with probability ½ and else \eqn{\chi^2_1} (Self and Liang, 1987): a type whose
+#' estimate is 0 has the p value 1, others half of what \eqn{\chi^2_1} gives. The
+#' scale \eqn{c_j} makes up for a model that is wrong about the variance of the
+#' counts: with `"robust"` it is the ratio of sandwich and model variance of
+#' \eqn{e_j} (Kent, 1982), with `"quasi"` the dispersion, with `"poisson"` 1; see
+#' [confint.deconvolution()].
+#'
+#' The test asks whether the reads speak for the type rather than for the others
+#' *as their signatures are*. A type that the signatures lack, or errors of the
+#' signatures that the error model does not know, speak for whatever resembles
+#' them: see [diagnose()].
+#'
+#' @param result A [deconvolution] with its counts kept.
+#' @param types,samples Types and samples to test; all by default.
+#' @param variance What is assumed of the counts; see [confint.deconvolution()].
+#' @param adjust How p values are adjusted for the number of tests, over all that
+#'   are asked for: a method of [stats::p.adjust()].
+#' @param threads Threads to use.
+#' @return A data frame with `sample`, `type`, `estimate` (share of mRNA),
+#'   `statistic` (\eqn{T_j / c_j}), `p_value` and `p_adjusted`. The statistic is
+#'   infinite where no other source can explain some counts.
+#' @section Errors: `unalloy_error_no_counts`, `_penalised` and `_argument`.
+#' @references
+#' Self SG, Liang KY (1987). Asymptotic properties of maximum likelihood
+#' estimators and likelihood ratio tests under nonstandard conditions. *Journal of
+#' the American Statistical Association* 82:605.
+#'
+#' Kent JT (1982). Robust properties of likelihood ratio tests. *Biometrika*
+#' 69:19.
+#' @seealso [confint.deconvolution()] for upper limits of absent types;
+#'   `sparsity = "lrt"` of [deconvolve_bulk()].
+#' @export
+#' @examples
+#' absent <- matrix(c(0.7, 0.3, 0), 3, 4)
+#' sim <- simulate_bulk(n_genes = 500, proportions = absent, seed = 1)
+#' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
+#' result <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths)
+#' test_presence(result)
+test_presence <- function(result, types = NULL, samples = NULL,
+                          variance = c("robust", "quasi", "poisson"), adjust = "BH",
+                          threads = getOption("unalloy.threads", 2L)) {
+  here <- environment()
+  check_result(result)
+  check_types(types, result)
+  variance <- check_choice(variance, VARIANCES, "variance")
+  adjust <- check_choice(adjust, stats::p.adjust.methods, "adjust")
+  threads <- check_threads(threads)
+  need_unpenalised(result, here)
+  if (!is.null(samples)) result <- result[sample_index(samples, result$convergence$sample)]
+  tested <- rownames(result$proportions)
+  scales <- infer_exposures(result, variance, 1, threads, here)$scales
+  only_active <- result$settings$sparsity == "lrt"
+  parts <- with_problem(result, "Tests", function(problem, columns, progress) {
+    rs_test_presence(problem, result$exposures[, columns, drop = FALSE],
+                     scales[, columns, drop = FALSE], only_active, threads, progress)
+  }, here)
+  statistic <- do.call(cbind, parts) / scales[seq_along(tested), , drop = FALSE]
+  out <- as.data.frame(result, what = "proportions")
+  names(out)[3L] <- "estimate"
+  out$statistic <- as.vector(statistic)
+  out$p_value <- ifelse(out$statistic > 0, presence_tail(out$statistic), 1)
+  if (!is.null(types)) out <- out[out$type %in% types, ]
+  rownames(out) <- NULL
+  out$p_adjusted <- stats::p.adjust(out$p_value, adjust)
+  out
+}
+
+# P(T > t) for t > 0 under the mixture of 0 and chi-squared.
+presence_tail <- function(statistic) 0.5 * stats::pchisq(statistic, 1, lower.tail = FALSE)
+
+# Leaves out, sample by sample, the types that are not significant, and fits the
+# others anew: samples that keep the same types together, so that every fit has
+# the certificate of its own model.
+eliminate_types <- function(fit, model, bulk, settings, .call) {
+  if (is.null(model$tau2)) model$tau2 <- fit$tau2
+  types <- seq_len(model$n_types)
+  object <- list(exposures = fit$exposures, model = model, counts = bulk)
+  scales <- infer_exposures(object, "robust", 1, settings$threads, .call)$scales
+  threshold <- stats::qchisq(1 - 2 * settings$sparsity_level, 1)
+  kept <- do.call(cbind, with_problem(object, "Elimination", function(problem, columns, progress) {
+    rs_eliminate(problem, fit$exposures[, columns, drop = FALSE],
+                 scales[, columns, drop = FALSE], threshold, settings$threads, progress)
+  }, .call)) > 0
+  groups <- split(seq_len(bulk$n_samples), apply(kept, 2L, paste, collapse = " "))
+  fits <- lapply(groups, function(columns) {
+    sources <- c(types[kept[, columns[1L]]], setdiff(seq_len(ncol(model$sources)), types))
+    part <- model
+    part$sources <- model$sources[, sources, drop = FALSE]
+    part$n_types <- sum(kept[, columns[1L]])
+    if (!is.null(model$variance)) {
+      part$variance <- model$variance[, sources, drop = FALSE]
+      part$floors <- model$floors[columns]
+    }
+    found <- run_any_fit(part, bulk_subset(bulk, columns), settings, FALSE, .call)
+    exposures <- matrix(0, ncol(model$sources), length(columns))
+    exposures[sources, ] <- found$exposures
+    found$exposures <- exposures
+    found
+  })
+  out <- reorder_fit(merge_fits(fits), order(unlist(groups)))
+  out$tau2 <- fit$tau2
+  out
+}
+
+# A fit with its samples in another order.
+reorder_fit <- function(fit, order) {
+  fit[PER_SAMPLE] <- lapply(fit[PER_SAMPLE], `[`, order)
+  fit$exposures <- fit$exposures[, order, drop = FALSE]
+  fit$sample_moments <- fit$sample_moments[order, , drop = FALSE]
+  fit$trace$sample <- match(fit$trace$sample, order)
+  rows <- order(fit$trace$sample)
+  fit$trace <- lapply(fit$trace, `[`, rows)
+  fit
+}

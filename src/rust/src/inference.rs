@@ -1,0 +1,112 @@
+//! Uncertainty of a fit, and tests and elimination of types.
+
+use crate::arguments::matrix;
+use crate::guard::guard;
+use crate::interrupt::supervise;
+use crate::problem::Problem;
+use extendr_api::prelude::*;
+use unalloy_core::deconvolution::inference::{infer, SampleInference, Variance};
+use unalloy_core::deconvolution::presence::{eliminate, presence};
+
+/// @noRd
+#[extendr]
+fn rs_infer(
+    problem: List,
+    exposures: RMatrix<f64>,
+    variance: &str,
+    fall: f64,
+    threads: i32,
+    progress: Function,
+) -> Robj {
+    guard(|| {
+        let problem = Problem::read(&problem)?;
+        let bulk = problem.counts()?;
+        let points = matrix(&exposures);
+        let variance = match variance {
+            "quasi" => Variance::Quasi,
+            "poisson" => Variance::Poisson,
+            _ => Variance::Robust,
+        };
+        let threads = threads.max(0) as usize;
+        let samples = problem.with_likelihood(|likelihood| {
+            supervise(&progress, |monitor| {
+                infer(likelihood, &bulk, points, variance, fall, threads, monitor)
+            })
+        })?;
+        let n_sources = problem.model.n_sources();
+        let by_source = |i: usize, of: fn(&SampleInference) -> &[f64], j: usize| of(&samples[i])[j];
+        Ok(list!(
+            covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
+            dispersion = samples.iter().map(|s| s.dispersion).collect::<Vec<_>>(),
+            limits = RMatrix::new_matrix(n_sources, samples.len(), |j, i| by_source(
+                i,
+                |s| &s.limits,
+                j
+            )),
+            scales = RMatrix::new_matrix(n_sources, samples.len(), |j, i| by_source(
+                i,
+                |s| &s.scales,
+                j
+            ))
+        ))
+    })
+}
+
+/// Likelihood ratio statistics, types × samples.
+/// @noRd
+#[extendr]
+fn rs_test_presence(
+    problem: List,
+    exposures: RMatrix<f64>,
+    scales: RMatrix<f64>,
+    only_active: bool,
+    threads: i32,
+    progress: Function,
+) -> Robj {
+    guard(|| {
+        let problem = Problem::read(&problem)?;
+        let bulk = problem.counts()?;
+        let (points, scales) = (matrix(&exposures), matrix(&scales));
+        let threads = threads.max(0) as usize;
+        let samples = problem.with_likelihood(|likelihood| {
+            supervise(&progress, |monitor| {
+                presence(likelihood, &bulk, points, scales, only_active, threads, monitor)
+            })
+        })?;
+        let n_types = problem.model.n_types();
+        Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| samples[i].statistics[j]))
+    })
+}
+
+/// Which types backward elimination keeps, types × samples.
+/// @noRd
+#[extendr]
+fn rs_eliminate(
+    problem: List,
+    exposures: RMatrix<f64>,
+    scales: RMatrix<f64>,
+    threshold: f64,
+    threads: i32,
+    progress: Function,
+) -> Robj {
+    guard(|| {
+        let problem = Problem::read(&problem)?;
+        let bulk = problem.counts()?;
+        let (points, scales) = (matrix(&exposures), matrix(&scales));
+        let threads = threads.max(0) as usize;
+        let samples = problem.with_likelihood(|likelihood| {
+            supervise(&progress, |monitor| {
+                eliminate(likelihood, &bulk, points, scales, threshold, threads, monitor)
+            })
+        })?;
+        let n_types = problem.model.n_types();
+        Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| i32::from(samples[i].kept[j])))
+    })
+}
+
+extendr_module! {
+    mod inference;
+    fn rs_infer;
+    fn rs_test_presence;
+    fn rs_eliminate;
+}
