@@ -27,7 +27,8 @@
 #'   keeps every type.
 #' @return An object of class [signatures]: a list with `profiles` (genes ×
 #'   types), `variance` (the same shape, or `NULL` without donors), `cells`,
-#'   `umi` (mean UMI per cell) and `donors` per type.
+#'   `umi` (mean UMI per cell) and `donors` per type, and with several donors
+#'   `donor_counts`, which the bootstrap over donors draws from.
 #' @section Errors:
 #'   `unalloy_error_not_counts` for values that are negative, missing or not
 #'   whole numbers; `unalloy_error_cell_types` when labels do not fit the cells;
@@ -69,7 +70,17 @@ build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, 
   n_cells <- as.double(kept)
   new_signatures(normalise_columns(by_type$count), variance, n_cells,
                  colSums(by_type$count) / n_cells, n_donors,
-                 sum_dispersion(by_type, n_cells, variance, n_donors))
+                 sum_dispersion(by_type, n_cells, variance, n_donors),
+                 keep_donor_counts(sums$count, type_of, labels))
+}
+
+# The counts of each type and donor, where there are several donors.
+keep_donor_counts <- function(counts, type_of, labels) {
+  if (lengths(labels)[1L] < 2L) return(NULL)
+  donor <- factor(vapply(labels, `[[`, "", 2L))
+  if (nlevels(donor) < 2L) return(NULL)
+  list(counts = methods::as(counts, "CsparseMatrix"), totals = colSums(counts), type = type_of,
+       donor = donor)
 }
 
 # Cells without a donor belong to no type either.

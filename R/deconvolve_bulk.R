@@ -325,7 +325,7 @@ run_fit <- function(model, bulk, settings, verbose, .call) {
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
   merge_fits(over_samples(bulk, function(values, n_samples, columns) {
     call_rs(rs_deconvolve_bulk(
-      core_problem(model, bulk, values, columns), settings_for(settings, columns),
+      core_problem(model, bulk, values, columns), settings,
       function(done) show(columns[1L] - 1 + done)
     ), bulk$samples[columns], .call = .call)
   }))
@@ -342,12 +342,6 @@ core_problem <- function(model, bulk, values, columns) {
   if (is.null(model$variance)) return(problem)
   c(problem, list(variance = model$variance, discount = model$discount,
                   floors = model$floors[columns], tau2 = model$tau2 %||% NaN))
-}
-
-# The settings for some of the samples.
-settings_for <- function(settings, columns) {
-  if (!is.null(settings$start)) settings$start <- settings$start[, columns, drop = FALSE]
-  settings
 }
 
 # What a fit has per sample beside exposures, moments and trace.

@@ -2,6 +2,10 @@
 
 # nolint start
 
+#' Weights n × replicates, columns with mean 1.
+#' @noRd
+rs_bootstrap_weights <- function(seed, n, replicates, shape) .Call(wrap__rs_bootstrap_weights, seed, n, replicates, shape)
+
 #' @noRd
 rs_deconvolve_bulk <- function(problem, settings, progress) .Call(wrap__rs_deconvolve_bulk, problem, settings, progress)
 
@@ -21,6 +25,10 @@ rs_test_presence <- function(problem, exposures, scales, only_active, threads, p
 #' Which types backward elimination keeps, types × samples.
 #' @noRd
 rs_eliminate <- function(problem, exposures, scales, threshold, threads, progress) .Call(wrap__rs_eliminate, problem, exposures, scales, threshold, threads, progress)
+
+#' Exposures (sources × samples) sought from `starts`.
+#' @noRd
+rs_refit <- function(problem, starts, only_active, threads, progress) .Call(wrap__rs_refit, problem, starts, only_active, threads, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

@@ -65,10 +65,9 @@ reference_counts <- function(model, signatures) {
 # Shrinks the differences between types to what the reference's own noise leaves
 # of them (empirical Bayes, gene by gene).  Without it noise looks like
 # specificity, in the type with the fewest counts above all.
-calibrate <- function(profiles, reference, kept) {
+calibrate <- function(profiles, reference, kept, size = size_factors(reference, kept)) {
   if (is.null(reference) || ncol(profiles) < 2L) return(pmax(profiles, 1e-10))
   n_types <- ncol(profiles)
-  size <- size_factors(reference, kept)
   totals <- reference$totals * size
   each_type <- function(x) matrix(x, nrow(profiles), n_types, byrow = TRUE)
   scaled <- profiles / each_type(size)
@@ -143,7 +142,7 @@ platform_parts <- function(model, bulk, settings, verbose, .call) {
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
   over_samples(bulk, function(values, n_samples, columns) {
     call_rs(rs_fit_platform(
-      core_problem(model, bulk, values, columns), settings_for(settings, columns),
+      core_problem(model, bulk, values, columns), settings,
       function(done) show(columns[1L] - 1 + done)
     ), bulk$samples[columns], .call = .call)
   })

@@ -7,13 +7,17 @@
 # donors      donors per type (NA when not given)
 # dispersion  relative variance of a type's summed counts beyond Poisson, of the
 #             typical gene
+# donor_counts  with two donors or more: list(counts, totals, type, donor), the
+#             summed counts of the cells of each type and donor (dgCMatrix with a
+#             column for each) and their sums over all genes; else NULL
 new_signatures <- function(profiles, variance = NULL, cells = NA_real_, umi = NA_real_,
-                           donors = NA_integer_, dispersion = NA_real_) {
+                           donors = NA_integer_, dispersion = NA_real_, donor_counts = NULL) {
   types <- colnames(profiles)
   per_type <- function(x) stats::setNames(rep_len(x, length(types)), types)
   structure(
     list(profiles = profiles, variance = variance, cells = per_type(cells),
-         umi = per_type(umi), donors = per_type(donors), dispersion = per_type(dispersion)),
+         umi = per_type(umi), donors = per_type(donors), dispersion = per_type(dispersion),
+         donor_counts = donor_counts),
     class = "signatures"
   )
 }
@@ -146,5 +150,14 @@ dimnames.signatures <- function(x) dimnames(x$profiles)
   x$profiles <- x$profiles[genes, types, drop = FALSE]
   if (!is.null(x$variance)) x$variance <- x$variance[genes, types, drop = FALSE]
   for (field in c("cells", "umi", "donors", "dispersion")) x[[field]] <- x[[field]][types]
+  x["donor_counts"] <- list(subset_donor_counts(x$donor_counts, genes, colnames(x$profiles)))
   x
+}
+
+subset_donor_counts <- function(donor_counts, genes, types) {
+  if (is.null(donor_counts)) return(NULL)
+  kept <- donor_counts$type %in% types
+  totals <- donor_counts$totals[kept]
+  list(counts = donor_counts$counts[genes, kept, drop = FALSE], totals = totals,
+       type = factor(donor_counts$type[kept], types), donor = donor_counts$donor[kept])
 }

@@ -22,9 +22,6 @@ uses_platform_error <- function(error_model, poisson_only, .call) {
 }
 PLATFORM_LACKS <- c("method", "intercept", "background", "l1_lambda", "l2_lambda")
 
-# Alternations between the variance of the platform errors and the fit.
-PLATFORM_ROUNDS <- 2
-
 # Settings as Rust takes them; NaN stands for "not given".
 solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,
                             sparsity_tolerance, poll_interval, learning_rate, init_log_exp,
@@ -43,7 +40,7 @@ solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance
     learning_rate = check_number(learning_rate, "learning_rate", 0, above = TRUE, .call = .call),
     init_log_exp = if (is.null(init_log_exp)) NaN else
       check_number(init_log_exp, "init_log_exp", -50, 50, .call = .call),
-    rounds = PLATFORM_ROUNDS, threads = check_threads(threads, .call = .call),
+    threads = check_threads(threads, .call = .call),
     seed = if (is.null(seed)) NaN else check_seed(seed, .call = .call)
   )
 }

@@ -1,6 +1,6 @@
 //! Fits, fitted values and uncertainty of bulk deconvolution.
 
-use crate::arguments::{element, matrix, number, numbers};
+use crate::arguments::{matrix, number};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use crate::problem::Problem;
@@ -10,7 +10,7 @@ use unalloy_core::deconvolution::platform::{fit_platform, PlatformParams};
 use unalloy_core::deconvolution::solver::Stop;
 use unalloy_core::deconvolution::{fit, Method, Model, Params};
 use unalloy_core::faer::linalg::matmul::matmul;
-use unalloy_core::faer::{Accum, Mat, MatMut, MatRef, Par};
+use unalloy_core::faer::{Accum, MatMut, Par};
 use unalloy_core::CoreError;
 
 /// @noRd
@@ -19,7 +19,7 @@ fn rs_deconvolve_bulk(problem: List, settings: List, progress: Function) -> Robj
     guard(|| {
         let problem = Problem::read(&problem)?;
         let (model, bulk) = (&problem.model, problem.counts()?);
-        let params = params(&settings, model)?;
+        let params = params(&settings)?;
         let fitted = supervise(&progress, |monitor| fit(model, &bulk, &params, monitor))?;
         let samples: Vec<Sample<'_>> = fitted
             .samples
@@ -42,18 +42,7 @@ fn optional(settings: &List, name: &str) -> std::result::Result<Option<f64>, Cor
     number(settings, name).map(|value| (!value.is_nan()).then_some(value))
 }
 
-/// Exposures to start from (sources × samples), when the settings have them.
-fn start(settings: &List, model: &Model) -> std::result::Result<Option<Mat<f64>>, CoreError> {
-    let start = element(settings, "start");
-    if start.is_null() {
-        return Ok(None);
-    }
-    let start = numbers(&start, "start")?;
-    let n_sources = model.n_sources();
-    Ok(Some(MatRef::from_column_major_slice(start, n_sources, start.len() / n_sources).to_owned()))
-}
-
-fn params(settings: &List, model: &Model) -> std::result::Result<Params, CoreError> {
+fn params(settings: &List) -> std::result::Result<Params, CoreError> {
     let get = |name| number(settings, name);
     let method = match get("method")? as i32 {
         1 => Method::Newton,
@@ -72,7 +61,6 @@ fn params(settings: &List, model: &Model) -> std::result::Result<Params, CoreErr
         tolerance: get("ll_tolerance")?,
         sparsity_tolerance: get("sparsity_tolerance")?,
         seed: optional(settings, "seed")?.map(|seed| seed as i64 as u64),
-        start: start(settings, model)?,
         threads: get("threads")? as usize,
     })
 }
@@ -132,11 +120,10 @@ fn rs_fit_platform(problem: List, settings: List, progress: Function) -> Robj {
         let params = PlatformParams {
             tau2: (!tau2.is_nan()).then_some(tau2),
             seed: optional(&settings, "seed")?.map(|seed| seed as i64 as u64),
-            start: start(&settings, model)?,
-            rounds: number(&settings, "rounds")? as usize,
             max_iter: number(&settings, "max_iter")? as usize,
             tolerance: number(&settings, "ll_tolerance")?,
             threads: number(&settings, "threads")? as usize,
+            ..PlatformParams::default()
         };
         let fitted = supervise(&progress, |monitor| {
             fit_platform(&platform, &bulk, floors, &params, monitor)

@@ -6,7 +6,7 @@ use crate::interrupt::supervise;
 use crate::problem::Problem;
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::inference::{infer, SampleInference, Variance};
-use unalloy_core::deconvolution::presence::{eliminate, presence};
+use unalloy_core::deconvolution::presence::{eliminate, presence, refit};
 
 /// @noRd
 #[extendr]
@@ -74,7 +74,7 @@ fn rs_test_presence(
             })
         })?;
         let n_types = problem.model.n_types();
-        Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| samples[i].statistics[j]))
+        Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| samples[i][j]))
     })
 }
 
@@ -100,7 +100,32 @@ fn rs_eliminate(
             })
         })?;
         let n_types = problem.model.n_types();
-        Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| i32::from(samples[i].kept[j])))
+        Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| i32::from(samples[i][j])))
+    })
+}
+
+/// Exposures (sources × samples) sought from `starts`.
+/// @noRd
+#[extendr]
+fn rs_refit(
+    problem: List,
+    starts: RMatrix<f64>,
+    only_active: bool,
+    threads: i32,
+    progress: Function,
+) -> Robj {
+    guard(|| {
+        let problem = Problem::read(&problem)?;
+        let bulk = problem.counts()?;
+        let starts = matrix(&starts);
+        let threads = threads.max(0) as usize;
+        let samples = problem.with_likelihood(|likelihood| {
+            supervise(&progress, |monitor| {
+                refit(likelihood, &bulk, starts, only_active, threads, monitor)
+            })
+        })?;
+        let n_sources = problem.model.n_sources();
+        Ok(RMatrix::new_matrix(n_sources, samples.len(), |j, i| samples[i][j]))
     })
 }
 
@@ -109,4 +134,5 @@ extendr_module! {
     fn rs_infer;
     fn rs_test_presence;
     fn rs_eliminate;
+    fn rs_refit;
 }

@@ -2,6 +2,7 @@
 //! the core and hand results back.  One file per verb; no numerics here.
 
 mod arguments;
+mod bootstrap;
 mod deconvolve_bulk;
 mod guard;
 mod inference;
@@ -14,6 +15,7 @@ use extendr_api::prelude::*;
 
 extendr_module! {
     mod unalloy;
+    use bootstrap;
     use deconvolve_bulk;
     use inference;
     use scan_counts;

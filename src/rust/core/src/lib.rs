@@ -8,6 +8,8 @@ pub mod error;
 pub mod parallel;
 pub mod rng;
 
+pub mod bootstrap;
+
 pub mod counts;
 pub mod kernels;
 pub mod nnls;

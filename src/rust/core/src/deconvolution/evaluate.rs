@@ -137,6 +137,22 @@ impl Pairs {
         values: MatRef<'_, f64>,
         sums: MatMut<'_, f64>,
     ) {
+        let products = self.form(design);
+        matmul(sums, Accum::Add, products.transpose(), values, 1.0, Par::Seq);
+    }
+
+    /// The quadratic forms a_gᵀ M a_g of the genes of the block, a column for each
+    /// column of `coefficients` (from [`Pairs::coefficients`]).
+    pub fn forms(
+        &mut self,
+        design: MatRef<'_, f64>,
+        coefficients: MatRef<'_, f64>,
+        forms: MatMut<'_, f64>,
+    ) {
+        matmul(forms, Accum::Replace, self.form(design), coefficients, 1.0, Par::Seq);
+    }
+
+    fn form(&mut self, design: MatRef<'_, f64>) -> MatRef<'_, f64> {
         let rows = design.nrows();
         let mut pair = 0;
         for j in 0..design.ncols() {
@@ -150,8 +166,20 @@ impl Pairs {
                 pair += 1;
             }
         }
-        let products = self.products.as_ref().subrows(0, rows);
-        matmul(sums, Accum::Add, products.transpose(), values, 1.0, Par::Seq);
+        self.products.as_ref().subrows(0, rows)
+    }
+
+    /// What a symmetric matrix (column-major) weighs the pairs with in its
+    /// quadratic form.
+    pub fn coefficients(matrix: &[f64], n_sources: usize, out: &mut [f64]) {
+        let mut pair = 0;
+        for j in 0..n_sources {
+            for i in 0..=j {
+                let twice = if i < j { 2.0 } else { 1.0 };
+                out[pair] = twice * matrix[j * n_sources + i];
+                pair += 1;
+            }
+        }
     }
 
     /// The symmetric matrix (column-major) of a column of sums.

@@ -10,7 +10,7 @@ use super::model::{Model, SampleBlock};
 use super::newton::Newton;
 use super::solver::{Rule, Solver, Stop};
 use crate::counts::Counts;
-use crate::error::{check_length, check_value, CoreError};
+use crate::error::{check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};
 use crate::rng::{stream, Purpose};
 use faer::Mat;
@@ -55,9 +55,6 @@ pub struct Params {
     pub sparsity_tolerance: f64,
     /// Scatters the starting points when given.
     pub seed: Option<u64>,
-    /// Positive exposures to start from (sources × samples), in place of equal
-    /// ones.
-    pub start: Option<Mat<f64>>,
     pub threads: usize,
 }
 
@@ -72,7 +69,6 @@ impl Default for Params {
             tolerance: 1e-8,
             sparsity_tolerance: 1e-4,
             seed: None,
-            start: None,
             threads: 1,
         }
     }
@@ -137,10 +133,6 @@ pub fn fit(
 ) -> Result<Fit, CoreError> {
     params.check()?;
     let n_samples = counts.n_samples();
-    if let Some(start) = &params.start {
-        let size = model.n_sources() * n_samples;
-        check_length("start", size, start.nrows() * start.ncols())?;
-    }
     let blocks: Vec<std::ops::Range<usize>> = (0..n_samples)
         .step_by(SAMPLE_BLOCK)
         .map(|start| start..(start + SAMPLE_BLOCK).min(n_samples))
@@ -243,9 +235,6 @@ fn solvers_for<'m>(
 /// the given exposure of types beside a background that explains all reads (the
 /// null model).  Scattered log-normally (standard deviation 1) under a seed.
 fn start(model: &Model, total: f64, params: &Params, sample: usize) -> Vec<f64> {
-    if let Some(start) = &params.start {
-        return start.col_as_slice(sample).to_vec();
-    }
     let explaining = |cost: &[f64]| total / cost.iter().sum::<f64>();
     let mut exposures = vec![explaining(model.cost()); model.n_sources()];
     if let Method::Gradient { start: Some(log_exposure), .. } = params.method {

@@ -123,21 +123,30 @@ fn infer_block(
             dispersion.max(likelihood.least_dispersion())
         })
         .collect();
-    let hats = match variance {
-        Variance::Robust => weighted_grams(model, terms.iter().map(|t| &t.hat[..])),
-        _ => vec![Vec::new(); terms.len()],
+    let leverages = match variance {
+        Variance::Robust => {
+            let hats = weighted_grams(model, terms.iter().map(|t| &t.hat[..]));
+            let inverses = hats
+                .into_iter()
+                .zip(&points)
+                .map(|(hat, point)| ActiveInverse::new(hat, point).inverse());
+            quadratic_forms(model, inverses)
+        }
+        _ => Mat::new(),
     };
     let spreads: Vec<Vec<f64>> = terms
         .iter()
-        .zip(&points)
-        .zip(hats.into_iter().zip(&dispersions))
-        .map(|((t, point), (hat, dispersion))| match variance {
+        .enumerate()
+        .map(|(i, t)| match variance {
             Variance::Robust => {
-                let leverage = ActiveInverse::new(hat, point).leverages(model, &t.hat);
-                let scores = t.score.iter().zip(leverage);
-                scores.map(|(s, h)| (s / (1.0 - h.min(LARGEST_LEVERAGE))).powi(2)).collect()
+                let genes = t.score.iter().zip(&t.hat).zip(leverages.col_as_slice(i));
+                genes
+                    .map(|((score, hat), form)| {
+                        (score / (1.0 - (hat * form).min(LARGEST_LEVERAGE))).powi(2)
+                    })
+                    .collect()
             }
-            Variance::Quasi => t.expected.iter().map(|v| dispersion * v).collect(),
+            Variance::Quasi => t.expected.iter().map(|v| dispersions[i] * v).collect(),
             Variance::Poisson => t.expected.clone(),
         })
         .collect();
@@ -283,6 +292,23 @@ fn weighted_grams<'a>(
         .collect()
 }
 
+/// a_gᵀ M a_g per design row, a column for each M (sources × sources).
+fn quadratic_forms(model: &Model, matrices: impl ExactSizeIterator<Item = Vec<f64>>) -> Mat<f64> {
+    let n_pairs = Pairs::count(model.n_sources());
+    let mut coefficients = Mat::zeros(n_pairs, matrices.len());
+    for (i, matrix) in matrices.enumerate() {
+        Pairs::coefficients(&matrix, model.n_sources(), coefficients.col_as_slice_mut(i));
+    }
+    let mut pairs = Pairs::new(model.design());
+    let mut forms = Mat::zeros(model.n_rows(), coefficients.ncols());
+    for start in (0..model.n_rows()).step_by(GENE_BLOCK) {
+        let rows = GENE_BLOCK.min(model.n_rows() - start);
+        let design = model.design().subrows(start, rows);
+        pairs.forms(design, coefficients.as_ref(), forms.as_mut().subrows_mut(start, rows));
+    }
+    forms
+}
+
 /// The Cholesky factor of J on the active set.
 struct ActiveInverse {
     n_sources: usize,
@@ -302,28 +328,20 @@ impl ActiveInverse {
         ActiveInverse { n_sources, active, hessian, factor }
     }
 
-    /// h_g = hat_g a_gᵀ J⁻¹ a_g: the share of count g in its own fit.
-    fn leverages(&self, model: &Model, hat: &[f64]) -> Vec<f64> {
-        let m = self.active.len();
-        let mut row = vec![0.0; m];
-        hat.iter()
-            .enumerate()
-            .map(|(g, hat)| {
-                for (entry, &j) in row.iter_mut().zip(&self.active) {
-                    *entry = model.design()[(g, j)];
-                }
-                // L z = a, then aᵀ J⁻¹ a = ‖z‖²
-                let mut norm = 0.0;
-                for j in 0..m {
-                    row[j] /= self.factor[j * m + j];
-                    norm += row[j] * row[j];
-                    for i in j + 1..m {
-                        row[i] -= self.factor[j * m + i] * row[j];
-                    }
-                }
-                hat * norm
-            })
-            .collect()
+    /// J⁻¹ on the active set, 0 elsewhere: the leverage of gene g, the share of its
+    /// count in its own fit, is hat_g a_gᵀ J⁻¹ a_g.
+    fn inverse(&self) -> Vec<f64> {
+        let (n, m) = (self.n_sources, self.active.len());
+        let mut inverse = vec![0.0; n * n];
+        for (at, &j) in self.active.iter().enumerate() {
+            let mut column = vec![0.0; m];
+            column[at] = 1.0;
+            solve_with_cholesky(&self.factor, &mut column);
+            for (value, &i) in column.iter().zip(&self.active) {
+                inverse[j * n + i] = *value;
+            }
+        }
+        inverse
     }
 
     /// J⁻¹ V J⁻¹ on the active set, 0 elsewhere.

@@ -1,12 +1,13 @@
-//! Is a cell type there at all?  Likelihood ratios of fits without it.
+//! Is a cell type there at all?  Likelihood ratios of fits without it; and fits
+//! that start from another fit.
 //!
 //! T_j = 2 (min F with e_j = 0 − min F).  Under e_j = 0, T_j in units of its
 //! scale (see [`super::inference`]) is 0 with probability ½ and else χ²₁ (the
 //! null lies on the boundary: Self and Liang 1987).
 
 use super::likelihood::Likelihood;
-use super::model::Model;
 use super::scoring::{minimise, Minimum, Task};
+use super::SAMPLE_BLOCK;
 use crate::counts::Counts;
 use crate::error::{check_length, CoreError};
 use crate::parallel::{with_threads, Monitor};
@@ -14,27 +15,19 @@ use faer::MatRef;
 use rayon::prelude::*;
 
 /// Error of T_j in units of its scale.
-const TOLERANCE: f64 = 1e-4;
+const TOLERANCE: f64 = 1e-3;
 const MAX_ITER: usize = 200;
-/// Share of all exposures that free sources at zero start from, so that genes
-/// of the source that leaves are not without any source.
+/// T_j in units of its scale from which the second-order value is enough: its p
+/// value is below 1e-23.
+const CLEAR: f64 = 100.0;
+/// Share of all exposures that free sources start from at least, so that no gene
+/// is without a source at the start.
 const START_SHARE: f64 = 1e-6;
 
-/// T_j of every type of a sample: 0 for types at zero, infinite where counts
-/// have no other source.
-#[derive(Clone, Debug)]
-pub struct SamplePresence {
-    pub statistics: Vec<f64>,
-}
-
-/// The types of a sample that elimination leaves.
-#[derive(Clone, Debug)]
-pub struct SampleSupport {
-    pub kept: Vec<bool>,
-}
-
-/// Tests every type of every sample.  `exposures` and `scales` are sources ×
-/// samples.  With `only_active`, sources at zero stay there in every fit.
+/// T_j of every type of every sample: 0 for types at zero, infinite where counts
+/// have no other source, and the value of the quadratic model at the fit where
+/// that is beyond `CLEAR`.  `exposures` and `scales` are sources × samples.
+/// With `only_active`, sources at zero stay there in every fit.
 ///
 /// # Errors
 /// `Shape`, `Threads`, `Interrupted`.
@@ -46,20 +39,22 @@ pub fn presence(
     only_active: bool,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Vec<SamplePresence>, CoreError> {
-    over_samples(likelihood, counts, exposures, scales, threads, monitor, |sample| {
-        let held: Vec<bool> = sample.exposures.iter().map(|&e| only_active && e == 0.0).collect();
-        let full = sample.minimise_from(&sample.exposures, &held, monitor)?;
-        let mut statistics = vec![0.0; likelihood.model().n_types()];
-        for (j, without) in sample.without_each(&full.exposures, &held, monitor)? {
-            statistics[j] = 2.0 * (without.value - full.value).max(0.0);
+) -> Result<Vec<Vec<f64>>, CoreError> {
+    over_blocks(likelihood, counts, exposures, scales, threads, monitor, |block| {
+        let held = block.absent(only_active);
+        let full = block.fit(&held, monitor)?;
+        let each: Vec<usize> = (0..full.len()).collect();
+        let without = block.without_each(&each, &full, &held, CLEAR, monitor)?;
+        let mut statistics = vec![vec![0.0; likelihood.model().n_types()]; full.len()];
+        for fit in without {
+            statistics[fit.sample][fit.source] = 2.0 * fit.rise;
         }
-        Ok(SamplePresence { statistics })
+        Ok(statistics)
     })
 }
 
 /// Backward elimination: while the least T_j, in units of its scale, is below
-/// `threshold`, its type leaves.
+/// `threshold`, its type leaves.  Says for every sample which types stay.
 ///
 /// # Errors
 /// As [`presence`].
@@ -71,125 +66,213 @@ pub fn eliminate(
     threshold: f64,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Vec<SampleSupport>, CoreError> {
-    over_samples(likelihood, counts, exposures, scales, threads, monitor, |sample| {
+) -> Result<Vec<Vec<bool>>, CoreError> {
+    over_blocks(likelihood, counts, exposures, scales, threads, monitor, |block| {
         let n_types = likelihood.model().n_types();
-        let mut held: Vec<bool> = sample.exposures.iter().map(|&e| e == 0.0).collect();
-        let mut current = sample.minimise_from(&sample.exposures, &held, monitor)?;
-        while current.exposures[..n_types].iter().filter(|&&e| e > 0.0).count() > 1 {
-            let fits = sample.without_each(&current.exposures, &held, monitor)?;
-            let ratio =
-                |(j, fit): &(usize, Minimum)| 2.0 * (fit.value - current.value) / sample.scales[*j];
-            let least = fits.into_iter().min_by(|a, b| ratio(a).total_cmp(&ratio(b)));
-            match least {
-                Some((j, fit))
-                    if 2.0 * (fit.value - current.value) < threshold * sample.scales[j] =>
-                {
-                    held[j] = true;
-                    current = fit;
+        let mut held = block.absent(true);
+        let mut current = block.fit(&held, monitor)?;
+        let present = |fit: &Minimum| fit.exposures[..n_types].iter().filter(|&&e| e > 0.0).count();
+        let mut open: Vec<usize> = (0..current.len()).collect();
+        let clear = CLEAR.min(10.0 * threshold);
+        loop {
+            open.retain(|&sample| present(&current[sample]) > 1);
+            let mut least: Vec<Option<Without>> = open.iter().map(|_| None).collect();
+            for fit in block.without_each(&open, &current, &held, clear, monitor)? {
+                let at = open.iter().position(|&s| s == fit.sample).expect("it was asked for");
+                if least[at].as_ref().is_none_or(|other| block.ratio(&fit) < block.ratio(other)) {
+                    least[at] = Some(fit);
                 }
-                _ => break,
+            }
+            open.clear();
+            for without in least.into_iter().flatten() {
+                if block.ratio(&without) < threshold {
+                    let Without { sample, source, fit, .. } = without;
+                    held[sample][source] = true;
+                    current[sample] = fit.expect("a small rise was fitted");
+                    open.push(sample);
+                }
+            }
+            if open.is_empty() {
+                break;
             }
         }
-        let kept = (0..n_types).map(|j| current.exposures[j] > 0.0).collect();
-        Ok(SampleSupport { kept })
+        let kept = |fit: Minimum| fit.exposures[..n_types].iter().map(|&e| e > 0.0).collect();
+        Ok(current.into_iter().map(kept).collect())
     })
 }
 
-/// One sample at its fit.
-struct Fitted<'l, L: Likelihood> {
-    likelihood: &'l L,
-    sample: [L::Sample; 1],
-    exposures: Vec<f64>,
-    scales: Vec<f64>,
+/// The exposures of every sample, sought from `starts` (sources × samples) to the
+/// precision of a test.  With `only_active`, sources at zero stay there.
+///
+/// # Errors
+/// As [`presence`].
+pub fn refit<L: Likelihood>(
+    likelihood: &L,
+    counts: &Counts<'_>,
+    starts: MatRef<'_, f64>,
+    only_active: bool,
+    threads: usize,
+    monitor: &Monitor<'_>,
+) -> Result<Vec<Vec<f64>>, CoreError> {
+    let model = likelihood.model();
+    let n_samples = counts.n_samples();
+    check_length("starts", model.n_sources() * n_samples, starts.nrows() * starts.ncols())?;
+    let firsts: Vec<usize> = (0..n_samples).step_by(SAMPLE_BLOCK).collect();
+    let blocks: Vec<Vec<Minimum>> = with_threads(threads, || {
+        firsts
+            .par_iter()
+            .map(|&first| {
+                let mut column = vec![0.0; model.n_rows()];
+                let (mut samples, mut tasks): (Vec<L::Sample>, Vec<Task>) = Default::default();
+                for index in first..(first + SAMPLE_BLOCK).min(n_samples) {
+                    counts.column_into(index, &mut column);
+                    let start: Vec<f64> = starts.col(index).iter().copied().collect();
+                    samples.push(likelihood.sample(index, &column, &start));
+                    let held: Vec<bool> = start.iter().map(|&e| only_active && e == 0.0).collect();
+                    let sample = samples.len() - 1;
+                    let start = lifted(&start, &held);
+                    tasks.push(Task { sample, start, held, tolerance: TOLERANCE });
+                }
+                minimise(likelihood, &samples, &tasks, MAX_ITER, monitor)
+            })
+            .collect::<Result<_, CoreError>>()
+    })??;
+    Ok(blocks.into_iter().flatten().map(|minimum| minimum.exposures).collect())
 }
 
-impl<L: Likelihood> Fitted<'_, L> {
-    fn minimise_from(
-        &self,
-        start: &[f64],
-        held: &[bool],
-        monitor: &Monitor<'_>,
-    ) -> Result<Minimum, CoreError> {
-        let least = self.scales.iter().copied().fold(f64::INFINITY, f64::min);
-        let task = Task {
-            sample: 0,
-            start: start.to_vec(),
-            held: held.to_vec(),
-            tolerance: TOLERANCE * least,
-        };
-        let mut minima = minimise(self.likelihood, &self.sample, &[task], MAX_ITER, monitor)?;
-        Ok(minima.pop().expect("a minimum per task"))
+/// `start` with free sources at no less than a trace.
+fn lifted(start: &[f64], held: &[bool]) -> Vec<f64> {
+    let least = START_SHARE * start.iter().sum::<f64>();
+    start.iter().zip(held).map(|(&e, &held)| if held { e } else { e.max(least) }).collect()
+}
+
+/// Samples at their fits.
+struct Block<'l, L: Likelihood> {
+    likelihood: &'l L,
+    samples: Vec<L::Sample>,
+    exposures: Vec<Vec<f64>>,
+    scales: Vec<Vec<f64>>,
+}
+
+/// A fit of a sample without one of its types.
+struct Without {
+    sample: usize,
+    source: usize,
+    /// Of F, beyond the fit with the type.
+    rise: f64,
+    /// `None` where the quadratic model was enough.
+    fit: Option<Minimum>,
+}
+
+impl<L: Likelihood> Block<'_, L> {
+    fn absent(&self, only_active: bool) -> Vec<Vec<bool>> {
+        let of = |e: &Vec<f64>| e.iter().map(|&e| only_active && e == 0.0).collect();
+        self.exposures.iter().map(of).collect()
     }
 
-    /// The fits without each of the types that `point` has.
-    fn without_each(
-        &self,
-        point: &[f64],
-        held: &[bool],
-        monitor: &Monitor<'_>,
-    ) -> Result<Vec<(usize, Minimum)>, CoreError> {
-        let model = self.likelihood.model();
-        let present: Vec<usize> = (0..model.n_types()).filter(|&j| point[j] > 0.0).collect();
-        let tasks: Vec<Task> = present
-            .iter()
-            .map(|&j| {
-                let mut held = held.to_vec();
-                held[j] = true;
-                Task {
-                    sample: 0,
-                    start: start_without(model, point, j, &held),
-                    held,
-                    tolerance: TOLERANCE * self.scales[j],
-                }
+    fn fit(&self, held: &[Vec<bool>], monitor: &Monitor<'_>) -> Result<Vec<Minimum>, CoreError> {
+        let tasks: Vec<Task> = (0..self.samples.len())
+            .map(|sample| Task {
+                sample,
+                start: self.exposures[sample].clone(),
+                held: held[sample].clone(),
+                tolerance: TOLERANCE
+                    * self.scales[sample].iter().copied().fold(f64::INFINITY, f64::min),
             })
             .collect();
-        let minima = minimise(self.likelihood, &self.sample, &tasks, MAX_ITER, monitor)?;
-        Ok(present.into_iter().zip(minima).collect())
+        minimise(self.likelihood, &self.samples, &tasks, MAX_ITER, monitor)
+    }
+
+    /// T_j in units of its scale.
+    fn ratio(&self, without: &Without) -> f64 {
+        2.0 * without.rise / self.scales[without.sample][without.source]
+    }
+
+    /// The fits of `samples` without each of the types that they have in `full`.
+    /// Where the quadratic model says that T_j is beyond `clear` scales, its rise
+    /// is the answer.
+    fn without_each(
+        &self,
+        samples: &[usize],
+        full: &[Minimum],
+        held: &[Vec<bool>],
+        clear: f64,
+        monitor: &Monitor<'_>,
+    ) -> Result<Vec<Without>, CoreError> {
+        let mut found = Vec::new();
+        let mut open = Vec::new();
+        let mut tasks = Vec::new();
+        for &sample in samples {
+            let full = &full[sample];
+            let n_types = self.likelihood.model().n_types();
+            for source in (0..n_types).filter(|&j| full.exposures[j] > 0.0) {
+                let mut held = held[sample].clone();
+                held[source] = true;
+                let mut at = full.exposures.clone();
+                at[source] = 0.0;
+                let target = full.least_with(&at, &held);
+                let rise = full.predicted_rise(&target);
+                let without = Without { sample, source, rise, fit: None };
+                if self.ratio(&without) <= clear {
+                    let start = lifted(&target, &held);
+                    let tolerance = TOLERANCE * self.scales[sample][source];
+                    tasks.push(Task { sample, start, held, tolerance });
+                    open.push(found.len());
+                }
+                found.push(without);
+            }
+        }
+        let minima = minimise(self.likelihood, &self.samples, &tasks, MAX_ITER, monitor)?;
+        for (at, fit) in open.into_iter().zip(minima) {
+            let without: &mut Without = &mut found[at];
+            without.rise = (fit.value - full[without.sample].value).max(0.0);
+            without.fit = Some(fit);
+        }
+        Ok(found)
     }
 }
 
-/// `point` without source j, its reads given to the others.
-fn start_without(model: &Model, point: &[f64], j: usize, held: &[bool]) -> Vec<f64> {
-    let reads = |e: &[f64]| -> f64 { model.cost().iter().zip(e).map(|(c, e)| c * e).sum() };
-    let least = START_SHARE * point.iter().sum::<f64>();
-    let mut start: Vec<f64> =
-        point.iter().zip(held).map(|(&e, &held)| if held { 0.0 } else { e.max(least) }).collect();
-    start[j] = 0.0;
-    let factor = reads(point) / reads(&start);
-    if factor.is_finite() {
-        start.iter_mut().for_each(|e| *e *= factor);
-    }
-    start
-}
-
-fn over_samples<L: Likelihood, T: Send>(
+/// Calls `each` for blocks of samples; it answers for every sample of its block.
+fn over_blocks<L: Likelihood, T: Send>(
     likelihood: &L,
     counts: &Counts<'_>,
     exposures: MatRef<'_, f64>,
     scales: MatRef<'_, f64>,
     threads: usize,
     monitor: &Monitor<'_>,
-    each: impl Fn(Fitted<'_, L>) -> Result<T, CoreError> + Sync,
+    each: impl Fn(Block<'_, L>) -> Result<Vec<T>, CoreError> + Sync,
 ) -> Result<Vec<T>, CoreError> {
     let model = likelihood.model();
-    let size = model.n_sources() * counts.n_samples();
+    let n_samples = counts.n_samples();
+    let size = model.n_sources() * n_samples;
     check_length("exposures", size, exposures.nrows() * exposures.ncols())?;
     check_length("scales", size, scales.nrows() * scales.ncols())?;
-    with_threads(threads, || {
-        (0..counts.n_samples())
-            .into_par_iter()
-            .map(|index| {
+    let firsts: Vec<usize> = (0..n_samples).step_by(SAMPLE_BLOCK).collect();
+    let answers: Vec<Vec<T>> = with_threads(threads, || {
+        firsts
+            .par_iter()
+            .map(|&first| {
                 monitor.check()?;
-                let mut column = vec![0.0; model.n_rows()];
-                counts.column_into(index, &mut column);
-                let of = |x: MatRef<'_, f64>| x.col(index).iter().copied().collect::<Vec<f64>>();
+                let range = first..(first + SAMPLE_BLOCK).min(n_samples);
+                let of = |x: MatRef<'_, f64>| -> Vec<Vec<f64>> {
+                    range.clone().map(|i| x.col(i).iter().copied().collect()).collect()
+                };
                 let exposures = of(exposures);
-                let sample = [likelihood.sample(index, &column, &exposures)];
-                let answer = each(Fitted { likelihood, sample, exposures, scales: of(scales) })?;
-                monitor.advance(1);
+                let mut column = vec![0.0; model.n_rows()];
+                let samples = range
+                    .clone()
+                    .zip(&exposures)
+                    .map(|(index, exposures)| {
+                        counts.column_into(index, &mut column);
+                        likelihood.sample(index, &column, exposures)
+                    })
+                    .collect();
+                let block = Block { likelihood, samples, exposures, scales: of(scales) };
+                let answer = each(block)?;
+                monitor.advance(range.len());
                 Ok(answer)
             })
-            .collect()
-    })?
+            .collect::<Result<_, CoreError>>()
+    })??;
+    Ok(answers.into_iter().flatten().collect())
 }

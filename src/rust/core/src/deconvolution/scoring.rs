@@ -1,7 +1,7 @@
 //! Minimisation of any likelihood by scoring under bounds, with exposures held
 //! where the caller says so.
 
-use super::evaluate::Evaluator;
+use super::evaluate::{Evaluator, Terms};
 use super::likelihood::Likelihood;
 use super::solver::Stop;
 use super::SAMPLE_BLOCK;
@@ -35,8 +35,51 @@ pub struct Minimum {
     pub value: f64,
     /// Decrease of F that the quadratic model promises beyond this point.
     pub decrement: f64,
+    /// Gradient and Hessian (column-major) of F there.
+    pub gradient: Vec<f64>,
+    pub hessian: Vec<f64>,
     pub iterations: usize,
     pub stop: Stop,
+}
+
+impl Minimum {
+    /// Rise of the quadratic model from here to `target`.
+    pub fn predicted_rise(&self, target: &[f64]) -> f64 {
+        let n = target.len();
+        let step: Vec<f64> = target.iter().zip(&self.exposures).map(|(t, e)| t - e).collect();
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
+        let bend: f64 =
+            (0..n).map(|j| step[j] * dot(&self.hessian[j * n..(j + 1) * n], &step)).sum();
+        dot(&self.gradient, &step) + 0.5 * bend
+    }
+
+    /// Where the quadratic model at this minimum is least over e ≥ 0, `held`
+    /// exposures staying as they are in `at`.
+    pub fn least_with(&self, at: &[f64], held: &[bool]) -> Vec<f64> {
+        let n = at.len();
+        let free = |j: usize| !held[j];
+        let mut program = vec![0.0; n * n];
+        let mut linear = vec![0.0; n];
+        for j in (0..n).filter(|&j| free(j)) {
+            for i in 0..n {
+                let h = self.hessian[j * n + i];
+                if free(i) {
+                    program[j * n + i] = h;
+                    linear[j] += h * self.exposures[i];
+                } else {
+                    linear[j] -= h * (at[i] - self.exposures[i]);
+                }
+            }
+            linear[j] -= self.gradient[j];
+        }
+        let mut target: Vec<f64> =
+            (0..n).map(|j| if free(j) { self.exposures[j] } else { 0.0 }).collect();
+        solve_nonnegative(&program, &linear, RIDGE, &mut target);
+        for j in (0..n).filter(|&j| held[j]) {
+            target[j] = at[j];
+        }
+        target
+    }
 }
 
 /// Minimises F for every task, `max_iter` evaluations each at most.
@@ -76,7 +119,7 @@ fn minimise_chunk<L: Likelihood>(
 ) -> Result<Vec<Minimum>, CoreError> {
     let mut solvers: Vec<Scoring> = tasks.iter().map(Scoring::new).collect();
     let mut memories: Vec<Vec<f64>> = vec![Vec::new(); tasks.len()];
-    let mut ends: Vec<Option<(Stop, usize)>> = vec![None; tasks.len()];
+    let mut done = vec![false; tasks.len()];
     let mut active: Vec<usize> = (0..tasks.len()).collect();
     let mut iteration = 0;
     while !active.is_empty() {
@@ -92,28 +135,14 @@ fn minimise_chunk<L: Likelihood>(
                 likelihood.terms(sample, genes, mu, &mut memories[task], slope, curvature)
             });
         for (&i, terms) in active.iter().zip(found) {
-            let mut stop =
-                solvers[i].advance(terms.log_sum, terms.pull, terms.hessian, tasks[i].tolerance);
-            if stop.is_none() && iteration >= max_iter {
-                stop = Some(Stop::MaxIterations);
-            }
-            ends[i] = stop.map(|reason| (reason, iteration));
+            let stop = solvers[i].advance(terms);
+            done[i] = stop.is_some() || iteration >= max_iter;
+            solvers[i].best.iterations = iteration;
+            solvers[i].best.stop = stop.unwrap_or(Stop::MaxIterations);
         }
-        active.retain(|&i| ends[i].is_none());
+        active.retain(|&i| !done[i]);
     }
-    let answers = solvers.into_iter().zip(ends);
-    Ok(answers
-        .map(|(solver, end)| {
-            let (stop, iterations) = end.expect("every solver has stopped");
-            Minimum {
-                exposures: solver.exposures,
-                value: solver.value,
-                decrement: solver.decrement,
-                iterations,
-                stop,
-            }
-        })
-        .collect())
+    Ok(solvers.into_iter().map(|solver| solver.best).collect())
 }
 
 /// Scoring under bounds, with backtracking.
@@ -121,10 +150,8 @@ struct Scoring<'t> {
     task: &'t Task,
     /// The point to evaluate next.
     proposal: Vec<f64>,
-    /// The best point so far, its value, and the decrease still promised there.
-    exposures: Vec<f64>,
-    value: f64,
-    decrement: f64,
+    /// The best point so far.
+    best: Minimum,
     target: Vec<f64>,
     slope: f64,
     fraction: f64,
@@ -132,75 +159,53 @@ struct Scoring<'t> {
 
 impl<'t> Scoring<'t> {
     fn new(task: &'t Task) -> Self {
-        Scoring {
-            task,
-            proposal: task.start.clone(),
+        let best = Minimum {
             exposures: task.start.clone(),
             value: f64::INFINITY,
             decrement: f64::INFINITY,
-            target: Vec::new(),
-            slope: 0.0,
-            fraction: 1.0,
-        }
+            gradient: Vec::new(),
+            hessian: Vec::new(),
+            iterations: 0,
+            stop: Stop::MaxIterations,
+        };
+        let (proposal, target) = (task.start.clone(), Vec::new());
+        Scoring { task, proposal, best, target, slope: 0.0, fraction: 1.0 }
     }
 
-    /// Takes value, gradient and Hessian at the proposal.
-    fn advance(
-        &mut self,
-        value: f64,
-        gradient: Vec<f64>,
-        hessian: Vec<f64>,
-        tolerance: f64,
-    ) -> Option<Stop> {
+    /// Takes what was found at the proposal; says when the task is done.
+    fn advance(&mut self, found: Terms) -> Option<Stop> {
         let first = self.target.is_empty();
+        let value = found.log_sum;
         if first && !value.is_finite() {
             return Some(Stop::Stalled);
         }
         // Near the optimum the decrease drowns in the rounding of F.
         let rounding = 1e-13 * value.abs();
-        let enough = self.value + SUFFICIENT_DECREASE * self.fraction * self.slope + rounding;
+        let enough = self.best.value + SUFFICIENT_DECREASE * self.fraction * self.slope + rounding;
         if value.is_finite() && (first || value <= enough) {
-            self.exposures.clone_from(&self.proposal);
-            self.value = value;
-            self.aim(&gradient, &hessian);
-            return (self.decrement <= tolerance).then_some(Stop::Stationary);
+            self.best.exposures.clone_from(&self.proposal);
+            self.best.value = value;
+            self.best.gradient = found.pull;
+            self.best.hessian = found.hessian;
+            self.aim();
+            return (self.best.decrement <= self.task.tolerance).then_some(Stop::Stationary);
         }
         if self.fraction < 1e-10 {
             return Some(Stop::Stalled);
         }
         self.fraction *= 0.25;
-        let ends = self.exposures.iter().zip(&self.target);
+        let ends = self.best.exposures.iter().zip(&self.target);
         self.proposal = ends.map(|(e, t)| e + self.fraction * (t - e)).collect();
         None
     }
 
     /// Minimises the quadratic model over e ≥ 0 and the exposures that may move.
-    fn aim(&mut self, gradient: &[f64], hessian: &[f64]) {
-        let n = self.exposures.len();
-        let held = &self.task.held;
-        let mut program = hessian.to_vec();
-        for j in 0..n {
-            for i in 0..n {
-                if held[i] || held[j] {
-                    program[j * n + i] = 0.0;
-                }
-            }
-        }
-        let times = |x: &[f64], j: usize| -> f64 {
-            program[j * n..(j + 1) * n].iter().zip(x).map(|(h, x)| h * x).sum()
-        };
-        let linear: Vec<f64> = (0..n)
-            .map(|j| if held[j] { 0.0 } else { times(&self.exposures, j) - gradient[j] })
-            .collect();
-        self.target.clone_from(&self.exposures);
-        solve_nonnegative(&program, &linear, RIDGE, &mut self.target);
-        for j in (0..n).filter(|&j| held[j]) {
-            self.target[j] = self.exposures[j];
-        }
-        let move_: Vec<f64> = self.target.iter().zip(&self.exposures).map(|(t, e)| t - e).collect();
-        self.slope = move_.iter().zip(gradient).map(|(d, g)| d * g).sum();
-        let bend: f64 = (0..n).map(|j| move_[j] * times(&move_, j)).sum();
-        self.decrement = -(self.slope + 0.5 * bend);
+    fn aim(&mut self) {
+        let best = &self.best;
+        self.target = best.least_with(&best.exposures, &self.task.held);
+        let steps = self.target.iter().zip(&best.exposures).zip(&best.gradient);
+        self.slope = steps.map(|((t, e), g)| (t - e) * g).sum();
+        self.best.decrement = -best.predicted_rise(&self.target);
         self.fraction = 1.0;
         self.proposal.clone_from(&self.target);
     }

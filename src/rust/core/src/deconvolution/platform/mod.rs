@@ -194,8 +194,6 @@ pub struct PlatformParams {
     pub rounds: usize,
     /// Scatters the starting points when given.
     pub seed: Option<u64>,
-    /// Exposures to start from (sources × samples), in place of the Poisson fit.
-    pub start: Option<Mat<f64>>,
     /// Evaluations per sample and round at most.
     pub max_iter: usize,
     /// Decrease promised by the quadratic model at which a fit stops, in units of
@@ -209,7 +207,6 @@ impl Default for PlatformParams {
         PlatformParams {
             tau2: None,
             seed: None,
-            start: None,
             rounds: 2,
             max_iter: 200,
             tolerance: 1e-8,
@@ -255,7 +252,10 @@ pub fn fit_platform(
         check_value("floors", floor, "positive", |f| f > 0.0 && f.is_finite())?;
     }
     let model = platform.model;
-    let mut exposures = starting_points(model, counts, params, monitor)?;
+    let start =
+        Params { tolerance: 1e-6, seed: params.seed, threads: params.threads, ..Params::default() };
+    let poisson = fit(model, counts, &start, &monitor.silent())?;
+    let mut exposures: Vec<Vec<f64>> = poisson.samples.into_iter().map(|s| s.exposures).collect();
     let mut tau2 = params.tau2.unwrap_or(0.0);
     let mut samples = Vec::new();
     let rounds = params.rounds.max(1);
@@ -292,24 +292,6 @@ pub fn fit_platform(
         sample.metrics = SampleMetrics::new(model, &column, &sample.exposures, &mut genes);
     }
     Ok(PlatformFit { samples, genes, tau2 })
-}
-
-/// The given start, or the Poisson fit.
-fn starting_points(
-    model: &Model,
-    counts: &Counts<'_>,
-    params: &PlatformParams,
-    monitor: &Monitor<'_>,
-) -> Result<Vec<Vec<f64>>, CoreError> {
-    if let Some(start) = &params.start {
-        check_length("start", model.n_sources(), start.nrows())?;
-        check_length("start", counts.n_samples(), start.ncols())?;
-        return Ok((0..start.ncols()).map(|i| start.col_as_slice(i).to_vec()).collect());
-    }
-    let start =
-        Params { tolerance: 1e-6, seed: params.seed, threads: params.threads, ..Params::default() };
-    let poisson = fit(model, counts, &start, &monitor.silent())?;
-    Ok(poisson.samples.into_iter().map(|s| s.exposures).collect())
 }
 
 /// Pseudo-likelihood of τ² from the log ratios of counts and fitted means,
