@@ -14,12 +14,12 @@ use crate::parallel::{with_threads, Monitor};
 use faer::MatRef;
 use rayon::prelude::*;
 
-/// Error of T_j in units of its scale.
+/// Decrease of F that may be missing from a fit, in units of its scale.
 const TOLERANCE: f64 = 1e-3;
 const MAX_ITER: usize = 200;
 /// T_j in units of its scale from which the second-order value is enough: its p
-/// value is below 1e-23.
-const CLEAR: f64 = 100.0;
+/// value is below 1e-12.
+const CLEAR: f64 = 50.0;
 /// Share of all exposures that free sources start from at least, so that no gene
 /// is without a source at the start.
 const START_SHARE: f64 = 1e-6;
@@ -131,7 +131,7 @@ pub fn refit<L: Likelihood>(
                     let held: Vec<bool> = start.iter().map(|&e| only_active && e == 0.0).collect();
                     let sample = samples.len() - 1;
                     let start = lifted(&start, &held);
-                    tasks.push(Task { sample, start, held, tolerance: TOLERANCE });
+                    tasks.push(Task { sample, start, held, hessian: None, tolerance: TOLERANCE });
                 }
                 minimise(likelihood, &samples, &tasks, MAX_ITER, monitor)
             })
@@ -176,6 +176,7 @@ impl<L: Likelihood> Block<'_, L> {
                 sample,
                 start: self.exposures[sample].clone(),
                 held: held[sample].clone(),
+                hessian: None,
                 tolerance: TOLERANCE
                     * self.scales[sample].iter().copied().fold(f64::INFINITY, f64::min),
             })
@@ -216,7 +217,8 @@ impl<L: Likelihood> Block<'_, L> {
                 if self.ratio(&without) <= clear {
                     let start = lifted(&target, &held);
                     let tolerance = TOLERANCE * self.scales[sample][source];
-                    tasks.push(Task { sample, start, held, tolerance });
+                    let hessian = Some(full.hessian.clone());
+                    tasks.push(Task { sample, start, held, hessian, tolerance });
                     open.push(found.len());
                 }
                 found.push(without);
@@ -225,7 +227,7 @@ impl<L: Likelihood> Block<'_, L> {
         let minima = minimise(self.likelihood, &self.samples, &tasks, MAX_ITER, monitor)?;
         for (at, fit) in open.into_iter().zip(minima) {
             let without: &mut Without = &mut found[at];
-            without.rise = (fit.value - full[without.sample].value).max(0.0);
+            without.rise = (fit.value - fit.decrement - full[without.sample].value).max(0.0);
             without.fit = Some(fit);
         }
         Ok(found)

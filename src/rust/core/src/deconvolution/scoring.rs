@@ -22,6 +22,10 @@ pub struct Task {
     pub sample: usize,
     pub start: Vec<f64>,
     pub held: Vec<bool>,
+    /// A Hessian to go by all the way, from near the minimum; `None` forms it anew
+    /// at every point.  Points without Hessian cost a third, and a few more
+    /// are needed.
+    pub hessian: Option<Vec<f64>>,
     /// Decrease promised by the quadratic model at which the task is done, in
     /// units of F.
     pub tolerance: f64,
@@ -128,8 +132,9 @@ fn minimise_chunk<L: Likelihood>(
         let points = Mat::from_fn(likelihood.model().n_sources(), active.len(), |j, column| {
             solvers[active[column]].proposal[j]
         });
+        let anew = active.iter().any(|&i| tasks[i].hessian.is_none());
         let found =
-            evaluator.evaluate(points.as_ref(), true, |column, genes, mu, slope, curvature| {
+            evaluator.evaluate(points.as_ref(), anew, |column, genes, mu, slope, curvature| {
                 let task = active[column];
                 let sample = &samples[tasks[task].sample];
                 likelihood.terms(sample, genes, mu, &mut memories[task], slope, curvature)
@@ -186,7 +191,7 @@ impl<'t> Scoring<'t> {
             self.best.exposures.clone_from(&self.proposal);
             self.best.value = value;
             self.best.gradient = found.pull;
-            self.best.hessian = found.hessian;
+            self.best.hessian = self.task.hessian.clone().unwrap_or(found.hessian);
             self.aim();
             return (self.best.decrement <= self.task.tolerance).then_some(Stop::Stationary);
         }

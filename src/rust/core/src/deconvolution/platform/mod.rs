@@ -377,6 +377,7 @@ fn solve_block(
             sample,
             start: start.clone(),
             held: vec![false; start.len()],
+            hessian: None,
             tolerance: params.tolerance,
         })
         .collect();
