@@ -18,9 +18,10 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 #' @noRd
 rs_infer <- function(problem, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, problem, exposures, variance, fall, threads, progress)
 
-#' Likelihood ratio statistics, types × samples.
+#' Likelihood ratio statistics in units of their scales, types × samples.
+#' `settings`: `null_scale` and `only_active` (0 or 1), `clear` and `threads`.
 #' @noRd
-rs_test_presence <- function(problem, exposures, scales, only_active, threads, progress) .Call(wrap__rs_test_presence, problem, exposures, scales, only_active, threads, progress)
+rs_test_presence <- function(problem, exposures, scales, settings, progress) .Call(wrap__rs_test_presence, problem, exposures, scales, settings, progress)
 
 #' Which types backward elimination keeps, types × samples.
 #' @noRd

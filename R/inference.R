@@ -15,6 +15,8 @@
 #' intervals are symmetric on the logit scale when the estimate is about two
 #' standard errors or more away from 0 and 1; closer to an end the logit magnifies
 #' the error, and they are symmetric around the estimate and cut off at the end.
+#' They start at 0 where [test_presence()] does not see the type at half of
+#' 1 - `level`.
 #'
 #' A source at zero has no standard error but an upper limit: where the log-likelihood,
 #' the other sources following to second order, has fallen by half the one-sided
@@ -118,12 +120,15 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
   object <- ready_for_inference(object, samples, what, here)
   types <- chosen_types(object, parm, here)
   inferred <- if (how$method == "sandwich") {
-    infer_samples(object, what[1L], how$variance, level, threads, here)
+    found <- infer_samples(object, what[1L], how$variance, level, threads, here)
+    found$seen <- seen_at(object, found$scales, how$variance, level, threads, here)
+    found
   } else {
     drawn <- bootstrap_shares(object, what[1L], how, seed, threads, here)
+    at <- function(p) apply(drawn, 1:2, stats::quantile, p, na.rm = TRUE, names = FALSE)
     list(estimate = shares_as(object$exposures, object, what[1L]),
          covariance = covariance_over(drawn),
-         limits = apply(drawn, 1:2, stats::quantile, level, na.rm = TRUE, names = FALSE))
+         limits = at(level), seen = at((1 - level) / 2) > 0)
   }
   intervals <- intervals_from(inferred, level, what[1L])
   estimate <- inferred$estimate
@@ -198,6 +203,7 @@ intervals_from <- function(inferred, level, what) {
   }
   zero <- which(estimate == 0)
   lower[zero] <- 0
+  lower[which(!inferred$seen)] <- 0
   upper[zero] <- inferred$limits[zero]
   std_error[zero] <- NA
   list(std_error = std_error, lower = lower, upper = upper)
@@ -233,6 +239,13 @@ infer_samples <- function(object, what, variance, level, threads, .call) {
   shares <- as_shares(object$exposures, inferred$covariance, inferred$limits,
                       object$model$n_types, what, object$cell_size)
   c(shares, inferred["scales"])
+}
+
+# Whether the test of presence at half of 1 - level sees each type, types x
+# samples.
+seen_at <- function(object, scales, variance, level, threads, .call) {
+  threshold <- stats::qnorm(1 - (1 - level) / 2)^2
+  presence_statistics(object, scales, variance, 2 * threshold, threads, .call) > threshold
 }
 
 need_unpenalised <- function(object, .call) {

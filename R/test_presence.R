@@ -9,7 +9,7 @@
 #' estimate is 0 has the p value 1, others half of what \eqn{\chi^2_1} gives. The
 #' scale \eqn{c_j} makes up for a model that is wrong about the variance of the
 #' counts: with `"robust"` it is the ratio of sandwich and model variance of
-#' \eqn{e_j} (Kent, 1982), with `"quasi"` the dispersion, with `"poisson"` 1; see
+#' \eqn{e_j} (Kent, 1982) by the residuals of the fit without the type, with `"quasi"` the dispersion, with `"poisson"` 1; see
 #' [confint.deconvolution()].
 #'
 #' The test asks whether the reads speak for the type rather than for the others
@@ -25,7 +25,8 @@
 #' @param threads Threads to use.
 #' @return A data frame with `sample`, `type`, `estimate` (share of mRNA),
 #'   `statistic` (\eqn{T_j / c_j}), `p_value` and `p_adjusted`. The statistic is
-#'   infinite where no other source can explain some counts.
+#'   infinite where no other source can explain some counts; beyond 50, where p is
+#'   below 1e-12, it is the value that the quadratic expansion at the fit gives.
 #' @section Errors: `unalloy_error_no_counts`, `_penalised` and `_argument`.
 #' @references
 #' Self SG, Liang KY (1987). Asymptotic properties of maximum likelihood
@@ -54,14 +55,8 @@ test_presence <- function(result, types = NULL, samples = NULL,
   threads <- check_threads(threads)
   need_unpenalised(result, here)
   if (!is.null(samples)) result <- result[sample_index(samples, result$convergence$sample)]
-  tested <- rownames(result$proportions)
   scales <- infer_exposures(result, variance, 1, threads, here)$scales
-  only_active <- result$settings$sparsity == "lrt"
-  parts <- with_problem(result, "Tests", function(problem, columns, progress) {
-    rs_test_presence(problem, result$exposures[, columns, drop = FALSE],
-                     scales[, columns, drop = FALSE], only_active, threads, progress)
-  }, here)
-  statistic <- do.call(cbind, parts) / scales[seq_along(tested), , drop = FALSE]
+  statistic <- presence_statistics(result, scales, variance, CLEAR, threads, here)
   out <- as.data.frame(result, what = "proportions")
   names(out)[3L] <- "estimate"
   out$statistic <- as.vector(statistic)
@@ -71,6 +66,21 @@ test_presence <- function(result, types = NULL, samples = NULL,
   out$p_adjusted <- stats::p.adjust(out$p_value, adjust)
   out
 }
+
+# Statistics in units of their scales, types x samples.  Where the quadratic
+# model at the fit says that a statistic is beyond `clear`, its value is taken.
+presence_statistics <- function(object, scales, variance, clear, threads, .call) {
+  settings <- list(null_scale = as.double(variance == "robust"),
+                   only_active = as.double(identical(object$settings$sparsity, "lrt")),
+                   clear = clear, threads = threads)
+  do.call(cbind, with_problem(object, "Tests", function(problem, columns, progress) {
+    rs_test_presence(problem, object$exposures[, columns, drop = FALSE],
+                     scales[, columns, drop = FALSE], settings, progress)
+  }, .call))
+}
+
+# A statistic from which its second-order value is enough: p is below 1e-12.
+CLEAR <- 50
 
 # P(T > t) for t > 0 under the mixture of 0 and chi-squared.
 presence_tail <- function(statistic) 0.5 * stats::pchisq(statistic, 1, lower.tail = FALSE)

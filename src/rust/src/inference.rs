@@ -1,12 +1,12 @@
 //! Uncertainty of a fit, and tests and elimination of types.
 
-use crate::arguments::matrix;
+use crate::arguments::{matrix, number};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use crate::problem::Problem;
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::inference::{infer, SampleInference, Variance};
-use unalloy_core::deconvolution::presence::{eliminate, presence, refit};
+use unalloy_core::deconvolution::presence::{eliminate, presence, refit, Scale, Start};
 
 /// @noRd
 #[extendr]
@@ -52,25 +52,32 @@ fn rs_infer(
     })
 }
 
-/// Likelihood ratio statistics, types × samples.
+/// Likelihood ratio statistics in units of their scales, types × samples.
+/// `settings`: `null_scale` and `only_active` (0 or 1), `clear` and `threads`.
 /// @noRd
 #[extendr]
 fn rs_test_presence(
     problem: List,
     exposures: RMatrix<f64>,
     scales: RMatrix<f64>,
-    only_active: bool,
-    threads: i32,
+    settings: List,
     progress: Function,
 ) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
         let bulk = problem.counts()?;
-        let (points, scales) = (matrix(&exposures), matrix(&scales));
-        let threads = threads.max(0) as usize;
+        let flag = |name| number(&settings, name).map(|value| value != 0.0);
+        let start = Start {
+            exposures: matrix(&exposures),
+            scales: matrix(&scales),
+            scale: if flag("null_scale")? { Scale::Null } else { Scale::Given },
+            only_active: flag("only_active")?,
+        };
+        let clear = number(&settings, "clear")?;
+        let threads = number(&settings, "threads")? as usize;
         let samples = problem.with_likelihood(|likelihood| {
             supervise(&progress, |monitor| {
-                presence(likelihood, &bulk, points, scales, only_active, threads, monitor)
+                presence(likelihood, &bulk, start, clear, threads, monitor)
             })
         })?;
         let n_types = problem.model.n_types();
@@ -92,11 +99,16 @@ fn rs_eliminate(
     guard(|| {
         let problem = Problem::read(&problem)?;
         let bulk = problem.counts()?;
-        let (points, scales) = (matrix(&exposures), matrix(&scales));
+        let start = Start {
+            exposures: matrix(&exposures),
+            scales: matrix(&scales),
+            scale: Scale::Null,
+            only_active: true,
+        };
         let threads = threads.max(0) as usize;
         let samples = problem.with_likelihood(|likelihood| {
             supervise(&progress, |monitor| {
-                eliminate(likelihood, &bulk, points, scales, threshold, threads, monitor)
+                eliminate(likelihood, &bulk, start, threshold, threads, monitor)
             })
         })?;
         let n_types = problem.model.n_types();

@@ -51,7 +51,7 @@ pub struct SampleInference {
 
 /// A gene that alone determines a type has leverage 1 and no residual to tell
 /// its variance.
-const LARGEST_LEVERAGE: f64 = 0.9;
+pub(super) const LARGEST_LEVERAGE: f64 = 0.9;
 
 /// Uncertainty of every sample at its fitted exposures (sources × samples).
 /// `fall` is the fall of twice the log-likelihood, in units of its scale, that
@@ -108,11 +108,12 @@ fn infer_block(
         samples.push(sample);
         points.push(point);
     }
+    let active = |point: &[f64]| -> Vec<bool> { point.iter().map(|&e| e > 0.0).collect() };
     let information = weighted_grams(model, terms.iter().map(|t| &t.information[..]));
     let inverses: Vec<ActiveInverse> = information
         .into_iter()
         .zip(&points)
-        .map(|(hessian, point)| ActiveInverse::new(hessian, point))
+        .map(|(hessian, point)| ActiveInverse::new(hessian, &active(point)))
         .collect();
     let dispersions: Vec<f64> = terms
         .iter()
@@ -129,7 +130,7 @@ fn infer_block(
             let inverses = hats
                 .into_iter()
                 .zip(&points)
-                .map(|(hat, point)| ActiveInverse::new(hat, point).inverse());
+                .map(|(hat, point)| ActiveInverse::new(hat, &active(point)).inverse());
             quadratic_forms(model, inverses)
         }
         _ => Mat::new(),
@@ -310,7 +311,7 @@ fn quadratic_forms(model: &Model, matrices: impl ExactSizeIterator<Item = Vec<f6
 }
 
 /// The Cholesky factor of J on the active set.
-struct ActiveInverse {
+pub(super) struct ActiveInverse {
     n_sources: usize,
     active: Vec<usize>,
     hessian: Vec<f64>,
@@ -318,9 +319,9 @@ struct ActiveInverse {
 }
 
 impl ActiveInverse {
-    fn new(hessian: Vec<f64>, point: &[f64]) -> Self {
-        let n_sources = point.len();
-        let active: Vec<usize> = (0..n_sources).filter(|&j| point[j] > 0.0).collect();
+    pub(super) fn new(hessian: Vec<f64>, active: &[bool]) -> Self {
+        let n_sources = active.len();
+        let active: Vec<usize> = (0..n_sources).filter(|&j| active[j]).collect();
         let entry = |i: usize, j: usize| hessian[j * n_sources + i];
         let mut factor: Vec<f64> =
             active.iter().flat_map(|&j| active.iter().map(move |&i| entry(i, j))).collect();
@@ -366,7 +367,7 @@ impl ActiveInverse {
     }
 
     /// d = (−J_FF⁻¹ J_Fj, 1): how the active sources other than j follow it.
-    fn direction(&self, j: usize) -> Vec<f64> {
+    pub(super) fn direction(&self, j: usize) -> Vec<f64> {
         let n = self.n_sources;
         let mut direction = vec![0.0; n];
         direction[j] = 1.0;

@@ -5,7 +5,9 @@
 //! scale (see [`super::inference`]) is 0 with probability ½ and else χ²₁ (the
 //! null lies on the boundary: Self and Liang 1987).
 
+use super::inference::{ActiveInverse, LARGEST_LEVERAGE};
 use super::likelihood::Likelihood;
+use super::metrics::fitted_means;
 use super::scoring::{minimise, Minimum, Task};
 use super::SAMPLE_BLOCK;
 use crate::counts::Counts;
@@ -17,37 +19,53 @@ use rayon::prelude::*;
 /// Decrease of F that may be missing from a fit, in units of its scale.
 const TOLERANCE: f64 = 1e-3;
 const MAX_ITER: usize = 200;
-/// T_j in units of its scale from which the second-order value is enough: its p
-/// value is below 1e-12.
-const CLEAR: f64 = 50.0;
 /// Share of all exposures that free sources start from at least, so that no gene
 /// is without a source at the start.
 const START_SHARE: f64 = 1e-6;
 
-/// T_j of every type of every sample: 0 for types at zero, infinite where counts
-/// have no other source, and the value of the quadratic model at the fit where
-/// that is beyond `CLEAR`.  `exposures` and `scales` are sources × samples.
-/// With `only_active`, sources at zero stay there in every fit.
+/// How the scale of T_j is found; see [`super::inference`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scale {
+    /// As given.
+    Given,
+    /// As given to tell which types are clear; for the others from the residuals
+    /// of the fit without the type, where an absent type has not yet adapted to
+    /// them.
+    Null,
+}
+
+/// What tests start from: exposures and scales (sources × samples) of a fit.
+#[derive(Clone, Copy)]
+pub struct Start<'a> {
+    pub exposures: MatRef<'a, f64>,
+    pub scales: MatRef<'a, f64>,
+    pub scale: Scale,
+    /// Sources at zero stay there in every fit.
+    pub only_active: bool,
+}
+
+/// T_j in units of its scale for every type of every sample: 0 for types at zero,
+/// infinite where counts have no other source, and the value of the quadratic
+/// model at the fit where that is beyond `clear`.
 ///
 /// # Errors
 /// `Shape`, `Threads`, `Interrupted`.
 pub fn presence(
     likelihood: &impl Likelihood,
     counts: &Counts<'_>,
-    exposures: MatRef<'_, f64>,
-    scales: MatRef<'_, f64>,
-    only_active: bool,
+    start: Start<'_>,
+    clear: f64,
     threads: usize,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<Vec<f64>>, CoreError> {
-    over_blocks(likelihood, counts, exposures, scales, threads, monitor, |block| {
-        let held = block.absent(only_active);
+    over_blocks(likelihood, counts, start, threads, monitor, |block| {
+        let held = block.absent(start.only_active);
         let full = block.fit(&held, monitor)?;
         let each: Vec<usize> = (0..full.len()).collect();
-        let without = block.without_each(&each, &full, &held, CLEAR, monitor)?;
+        let without = block.without_each(&each, &full, &held, clear, monitor)?;
         let mut statistics = vec![vec![0.0; likelihood.model().n_types()]; full.len()];
         for fit in without {
-            statistics[fit.sample][fit.source] = 2.0 * fit.rise;
+            statistics[fit.sample][fit.source] = fit.ratio();
         }
         Ok(statistics)
     })
@@ -61,31 +79,30 @@ pub fn presence(
 pub fn eliminate(
     likelihood: &impl Likelihood,
     counts: &Counts<'_>,
-    exposures: MatRef<'_, f64>,
-    scales: MatRef<'_, f64>,
+    start: Start<'_>,
     threshold: f64,
     threads: usize,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<Vec<bool>>, CoreError> {
-    over_blocks(likelihood, counts, exposures, scales, threads, monitor, |block| {
+    over_blocks(likelihood, counts, start, threads, monitor, |block| {
         let n_types = likelihood.model().n_types();
         let mut held = block.absent(true);
         let mut current = block.fit(&held, monitor)?;
         let present = |fit: &Minimum| fit.exposures[..n_types].iter().filter(|&&e| e > 0.0).count();
         let mut open: Vec<usize> = (0..current.len()).collect();
-        let clear = CLEAR.min(10.0 * threshold);
+        let clear = 10.0 * threshold;
         loop {
             open.retain(|&sample| present(&current[sample]) > 1);
             let mut least: Vec<Option<Without>> = open.iter().map(|_| None).collect();
             for fit in block.without_each(&open, &current, &held, clear, monitor)? {
                 let at = open.iter().position(|&s| s == fit.sample).expect("it was asked for");
-                if least[at].as_ref().is_none_or(|other| block.ratio(&fit) < block.ratio(other)) {
+                if least[at].as_ref().is_none_or(|other| fit.ratio() < other.ratio()) {
                     least[at] = Some(fit);
                 }
             }
             open.clear();
             for without in least.into_iter().flatten() {
-                if block.ratio(&without) < threshold {
+                if without.ratio() < threshold {
                     let Without { sample, source, fit, .. } = without;
                     held[sample][source] = true;
                     current[sample] = fit.expect("a small rise was fitted");
@@ -152,6 +169,7 @@ struct Block<'l, L: Likelihood> {
     samples: Vec<L::Sample>,
     exposures: Vec<Vec<f64>>,
     scales: Vec<Vec<f64>>,
+    scale: Scale,
 }
 
 /// A fit of a sample without one of its types.
@@ -160,8 +178,16 @@ struct Without {
     source: usize,
     /// Of F, beyond the fit with the type.
     rise: f64,
+    scale: f64,
     /// `None` where the quadratic model was enough.
     fit: Option<Minimum>,
+}
+
+impl Without {
+    /// T_j in units of its scale.
+    fn ratio(&self) -> f64 {
+        2.0 * self.rise / self.scale
+    }
 }
 
 impl<L: Likelihood> Block<'_, L> {
@@ -182,11 +208,6 @@ impl<L: Likelihood> Block<'_, L> {
             })
             .collect();
         minimise(self.likelihood, &self.samples, &tasks, MAX_ITER, monitor)
-    }
-
-    /// T_j in units of its scale.
-    fn ratio(&self, without: &Without) -> f64 {
-        2.0 * without.rise / self.scales[without.sample][without.source]
     }
 
     /// The fits of `samples` without each of the types that they have in `full`.
@@ -213,8 +234,9 @@ impl<L: Likelihood> Block<'_, L> {
                 at[source] = 0.0;
                 let target = full.least_with(&at, &held);
                 let rise = full.predicted_rise(&target);
-                let without = Without { sample, source, rise, fit: None };
-                if self.ratio(&without) <= clear {
+                let scale = self.scales[sample][source];
+                let without = Without { sample, source, rise, scale, fit: None };
+                if without.ratio() <= clear {
                     let start = lifted(&target, &held);
                     let tolerance = TOLERANCE * self.scales[sample][source];
                     let hessian = Some(full.hessian.clone());
@@ -228,9 +250,38 @@ impl<L: Likelihood> Block<'_, L> {
         for (at, fit) in open.into_iter().zip(minima) {
             let without: &mut Without = &mut found[at];
             without.rise = (fit.value - fit.decrement - full[without.sample].value).max(0.0);
+            if self.scale == Scale::Null && fit.value.is_finite() {
+                without.scale = self.null_scale(without, &fit);
+            }
             without.fit = Some(fit);
         }
         Ok(found)
+    }
+
+    /// dᵀVd / dᵀJd at the fit without the type, d the direction in which it would
+    /// come: V from squared residuals, with the part of each leverage that lies
+    /// along d.
+    fn null_scale(&self, without: &Without, fit: &Minimum) -> f64 {
+        let model = self.likelihood.model();
+        let active: Vec<bool> = fit.exposures.iter().map(|&e| e > 0.0).collect();
+        let direction = ActiveInverse::new(fit.hessian.clone(), &active).direction(without.source);
+        let sample = &self.samples[without.sample];
+        let terms = self.likelihood.gene_terms(sample, &fitted_means(model, &fit.exposures));
+        let along = fitted_means(model, &direction);
+        let genes = || terms.score.iter().zip(&terms.information).zip(&along);
+        let information: f64 = genes().map(|((_, i), t)| i * t * t).sum();
+        let spread: f64 = genes()
+            .map(|((score, i), t)| {
+                let leverage = (i * t * t / information).min(LARGEST_LEVERAGE);
+                (score * t / (1.0 - leverage)).powi(2)
+            })
+            .sum();
+        let scale = spread / information;
+        if scale > 0.0 && scale.is_finite() {
+            scale
+        } else {
+            without.scale
+        }
     }
 }
 
@@ -238,8 +289,7 @@ impl<L: Likelihood> Block<'_, L> {
 fn over_blocks<L: Likelihood, T: Send>(
     likelihood: &L,
     counts: &Counts<'_>,
-    exposures: MatRef<'_, f64>,
-    scales: MatRef<'_, f64>,
+    start: Start<'_>,
     threads: usize,
     monitor: &Monitor<'_>,
     each: impl Fn(Block<'_, L>) -> Result<Vec<T>, CoreError> + Sync,
@@ -247,6 +297,7 @@ fn over_blocks<L: Likelihood, T: Send>(
     let model = likelihood.model();
     let n_samples = counts.n_samples();
     let size = model.n_sources() * n_samples;
+    let Start { exposures, scales, scale, .. } = start;
     check_length("exposures", size, exposures.nrows() * exposures.ncols())?;
     check_length("scales", size, scales.nrows() * scales.ncols())?;
     let firsts: Vec<usize> = (0..n_samples).step_by(SAMPLE_BLOCK).collect();
@@ -269,7 +320,7 @@ fn over_blocks<L: Likelihood, T: Send>(
                         likelihood.sample(index, &column, exposures)
                     })
                     .collect();
-                let block = Block { likelihood, samples, exposures, scales: of(scales) };
+                let block = Block { likelihood, samples, exposures, scales: of(scales), scale };
                 let answer = each(block)?;
                 monitor.advance(range.len());
                 Ok(answer)
