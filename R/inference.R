@@ -203,7 +203,7 @@ intervals_from <- function(inferred, level, what) {
   }
   zero <- which(estimate == 0)
   lower[zero] <- 0
-  lower[which(!inferred$seen)] <- 0
+  lower[which(!inferred$seen & estimate != 1)] <- 0
   upper[zero] <- inferred$limits[zero]
   std_error[zero] <- NA
   list(std_error = std_error, lower = lower, upper = upper)

@@ -282,9 +282,10 @@ test_that("failures of the core are classed and keep their text", {
                        class = "unalloy_failure")
   expect_error(call_rs(failure), "5% of %s rows, 100%n", fixed = TRUE,
                class = "unalloy_error_shape")
-  expect_error(call_rs(rs_deconvolve_bulk(
-    1, 1L, 1L, 0L, matrix(-1), 1, 1, 1L, list(), function(done) NULL
-  )), class = "unalloy_error_argument")
+  problem <- list(values = 1, n_rows = 1, n_samples = 1, gene_of_row = 0L, sources = -1,
+                  lengths = 1, weights = 1, n_types = 1)
+  expect_error(call_rs(rs_deconvolve_bulk(problem, list(), function(done) NULL)),
+               class = "unalloy_error_argument")
 })
 
 test_that("a sample without counts in the genes of the fit is named", {

@@ -112,3 +112,127 @@ test_that("levels and types may be given in any form", {
   expect_refusal(confint(result, level = 1), "argument")
   expect_refusal(confint(result, samples = "nobody"), "argument")
 })
+
+# Types, share of the third, and exact profiles with Poisson noise alone.
+exact_cohort <- function(share, n_samples = 16, depth = 1e5, seed = 10) {
+  shares <- matrix(c(0.7 * (1 - share), 0.3 * (1 - share), share), 3, n_samples)
+  simulate_bulk(n_genes = 500, proportions = shares, cell_size_sd = 0, cells_per_sample = 1e5,
+                donor_sd = 0, platform_sd = 0, overdispersion = 0, depth = depth,
+                cells_per_type = 1, seed = seed)
+}
+fit_exact <- function(sim, ...) {
+  deconvolve_bulk(sim$profiles, sim$bulk_counts, sim$gene_lengths, protocol = "full_length",
+                  verbose = FALSE, cell_size = "none", ...)
+}
+
+test_that("the Poisson covariance is the inverse of a numerical Hessian", {
+  sim <- exact_cohort(0.1, n_samples = 1)
+  fit <- fit_exact(sim, error_model = "poisson", intercept = FALSE)
+  a <- fit$model$sources * fit$model$length_factor
+  k <- drop(sim$bulk_counts)
+  objective <- function(e) {
+    mu <- drop(a %*% e)
+    sum(mu - k * log(mu))
+  }
+  hessian <- stats::optimHess(fit$exposures[, 1], objective,
+                              control = list(ndeps = rep(1e-4, 3), parscale = fit$exposures[, 1]))
+  # J V^-1 J with V by expected counts: equal to J up to the noise of k / mu,
+  # summed over 500 genes.
+  expect_equal(vcov(fit, what = "exposures", variance = "poisson"), solve(hessian),
+               tolerance = 0.02, ignore_attr = TRUE)
+})
+
+test_that("the covariance of shares is that of a parametric bootstrap", {
+  sim <- exact_cohort(0.1, n_samples = 1)
+  fit <- fit_exact(sim, error_model = "poisson")
+  withr::with_seed(1, drawn <- matrix(rpois(500 * 1000, fitted(fit)), 500))
+  rownames(drawn) <- rownames(sim$bulk_counts)
+  again <- fit_exact(list(profiles = sim$profiles, bulk_counts = drawn,
+                          gene_lengths = sim$gene_lengths), error_model = "poisson")
+  # variances of 1,000 draws have a relative standard error of 4.5 %
+  expect_equal(diag(stats::cov(t(again$proportions))),
+               diag(vcov(fit, variance = "poisson")), tolerance = 0.1)
+})
+
+test_that("coverage, limits at zero and the size of the test are as stated", {
+  covered <- missed <- found <- NULL
+  for (seed in 1:2) {
+    sim <- exact_cohort(0.01, n_samples = 150, depth = 3e4, seed = seed)
+    absent <- exact_cohort(0, n_samples = 150, depth = 3e4, seed = seed + 10)
+    truth <- as.vector(sim$truth_mrna)
+    table <- confint(fit_exact(sim, error_model = "poisson"), variance = "poisson")
+    common <- table$type != "Type C"
+    covered <- c(covered, (table$lower <= truth & truth <= table$upper)[common])
+    missed <- c(missed, (table$estimate == 0 & table$upper < truth)[!common])
+    p <- test_presence(fit_exact(absent, error_model = "poisson"), "Type C",
+                       variance = "poisson")$p_value
+    found <- c(found, p <= 0.05)
+  }
+  # 600 intervals in pairs, 300 limits, 300 tests: standard errors 0.013, 0.013
+  # and 0.013; three of them
+  expect_gt(mean(covered), 0.95 - 0.04)
+  expect_lt(mean(covered), 0.95 + 0.04)
+  expect_lt(mean(missed), 0.05 + 0.04)
+  expect_gt(mean(found), 0.05 - 0.04)
+  expect_lt(mean(found), 0.05 + 0.04)
+})
+
+test_that("the bootstrap over genes agrees with the robust sandwich", {
+  sim <- simulate_bulk(n_genes = 2000, n_types = 4, n_samples = 4, donor_sd = 0.3, seed = 2)
+  signatures <- build_signatures(sim$reference, sim$cells$cell_type, sim$cells$donor)
+  for (model in c("poisson", "platform")) {
+    fit <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths, error_model = model,
+                           protocol = "full_length", verbose = FALSE)
+    drawn <- confint(fit, method = "bootstrap", over = "genes", replicates = 200, seed = 1)
+    stated <- confint(fit)
+    # standard errors of 200 draws are known to 5 %, and the weights are only
+    # asymptotically the same
+    expect_equal(stats::median(drawn$std_error / stated$std_error), 1, tolerance = 0.15)
+  }
+})
+
+test_that("the bootstrap repeats under a seed, whatever the threads", {
+  draw <- function(...) confint(result, method = "bootstrap", replicates = 10, ...)
+  expect_identical(draw(seed = 3), draw(seed = 3, threads = 1))
+  expect_false(identical(draw(seed = 3), draw(seed = 4)))
+  withr::with_seed(1, before <- .Random.seed)
+  withr::with_seed(1, {
+    draw(seed = 3)
+    expect_identical(.Random.seed, before)
+  })
+  expect_identical(dim(vcov(result, method = "bootstrap", replicates = 10, seed = 1)),
+                   c(4L, 4L, 5L))
+})
+
+test_that("donors that agree leave no doubt about the reference", {
+  # every donor has the same cells
+  one <- small$cells$donor == levels(small$cells$donor)[1]
+  cells <- small$reference[, rep(which(one), 3)]
+  types <- rep(small$cells$cell_type[one], 3)
+  signatures <- suppressWarnings(build_signatures(cells, types, rep(c("x", "y", "z"),
+                                                                    each = sum(one))))
+  table <- confint(fit_small(signatures = signatures), method = "bootstrap", replicates = 10,
+                   seed = 1)
+  expect_lt(max(table$upper - table$lower), 1e-3)
+})
+
+test_that("what the bootstrap can't draw from is named", {
+  plain <- fit_small(signatures = as.matrix(small_signatures))
+  expect_refusal(confint(plain, method = "bootstrap"), "donors")
+  expect_refusal(confint(result, method = "bootstrap", over = "cells"), "argument")
+  expect_refusal(confint(result, method = "jackknife"), "argument")
+  expect_warning(confint(result, method = "bootstrap", replicates = 5, variance = "quasi",
+                         seed = 1), class = "unalloy_warning_unused_argument")
+  expect_snapshot(error = TRUE, {
+    confint(plain, method = "bootstrap")
+    confint(result, over = "everything")
+    confint(result, method = "bootstrap", replicates = 1)
+  })
+})
+
+test_that("fewer genes or types of signatures keep the donors", {
+  part <- small_signatures[1:300, 2:4]
+  table <- confint(fit_small(signatures = part), method = "bootstrap", replicates = 5, seed = 1)
+  expect_identical(nrow(table), 15L)
+  expect_true(all(is.finite(table$upper)))
+})

@@ -19,6 +19,10 @@ use rayon::prelude::*;
 /// Decrease of F that may be missing from a fit, in units of its scale.
 const TOLERANCE: f64 = 1e-3;
 const MAX_ITER: usize = 200;
+/// Largest ratio of the scale without the type to that with it.  Far from the
+/// null hypothesis the residuals without the type are mostly the type itself, and
+/// a test by them has no power.
+const LARGEST_RATIO: f64 = 2.0;
 /// Share of all exposures that free sources start from at least, so that no gene
 /// is without a source at the start.
 const START_SHARE: f64 = 1e-6;
@@ -277,8 +281,8 @@ impl<L: Likelihood> Block<'_, L> {
             })
             .sum();
         let scale = spread / information;
-        if scale > 0.0 && scale.is_finite() {
-            scale
+        if scale > 0.0 {
+            scale.min(LARGEST_RATIO * without.scale)
         } else {
             without.scale
         }
