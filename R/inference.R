@@ -12,9 +12,10 @@
 #' (`"poisson"`). Poisson errors are far too small on real data, where signatures
 #' are never exact; quasi-Poisson errors are right only where the variance of
 #' counts is proportional to their mean. Shares follow by the delta method. Their
-#' intervals are symmetric on the logit scale when the estimate is about two
-#' standard errors or more away from 0 and 1; closer to an end the logit magnifies
-#' the error, and they are symmetric around the estimate and cut off at the end.
+#' intervals are symmetric on the logit scale when the estimate is about seven
+#' standard errors or more away from 0 and 1. Closer to an end most of the error is
+#' that of the other types and does not shrink with the estimate: there they are
+#' symmetric around it and cut off at the end.
 #' They start at 0 where [test_presence()] does not see the type at half of
 #' 1 - `level`.
 #'
@@ -82,8 +83,9 @@ NULL
 
 VARIANCES <- c("robust", "quasi", "poisson")
 # Largest standard error of a share on the logit scale at which its interval is
-# taken there: the estimate is then two standard errors away from 0 and 1.
-LOGIT_LIMIT <- 0.5
+# taken there: the estimate is then seven standard errors away from 0 and 1. Nearer,
+# its error is mostly that of the other types and does not shrink with it.
+LOGIT_LIMIT <- 0.15
 SHARES <- c("proportions", "cell_fractions", "exposures")
 
 #' @rdname inference
