@@ -213,10 +213,10 @@ impl Path {
     }
 }
 
-/// Evaluations per limit at most, and the relative error of the rise that ends
-/// them earlier.
+/// Evaluations per limit at most, and the relative error of the rise after which
+/// the correction that it gives is the last.
 const PATH_STEPS: usize = 6;
-const PATH_TOLERANCE: f64 = 0.01;
+const PATH_TOLERANCE: f64 = 0.05;
 
 /// Moves the ends of `paths` to where F has risen as far as it should.
 fn follow<L: Likelihood>(
@@ -424,6 +424,6 @@ impl ActiveInverse {
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(x, y)| x * y).sum()
 }

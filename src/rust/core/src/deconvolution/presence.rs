@@ -5,18 +5,23 @@
 //! scale (see [`super::inference`]) is 0 with probability ½ and else χ²₁ (the
 //! null lies on the boundary: Self and Liang 1987).
 
-use super::inference::{ActiveInverse, LARGEST_LEVERAGE};
+use super::evaluate::Evaluator;
+use super::inference::{dot, ActiveInverse, LARGEST_LEVERAGE};
 use super::likelihood::Likelihood;
-use super::metrics::fitted_means;
+use super::model::GENE_BLOCK;
 use super::scoring::{minimise, Minimum, Task};
 use super::SAMPLE_BLOCK;
 use crate::counts::Counts;
 use crate::error::{check_length, CoreError};
 use crate::parallel::{with_threads, Monitor};
-use faer::MatRef;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 
-/// Decrease of F that may be missing from a fit, in units of its scale.
+/// Decrease of F that may be missing from a fit without a type, in units of its
+/// scale; what the quadratic model says of it is added.
+const TEST_TOLERANCE: f64 = 1e-2;
+/// The same for other fits, in units of F.
 const TOLERANCE: f64 = 1e-3;
 const MAX_ITER: usize = 200;
 /// Largest ratio of the scale without the type to that with it.  Far from the
@@ -242,7 +247,7 @@ impl<L: Likelihood> Block<'_, L> {
                 let without = Without { sample, source, rise, scale, fit: None };
                 if without.ratio() <= clear {
                     let start = lifted(&target, &held);
-                    let tolerance = TOLERANCE * self.scales[sample][source];
+                    let tolerance = TEST_TOLERANCE * self.scales[sample][source];
                     let hessian = Some(full.hessian.clone());
                     tasks.push(Task { sample, start, held, hessian, tolerance });
                     open.push(found.len());
@@ -254,37 +259,68 @@ impl<L: Likelihood> Block<'_, L> {
         for (at, fit) in open.into_iter().zip(minima) {
             let without: &mut Without = &mut found[at];
             without.rise = (fit.value - fit.decrement - full[without.sample].value).max(0.0);
-            if self.scale == Scale::Null && fit.value.is_finite() {
-                without.scale = self.null_scale(without, &fit);
-            }
             without.fit = Some(fit);
+        }
+        if self.scale == Scale::Null {
+            let mut tested: Vec<&mut Without> =
+                found.iter_mut().filter(|w| w.fit.is_some() && w.rise.is_finite()).collect();
+            for chunk in tested.chunks_mut(SAMPLE_BLOCK) {
+                self.take_null_scales(chunk);
+            }
         }
         Ok(found)
     }
 
-    /// dᵀVd / dᵀJd at the fit without the type, d the direction in which it would
+    /// dᵀVd / dᵀJd at the fits without a type, d the direction in which it would
     /// come: V from squared residuals, with the part of each leverage that lies
     /// along d.
-    fn null_scale(&self, without: &Without, fit: &Minimum) -> f64 {
+    fn take_null_scales(&self, tested: &mut [&mut Without]) {
         let model = self.likelihood.model();
-        let active: Vec<bool> = fit.exposures.iter().map(|&e| e > 0.0).collect();
-        let direction = ActiveInverse::new(fit.hessian.clone(), &active).direction(without.source);
-        let sample = &self.samples[without.sample];
-        let terms = self.likelihood.gene_terms(sample, &fitted_means(model, &fit.exposures));
-        let along = fitted_means(model, &direction);
-        let genes = || terms.score.iter().zip(&terms.information).zip(&along);
-        let information: f64 = genes().map(|((_, i), t)| i * t * t).sum();
-        let spread: f64 = genes()
-            .map(|((score, i), t)| {
-                let leverage = (i * t * t / information).min(LARGEST_LEVERAGE);
-                (score * t / (1.0 - leverage)).powi(2)
+        let fits: Vec<&Minimum> =
+            tested.iter().map(|w| w.fit.as_ref().expect("a tested type was fitted")).collect();
+        let directions: Vec<Vec<f64>> = tested
+            .iter()
+            .zip(&fits)
+            .map(|(without, fit)| {
+                let active: Vec<bool> = fit.exposures.iter().map(|&e| e > 0.0).collect();
+                ActiveInverse::new(fit.hessian.clone(), &active).direction(without.source)
             })
-            .sum();
-        let scale = spread / information;
-        if scale > 0.0 {
-            scale.min(LARGEST_RATIO * without.scale)
-        } else {
-            without.scale
+            .collect();
+        let n_sources = model.n_sources();
+        let points = Mat::from_fn(n_sources, fits.len(), |j, i| fits[i].exposures[j]);
+        let directions = Mat::from_fn(n_sources, fits.len(), |j, i| directions[i][j]);
+        let mut along = Mat::<f64>::zeros(model.n_rows(), fits.len());
+        let design = model.design();
+        matmul(along.as_mut(), Accum::Replace, design, directions.as_ref(), 1.0, Par::Seq);
+        // dᵀJd by the Hessian of the fit, for the leverages.
+        let expected: Vec<f64> = (0..fits.len())
+            .map(|i| {
+                let (d, h) = (directions.col_as_slice(i), &fits[i].hessian);
+                (0..n_sources).map(|j| d[j] * dot(&h[j * n_sources..(j + 1) * n_sources], d)).sum()
+            })
+            .collect();
+        let (mut information, mut spread) = (vec![0.0; fits.len()], vec![0.0; fits.len()]);
+        let mut memories = vec![Vec::new(); fits.len()];
+        let mut curvature = vec![0.0; GENE_BLOCK];
+        let mut evaluator = Evaluator::new(design, fits.len());
+        evaluator.evaluate(points.as_ref(), false, |i, genes, mu, slope, _| {
+            let along = &along.col_as_slice(i)[genes.clone()];
+            let curvature = &mut curvature[..mu.len()];
+            let sample = &self.samples[tested[i].sample];
+            self.likelihood.terms(sample, genes, mu, &mut memories[i], slope, curvature);
+            for ((slope, curvature), t) in slope.iter().zip(&*curvature).zip(along) {
+                let own = curvature * t * t;
+                let leverage = (own / expected[i]).min(LARGEST_LEVERAGE);
+                information[i] += own;
+                spread[i] += (slope * t / (1.0 - leverage)).powi(2);
+            }
+            0.0
+        });
+        for (i, without) in tested.iter_mut().enumerate() {
+            let scale = spread[i] / information[i];
+            if scale > 0.0 {
+                without.scale = scale.min(LARGEST_RATIO * without.scale);
+            }
         }
     }
 }

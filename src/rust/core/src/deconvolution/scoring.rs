@@ -2,6 +2,7 @@
 //! where the caller says so.
 
 use super::evaluate::{Evaluator, Terms};
+use super::inference::dot;
 use super::likelihood::Likelihood;
 use super::solver::Stop;
 use super::SAMPLE_BLOCK;
@@ -51,7 +52,6 @@ impl Minimum {
     pub fn predicted_rise(&self, target: &[f64]) -> f64 {
         let n = target.len();
         let step: Vec<f64> = target.iter().zip(&self.exposures).map(|(t, e)| t - e).collect();
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
         let bend: f64 =
             (0..n).map(|j| step[j] * dot(&self.hessian[j * n..(j + 1) * n], &step)).sum();
         dot(&self.gradient, &step) + 0.5 * bend
