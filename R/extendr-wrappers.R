@@ -3,6 +3,18 @@
 # nolint start
 
 #' @noRd
+rs_allocate <- function(data, sources, samples) .Call(wrap__rs_allocate, data, sources, samples)
+
+#' `reference` holds `variance`, `donors`, `totals` and `assumed`.
+#' @noRd
+rs_fit_expression <- function(data, reference, learn, least_noise, threads, progress) .Call(wrap__rs_fit_expression, data, reference, learn, least_noise, threads, progress)
+
+#' `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
+#' `covariance` that of the exposures (types × types × asked samples), or empty.
+#' @noRd
+rs_predict_expression <- function(data, fit, sources, samples, covariance, threads, progress) .Call(wrap__rs_predict_expression, data, fit, sources, samples, covariance, threads, progress)
+
+#' @noRd
 rs_deconvolve_bulk <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress) .Call(wrap__rs_deconvolve_bulk, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress)
 
 #' @noRd

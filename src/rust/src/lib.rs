@@ -2,6 +2,7 @@
 //! the core and hand results back.  One file per verb; no numerics here.
 
 mod arguments;
+mod cell_type_expression;
 mod deconvolve_bulk;
 mod guard;
 mod interrupt;
@@ -12,6 +13,7 @@ use extendr_api::prelude::*;
 
 extendr_module! {
     mod unalloy;
+    use cell_type_expression;
     use deconvolve_bulk;
     use scan_counts;
     use simulate_bulk;

@@ -8,6 +8,7 @@ pub mod adam;
 pub mod certificate;
 pub mod em;
 pub mod evaluate;
+pub mod expression;
 mod fit;
 pub mod inference;
 pub mod metrics;
