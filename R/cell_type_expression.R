@@ -147,7 +147,7 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
                                   LEAST_SAMPLES, " that learning them needs."))
     }
     out$model <- call_rs(rs_fit_expression(
-      data, reference, out$learnt, least_noise(result, data$counts), threads,
+      data, reference, if (out$learnt) "genes" else "nothing", least_noise(result, data$counts), threads,
       progress_bar("Learning variances", nrow(data$counts), verbose)
     ))
     out$model <- name_model(out$model, data)

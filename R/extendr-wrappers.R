@@ -5,7 +5,6 @@
 #' @noRd
 rs_allocate <- function(data, sources, samples) .Call(wrap__rs_allocate, data, sources, samples)
 
-#' `reference` holds `variance`, `donors`, `totals` and `assumed`.
 #' @noRd
 rs_fit_expression <- function(data, reference, learn, least_noise, threads, progress) .Call(wrap__rs_fit_expression, data, reference, learn, least_noise, threads, progress)
 
@@ -27,6 +26,13 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 #' types), `discount` (per gene), `floors` (per sample) and `tau2`.
 #' @noRd
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
+
+#' @noRd
+rs_fit_program <- function(data, weights, settings, progress) .Call(wrap__rs_fit_program, data, weights, settings, progress)
+
+#' `shared` holds the `noise` and the `factors` of the sources.
+#' @noRd
+rs_test_program <- function(data, reference, shared, loading, composition) .Call(wrap__rs_test_program, data, reference, shared, loading, composition)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

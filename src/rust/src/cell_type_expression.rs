@@ -5,13 +5,13 @@ use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{
-    allocate, prior, Cohort, CohortFit, CohortParams, Data, Expression, Prior, Reference,
+    allocate, prior, Cohort, CohortFit, CohortParams, Data, Expression, Learn, Prior, Reference,
 };
 use unalloy_core::faer::Mat;
 use unalloy_core::CoreError;
 
 /// `data` holds `counts`, `sources`, `lengths` and `exposures`.
-struct Held {
+pub struct Held {
     counts: RMatrix<f64>,
     sources: RMatrix<f64>,
     lengths: Robj,
@@ -19,7 +19,7 @@ struct Held {
 }
 
 impl Held {
-    fn new(data: &List) -> std::result::Result<Self, CoreError> {
+    pub fn new(data: &List) -> std::result::Result<Self, CoreError> {
         Ok(Held {
             counts: r_matrix_of(data, "counts")?,
             sources: r_matrix_of(data, "sources")?,
@@ -28,7 +28,7 @@ impl Held {
         })
     }
 
-    fn borrow(&self) -> std::result::Result<Data<'_>, CoreError> {
+    pub fn borrow(&self) -> std::result::Result<Data<'_>, CoreError> {
         Ok(Data {
             counts: matrix(&self.counts),
             sources: matrix(&self.sources),
@@ -45,6 +45,19 @@ fn r_matrix_of(list: &List, name: &'static str) -> std::result::Result<RMatrix<f
 
 fn owned(of: &RMatrix<f64>) -> Mat<f64> {
     matrix(of).to_owned()
+}
+
+/// `reference` holds `variance`, `donors`, `totals` and `assumed`.
+pub fn reference_prior(held: &Held, reference: &List) -> std::result::Result<Prior, CoreError> {
+    let variance = r_matrix_of(reference, "variance")?;
+    let [donors, totals] = ["donors", "totals"].map(|name| element(reference, name));
+    prior(&Reference {
+        profiles: matrix(&held.sources),
+        variance: matrix(&variance),
+        donors: numbers(&donors, "donors")?,
+        totals: numbers(&totals, "totals")?,
+        assumed: number(reference, "assumed")?,
+    })
 }
 
 /// Indices that R counts from 1.
@@ -65,28 +78,24 @@ fn rs_allocate(data: List, sources: &[i32], samples: &[i32]) -> Robj {
     })
 }
 
-/// `reference` holds `variance`, `donors`, `totals` and `assumed`.
 /// @noRd
 #[extendr]
 fn rs_fit_expression(
     data: List,
     reference: List,
-    learn: bool,
+    learn: &str,
     least_noise: f64,
     threads: i32,
     progress: Function,
 ) -> Robj {
     guard(|| {
         let held = Held::new(&data)?;
-        let variance = r_matrix_of(&reference, "variance")?;
-        let [donors, totals] = ["donors", "totals"].map(|name| element(&reference, name));
-        let known = prior(&Reference {
-            profiles: matrix(&held.sources),
-            variance: matrix(&variance),
-            donors: numbers(&donors, "donors")?,
-            totals: numbers(&totals, "totals")?,
-            assumed: number(&reference, "assumed")?,
-        })?;
+        let known = reference_prior(&held, &reference)?;
+        let learn = match learn {
+            "nothing" => Learn::Nothing,
+            "shared" => Learn::Shared,
+            _ => Learn::Genes,
+        };
         let params = CohortParams { learn, least_noise, threads: threads.max(0) as usize };
         let cohort = Cohort::new(held.borrow()?, &known)?;
         let fit = supervise(&progress, |monitor| cohort.fit(&params, monitor))?;

@@ -4,6 +4,7 @@
 mod arguments;
 mod cell_type_expression;
 mod deconvolve_bulk;
+mod extract_program;
 mod guard;
 mod interrupt;
 mod scan_counts;
@@ -15,6 +16,7 @@ extendr_module! {
     mod unalloy;
     use cell_type_expression;
     use deconvolve_bulk;
+    use extract_program;
     use scan_counts;
     use simulate_bulk;
 }

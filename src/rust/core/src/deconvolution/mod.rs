@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod model;
 pub mod newton;
 pub mod platform;
+pub mod program;
 pub mod solver;
 
 pub use fit::{fit, Fit, Method, Params, SampleFit, SAMPLE_BLOCK};

@@ -9,7 +9,7 @@
 //! A = Σ_s e²/T and B = Σ_s e² r²/T², which never lowers the likelihood.
 
 use super::gene::Posterior;
-use super::{Cohort, CohortFit, Loaded, GENE_BLOCK};
+use super::{Cohort, CohortFit, CohortParams, Learn, Loaded, GENE_BLOCK};
 use crate::error::CoreError;
 use crate::parallel::Monitor;
 use rayon::prelude::*;
@@ -22,6 +22,9 @@ const INNER_STEPS: usize = 2;
 const LARGEST_SQUARE: f64 = 16.0;
 /// Range of the prior's degrees of freedom.
 const FREEDOM: (f64, f64) = (2.0, 100.0);
+/// Samples that the prior of one gene's variances is worth at most: the few genes
+/// of one type that vary as no others do hardly show in the spread over all.
+const MOST_WORTH: f64 = 6.0;
 /// Genes that must vary beyond noise before their tails can be told.
 const ENOUGH_GENES: usize = 30;
 const TOLERANCE: f64 = 1e-3;
@@ -40,7 +43,7 @@ impl Cohort<'_> {
     pub(super) fn learn(
         &self,
         fit: &mut CohortFit,
-        least_noise: f64,
+        params: &CohortParams,
         monitor: &Monitor<'_>,
     ) -> Result<(), CoreError> {
         let exposures = self.sized_exposures(fit);
@@ -55,13 +58,21 @@ impl Cohort<'_> {
                     1.0
                 }
             };
-            fit.noise = (fit.noise * step(0)).max(least_noise);
+            fit.noise = (fit.noise * step(0)).max(params.least_noise);
             for (j, factor) in fit.factors.iter_mut().enumerate() {
                 *factor *= step(j + 1);
             }
             spreads = sums.spreads;
         }
-        fit.prior_freedom = prior_freedom(&spreads);
+        if params.learn == Learn::Shared {
+            for g in 0..self.n_genes() {
+                for (j, value) in self.prior_variance(g, fit).into_iter().enumerate() {
+                    fit.between[(g, j)] = value;
+                }
+            }
+            return Ok(());
+        }
+        fit.prior_freedom = prior_law(&spreads).freedom.min(MOST_WORTH);
         let starts: Vec<usize> = (0..self.n_genes()).step_by(GENE_BLOCK).collect();
         let learnt: Vec<Vec<f64>> = starts
             .par_iter()
@@ -225,31 +236,60 @@ fn add_gene(
     }
 }
 
-/// Degrees of freedom d₀ from the spread of the logs of scaled-χ² variables
-/// (Smyth 2004): var = ψ'(d/2) + ψ'(d₀/2).
-fn prior_freedom(spreads: &[(f64, f64)]) -> f64 {
+/// The scaled inverse-χ² law that variances of genes have around their model.
+#[derive(Clone, Copy, Debug)]
+pub struct VarianceLaw {
+    /// d₀.
+    pub freedom: f64,
+    /// s₀².
+    pub scale: f64,
+}
+
+/// d₀ and s₀² from the logs of scaled-χ² variables and their degrees of freedom
+/// (Smyth 2004): the logs have the mean log s₀² + ψ(d/2) − log(d/2) − ψ(d₀/2) +
+/// log(d₀/2) and the variance ψ'(d/2) + ψ'(d₀/2).
+pub fn prior_law(spreads: &[(f64, f64)]) -> VarianceLaw {
     if spreads.len() < ENOUGH_GENES {
-        return FREEDOM.1;
+        return VarianceLaw { freedom: FREEDOM.1, scale: 1.0 };
     }
     let n = spreads.len() as f64;
-    let mean = spreads.iter().map(|s| s.0).sum::<f64>() / n;
-    let variance = spreads.iter().map(|s| (s.0 - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let centred: Vec<f64> = spreads.iter().map(|s| s.0 - log_chi_mean(s.1)).collect();
+    let mean = centred.iter().sum::<f64>() / n;
+    let variance = centred.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (n - 1.0);
     let chance = spreads.iter().map(|s| trigamma(0.5 * s.1)).sum::<f64>() / n;
     let beyond = variance - chance;
-    // ψ' falls; bisection on the logarithm
-    let (mut low, mut high) = (FREEDOM.0.ln(), FREEDOM.1.ln());
-    if beyond <= trigamma(0.5 * FREEDOM.1) {
-        return FREEDOM.1;
-    }
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if trigamma(0.5 * middle.exp()) > beyond {
-            low = middle
-        } else {
-            high = middle
+    let freedom = if beyond <= trigamma(0.5 * FREEDOM.1) {
+        FREEDOM.1
+    } else {
+        // ψ' falls; bisection on the logarithm
+        let (mut low, mut high) = (FREEDOM.0.ln(), FREEDOM.1.ln());
+        for _ in 0..60 {
+            let middle: f64 = 0.5 * (low + high);
+            if trigamma(0.5 * middle.exp()) > beyond {
+                low = middle;
+            } else {
+                high = middle;
+            }
         }
+        low.exp()
+    };
+    VarianceLaw { freedom, scale: (mean + log_chi_mean(freedom)).exp() }
+}
+
+/// Mean of the log of a χ²(d)/d variable.
+fn log_chi_mean(freedom: f64) -> f64 {
+    digamma(0.5 * freedom) - (0.5 * freedom).ln()
+}
+
+/// ψ(x) for x > 0 (Abramowitz and Stegun 6.3.18).
+fn digamma(mut x: f64) -> f64 {
+    let mut sum = 0.0;
+    while x < 8.0 {
+        sum -= 1.0 / x;
+        x += 1.0;
     }
-    low.exp()
+    let y = 1.0 / (x * x);
+    sum + x.ln() - 0.5 / x - y * (1.0 / 12.0 - y * (1.0 / 120.0 - y * (1.0 / 252.0 - y / 240.0)))
 }
 
 /// ψ'(x) for x > 0: the recurrence to x ≥ 8, then the asymptotic series
@@ -275,6 +315,8 @@ mod tests {
         let sixth = std::f64::consts::PI.powi(2) / 6.0;
         assert!((trigamma(1.0) - sixth).abs() < 1e-10);
         assert!((trigamma(0.5) - 3.0 * sixth).abs() < 1e-10);
+        // ψ(1) = −γ
+        assert!((digamma(1.0) + 0.577_215_664_901_532_9).abs() < 1e-10);
         assert!((trigamma(2.5) - trigamma(3.5) - 0.16).abs() < 1e-12);
     }
 
@@ -288,10 +330,11 @@ mod tests {
                 (f.ln(), 15.0)
             })
             .collect();
-        let found = prior_freedom(&spreads);
-        assert!((found / 6.0 - 1.0).abs() < 0.15, "{found}");
+        let found = prior_law(&spreads);
+        assert!((found.freedom / 6.0 - 1.0).abs() < 0.15, "{found:?}");
+        assert!((found.scale - 1.0).abs() < 0.05, "{found:?}");
         let plain: Vec<(f64, f64)> =
             (0..5000).map(|_| ((own.sample(&mut rng) / 15.0f64).ln(), 15.0)).collect();
-        assert!(prior_freedom(&plain) > 40.0);
+        assert!(prior_law(&plain).freedom > 40.0);
     }
 }

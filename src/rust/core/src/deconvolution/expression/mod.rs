@@ -6,10 +6,13 @@
 //! with its variance and its reliability.  Nothing of the size genes × types ×
 //! samples is formed unless it is asked for.
 
+mod contrast;
 mod gene;
 mod learn;
 mod prior;
 
+pub use contrast::Contrast;
+pub use learn::{prior_law, VarianceLaw};
 pub use prior::{prior, Prior, Reference};
 
 use self::gene::{quadratic, Gene, Posterior};
@@ -114,11 +117,21 @@ fn check_requested(data: &Data<'_>, sources: &[usize], samples: &[usize]) -> Res
     Ok(())
 }
 
+/// Which variances are learnt from the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learn {
+    /// None: those of the reference stand.
+    Nothing,
+    /// The noise, and a factor per source that all genes share.
+    Shared,
+    /// These, and the variance of each gene in each source.
+    Genes,
+}
+
 /// Settings of [`Cohort::fit`].
 #[derive(Clone, Debug)]
 pub struct CohortParams {
-    /// Learn variances from the samples, or keep those of the reference?
-    pub learn: bool,
+    pub learn: Learn,
     /// φ is never below this: 1 for counts, one count in the unit of the values
     /// for others.
     pub least_noise: f64,
@@ -228,8 +241,8 @@ impl<'a> Cohort<'a> {
             prior_freedom: f64::INFINITY,
         };
         self.estimate_factors(&mut fit);
-        if params.learn && self.n_samples() >= LEAST_SAMPLES {
-            with_threads(params.threads, || self.learn(&mut fit, params.least_noise, monitor))??;
+        if params.learn != Learn::Nothing && self.n_samples() >= LEAST_SAMPLES {
+            with_threads(params.threads, || self.learn(&mut fit, params, monitor))??;
         }
         Ok(fit)
     }
