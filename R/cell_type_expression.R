@@ -147,8 +147,8 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
                                   LEAST_SAMPLES, " that learning them needs."))
     }
     out$model <- call_rs(rs_fit_expression(
-      data, reference, if (out$learnt) "genes" else "nothing", least_noise(result, data$counts), threads,
-      progress_bar("Learning variances", nrow(data$counts), verbose)
+      data, reference, if (out$learnt) "genes" else "nothing", count_noise(result, data$counts),
+      threads, progress_bar("Learning variances", nrow(data$counts), verbose)
     ))
     out$model <- name_model(out$model, data)
     out$covariance <- if (exposure_error) exposure_covariance(result, threads, verbose)
@@ -204,12 +204,16 @@ cohort_reference <- function(result, verbose) {
        totals = as.double(c(known$totals, extra)), assumed = ASSUMED_VARIATION^2)
 }
 
-# One count in the unit of the values.
-least_noise <- function(result, counts) {
-  if (result$genes$unit == "counts") return(1)
+# Variance over mean of a count: where to start, and the least it can be.  Where
+# values are not counts, the smallest is taken for one count at first.
+count_noise <- function(result, counts) {
+  if (result$genes$unit == "counts") return(c(1, 1))
   smallest <- apply(counts, 2L, function(x) if (any(x > 0)) min(x[x > 0]) else NA)
-  stats::median(smallest, na.rm = TRUE)
+  one <- stats::median(smallest, na.rm = TRUE)
+  c(one, one * LEAST_NOISE)
 }
+
+LEAST_NOISE <- 1e-3
 
 name_model <- function(model, data) {
   dimnames(model$between) <- dimnames(model$counting) <- dimnames(data$sources)

@@ -5,8 +5,9 @@
 #' @noRd
 rs_allocate <- function(data, sources, samples) .Call(wrap__rs_allocate, data, sources, samples)
 
+#' `noise` is the start and the least of φ.
 #' @noRd
-rs_fit_expression <- function(data, reference, learn, least_noise, threads, progress) .Call(wrap__rs_fit_expression, data, reference, learn, least_noise, threads, progress)
+rs_fit_expression <- function(data, reference, learn, noise, threads, progress) .Call(wrap__rs_fit_expression, data, reference, learn, noise, threads, progress)
 
 #' `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
 #' `covariance` that of the exposures (types × types × asked samples), or empty.

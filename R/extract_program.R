@@ -110,11 +110,14 @@ extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5,
   verbose <- check_flag(verbose, "verbose")
   check_samples(result, n_programs, .call = here)
   data <- cohort_data(result)
-  noise <- least_noise(result, data$counts)
-  kept <- program_genes(data, genes, min_count * noise, ncol(data$sources) + n_programs, here)
+  noise <- count_noise(result, data$counts)
+  kept <- program_genes(data, genes, min_count * noise[1L], ncol(data$sources) + n_programs, here)
   reference <- cohort_reference(result, verbose)
+  # one count is 1 in every unit
+  data$counts <- data$counts / noise[1L]
+  data$exposures <- data$exposures / noise[1L]
   cohort <- list(data = data_rows(data, kept), reference = reference_rows(reference, kept),
-                 noise = noise, n_types = result$model$n_types)
+                 noise = noise / noise[1L], unit = noise[1L], n_types = result$model$n_types)
   shared <- learn_shared(cohort, threads)
   settings$tau2 <- max(shared$tau2, LEAST_TAU2)
   weights <- gene_precision(cohort, shared)
@@ -124,10 +127,11 @@ extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5,
   if (test) {
     fits <- lapply(halves(cohort$data$counts), function(rows) {
       part <- list(data = data_rows(cohort$data, rows),
-                   reference = reference_rows(cohort$reference, rows), noise = noise)
+                   reference = reference_rows(cohort$reference, rows), noise = cohort$noise)
       found <- call_rs(rs_fit_program(part$data, weights[rows], settings,
                                       function(done) bar(n_starts + done)))
-      match_programs(list(rows = rows, part = part, fit = found), out$loadings)
+      match_programs(list(rows = rows, part = part, fit = found, weights = weights[rows]),
+                     out$loadings)
     })
     out$genes <- program_table(out, cohort, fits, threads)
   }
@@ -197,7 +201,21 @@ gene_precision <- function(cohort, shared) {
   scale <- data$lengths * exp(shared$log_factor)
   mean <- scale * rowMeans(data$sources %*% exposures)
   between <- scale^2 * rowMeans(shared$between %*% exposures^2)
-  mean / (shared$noise * mean + between)
+  pmin(1, mean / (shared$noise * mean + between))
+}
+
+# The mixture of types nearest to a profile (in the weighted Poisson likelihood,
+# the profile as counts): per source, sums to 1, background 0.
+closest_mixture <- function(profile, sources, n_types, weights) {
+  settings <- solver_settings("newton", 0, 0, NULL, 1e-8, 1e-4, 10, 0.5, NULL, 1, NULL)
+  types <- sources[, seq_len(n_types), drop = FALSE]
+  profile[rowSums(types) == 0] <- 0
+  found <- call_rs(rs_deconvolve_bulk(
+    matrix(1e6 * profile), length(profile), 1L, seq_along(profile) - 1L, types,
+    rep(1, length(profile)), weights, n_types, settings, function(done) invisible()
+  ))
+  mixture <- drop(found$exposures) / sum(found$exposures)
+  c(mixture, rep(0, ncol(sources) - n_types))
 }
 
 # Genes in two halves of equal abundance.
@@ -295,10 +313,9 @@ test_half <- function(program, out, cohort, other, rows, threads) {
   r <- match(program, rownames(out$loadings))
   data <- data_rows(cohort$data, rows)
   n_sources <- ncol(data$sources)
-  types <- seq_len(cohort$n_types)
   exposures <- other$fit$exposures
-  mean_type <- rowMeans(normalise_columns(exposures[types, , drop = FALSE]), na.rm = TRUE)
-  composition <- c(mean_type, rep(0, n_sources - length(types)))
+  composition <- closest_mixture(other$profiles[, r] / other$fit$factors, other$part$data$sources,
+                                 cohort$n_types, other$weights)
   # what the other half learns of noise and variances, its programs being sources
   learning <- other$part
   learning$data$sources <- cbind(learning$data$sources, other$profiles / other$fit$factors)

@@ -78,13 +78,14 @@ fn rs_allocate(data: List, sources: &[i32], samples: &[i32]) -> Robj {
     })
 }
 
+/// `noise` is the start and the least of φ.
 /// @noRd
 #[extendr]
 fn rs_fit_expression(
     data: List,
     reference: List,
     learn: &str,
-    least_noise: f64,
+    noise: &[f64],
     threads: i32,
     progress: Function,
 ) -> Robj {
@@ -96,7 +97,11 @@ fn rs_fit_expression(
             "shared" => Learn::Shared,
             _ => Learn::Genes,
         };
-        let params = CohortParams { learn, least_noise, threads: threads.max(0) as usize };
+        let [noise, least_noise] = *noise else {
+            return Err(CoreError::Shape { what: "noise", expected: 2, found: noise.len() });
+        };
+        let threads = threads.max(0) as usize;
+        let params = CohortParams { learn, noise, least_noise, threads };
         let cohort = Cohort::new(held.borrow()?, &known)?;
         let fit = supervise(&progress, |monitor| cohort.fit(&params, monitor))?;
         Ok(list!(

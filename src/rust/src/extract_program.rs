@@ -59,7 +59,7 @@ fn rs_test_program(
         let factors = crate::arguments::numbers(&factors, "factors")?;
         let noise = number(&shared, "noise")?;
         let cohort = Cohort::new(held.borrow()?, &known)?;
-        let params = CohortParams { learn: Learn::Nothing, least_noise: noise, threads: 1 };
+        let params = CohortParams { learn: Learn::Nothing, noise, least_noise: noise, threads: 1 };
         let mut fit = unalloy_core::parallel::unmonitored(|monitor| cohort.fit(&params, monitor))?;
         for (j, factor) in factors.iter().enumerate() {
             fit.between.col_mut(j).iter_mut().for_each(|v| *v *= factor);

@@ -132,8 +132,10 @@ pub enum Learn {
 #[derive(Clone, Debug)]
 pub struct CohortParams {
     pub learn: Learn,
-    /// φ is never below this: 1 for counts, one count in the unit of the values
-    /// for others.
+    /// φ where it is not learnt, and where learning starts: 1 for counts, one
+    /// count in the unit of the values for others.
+    pub noise: f64,
+    /// φ is never below this.
     pub least_noise: f64,
     pub threads: usize,
 }
@@ -230,13 +232,14 @@ impl<'a> Cohort<'a> {
         monitor: &Monitor<'_>,
     ) -> Result<CohortFit, CoreError> {
         let positive = |v: f64| v > 0.0 && v.is_finite();
+        check_value("noise", params.noise, "positive", positive)?;
         check_value("least_noise", params.least_noise, "positive", positive)?;
         let mut fit = CohortFit {
             between: self.prior.between.clone(),
             log_factor: vec![0.0; self.n_genes()],
             tau2: 0.0,
-            sizes: self.sizes(params.least_noise),
-            noise: params.least_noise,
+            sizes: self.sizes(params.noise),
+            noise: params.noise,
             factors: vec![1.0; self.n_sources()],
             prior_freedom: f64::INFINITY,
         };
