@@ -17,11 +17,10 @@ draw_cohort <- function(seed, n_types = 6, n_samples = 24, n_donors = 4, donor_s
   shares <- shares / rep(colSums(shares), each = n_types)
   target <- sample(n_genes, round(shifted * n_genes))
   cases <- sample(n_samples, n_samples %/% 2)
-  # genes x types x samples, shares of the type's mRNA
+  # genes x types x samples, molecules per molecule of the type's usual mRNA
   level <- array(sim$profiles, c(n_genes, n_types, n_samples)) *
     exp(donor_sd * rnorm(n_genes * n_types * n_samples))
   level[target, 1, cases] <- level[target, 1, cases] * fold
-  level <- level / rep(colSums(level), each = n_genes)
   reads <- level * rep(shares, each = n_genes) * sim$gene_lengths * exp(sim$platform)
   reads <- reads / rep(apply(reads, 3, sum), each = n_genes * n_types)
   counts <- array(rpois(length(reads), depth * reads), dim(reads))

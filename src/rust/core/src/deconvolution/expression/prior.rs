@@ -9,8 +9,10 @@
 use crate::error::{check_length, CoreError};
 use faer::{Mat, MatRef};
 
-/// Counts per donor from which on an estimate takes part in the trend.
-const WELL_MEASURED: f64 = 5.0;
+/// Counts per donor from which on an estimate takes part in the trend; the second
+/// where the first leaves too few genes.  Below, estimates that were cut off at 0
+/// are too high on average.
+const WELL_MEASURED: [f64; 2] = [30.0, 5.0];
 /// Well-measured genes without which there is no trend.
 const ENOUGH_GENES: usize = 30;
 const GENES_PER_BIN: usize = 50;
@@ -90,11 +92,14 @@ fn squared_variation(
 ) -> Vec<f64> {
     let per_donor = total / donors;
     let usable = donors >= 2.0 && variance.iter().all(|v| v.is_finite());
-    let mut seen: Vec<usize> =
-        (0..level.len()).filter(|&g| usable && level[g] * per_donor >= WELL_MEASURED).collect();
-    if seen.len() < ENOUGH_GENES {
+    let measured = |least: f64| -> Vec<usize> {
+        (0..level.len()).filter(|&g| usable && level[g] * per_donor >= least).collect()
+    };
+    let Some(mut seen) =
+        WELL_MEASURED.into_iter().map(measured).find(|genes| genes.len() >= ENOUGH_GENES)
+    else {
         return vec![assumed; level.len()];
-    }
+    };
     seen.sort_by(|&a, &b| level[a].total_cmp(&level[b]));
     let ratio = |g: usize| variance[g] / (level[g] * level[g]);
     // share of what is between people in the spread of the donors' profiles

@@ -1,9 +1,8 @@
-//! Which genes a program expresses otherwise than the types do.
+//! Which genes a program expresses otherwise than any mixture of types does.
 //!
-//! Had the program's mRNA the composition of the types' own, its molecules would
-//! add π_j l_s to the exposure of type j (π the mean composition).  With these
-//! exposures the gene is the mixed model of `expression`, and its deviation from
-//! that is δ_g = P_g − x̄_g, x̄ = Σ_j π_j x_j:
+//! Were the program the mixture π of types, its molecules would add π_j l_s to
+//! the exposure of type j.  With these exposures the gene is the mixed model of
+//! `expression`, and its deviation from that is δ_g = P_g − x̄_g, x̄ = Σ_j π_j x_j:
 //!
 //! > k = F x + l δ + noise,  Cov(k) = Ω = F Σ_x Fᵀ + T.
 //!
