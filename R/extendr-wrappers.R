@@ -29,7 +29,7 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
 
 #' @noRd
-rs_fit_program <- function(data, weights, settings, progress) .Call(wrap__rs_fit_program, data, weights, settings, progress)
+rs_fit_program <- function(data, weights, tau2, settings, progress) .Call(wrap__rs_fit_program, data, weights, tau2, settings, progress)
 
 #' `shared` holds the `noise` and the `factors` of the sources.
 #' @noRd

@@ -18,7 +18,8 @@
 #'
 #' A gene that is off by the same factor in all samples (the error between the
 #' platforms of reference and bulk) goes into \eqn{b_g}, which has a gamma prior
-#' with mean 1 and the variance of these errors in the cohort; only what *varies*
+#' with mean 1 and the variance of these errors (that of the profiles' own error
+#' included); only what *varies*
 #' over samples otherwise than the types do becomes a program. So a program that
 #' is in all samples alike can't be told from the error of the platforms: a
 #' cohort should hold samples with more and with less of it (normal tissue
@@ -124,16 +125,16 @@ extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5,
   cohort <- list(data = data_rows(data, kept), reference = reference_rows(reference, kept),
                  noise = noise / noise[1L], unit = noise[1L], n_types = result$model$n_types)
   shared <- learn_shared(cohort, threads)
-  settings$tau2 <- max(shared$tau2, LEAST_TAU2)
+  tau2 <- factor_variance(cohort, shared)
   weights <- gene_precision(cohort, shared)
   bar <- progress_bar("Extracting programs", (1 + 2 * test) * n_starts, verbose)
-  fit <- call_rs(rs_fit_program(cohort$data, weights, settings, bar))
+  fit <- call_rs(rs_fit_program(cohort$data, weights, tau2, settings, bar))
   out <- new_program(fit, cohort, weights, here)
   if (test) {
     fits <- lapply(halves(cohort$data$counts), function(rows) {
       part <- list(data = data_rows(cohort$data, rows),
                    reference = reference_rows(cohort$reference, rows), noise = cohort$noise)
-      found <- call_rs(rs_fit_program(part$data, weights[rows], settings,
+      found <- call_rs(rs_fit_program(part$data, weights[rows], tau2[rows], settings,
                                       function(done) bar(n_starts + done)))
       match_programs(list(rows = rows, part = part, fit = found, weights = weights[rows]),
                      out$loadings)
@@ -147,6 +148,7 @@ extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5,
 
 # Variance of the factors between platforms that is always allowed for: 3 %.
 LEAST_TAU2 <- 1e-3
+MOST_TAU2 <- 10
 # Samples from which on a program can be told.
 PROGRAM_SAMPLES <- 6L
 # Added to levels before their ratio is taken, beside their error, as a share of
@@ -198,6 +200,16 @@ reference_rows <- function(reference, rows) {
 learn_shared <- function(cohort, threads) {
   silent <- function(done) invisible()
   call_rs(rs_fit_expression(cohort$data, cohort$reference, "shared", cohort$noise, threads, silent))
+}
+
+# Relative variance of a gene's factor: between platforms, and by the error of the
+# profiles in the mean of the cohort.
+factor_variance <- function(cohort, shared) {
+  exposures <- rowSums(cohort$data$exposures)
+  mean <- drop(cohort$data$sources %*% exposures)
+  own <- shared$counting + shared$between / rep(shared$donors, each = length(mean))
+  error <- drop(own %*% exposures^2) / pmax(mean, .Machine$double.xmin)^2
+  pmin(pmax(shared$tau2 + error, LEAST_TAU2), MOST_TAU2)
 }
 
 # 1 / dispersion: mean over variance of a gene under the mixed model.

@@ -10,13 +10,18 @@ use unalloy_core::deconvolution::program::{fit_program, test_genes, ProgramParam
 
 /// @noRd
 #[extendr]
-fn rs_fit_program(data: List, weights: &[f64], settings: List, progress: Function) -> Robj {
+fn rs_fit_program(
+    data: List,
+    weights: &[f64],
+    tau2: &[f64],
+    settings: List,
+    progress: Function,
+) -> Robj {
     guard(|| {
         let held = Held::new(&data)?;
         let get = |name| number(&settings, name);
         let params = ProgramParams {
             n_programs: get("n_programs")? as usize,
-            tau2: get("tau2")?,
             n_starts: get("n_starts")? as usize,
             max_iter: get("max_iter")? as usize,
             tolerance: get("tolerance")?,
@@ -24,8 +29,9 @@ fn rs_fit_program(data: List, weights: &[f64], settings: List, progress: Functio
             threads: get("threads")? as usize,
         };
         let borrowed = held.borrow()?;
-        let fit =
-            supervise(&progress, |monitor| fit_program(&borrowed, weights, &params, monitor))?;
+        let fit = supervise(&progress, |monitor| {
+            fit_program(&borrowed, weights, tau2, &params, monitor)
+        })?;
         Ok(list!(
             programs = r_matrix(&fit.programs),
             loadings = r_matrix(&fit.loadings),

@@ -38,8 +38,6 @@ const TRIAL: usize = 8;
 #[derive(Clone, Debug)]
 pub struct ProgramParams {
     pub n_programs: usize,
-    /// τ², the variance of the factor between reference and bulk per gene.
-    pub tau2: f64,
     /// Starting points; the first come from the residuals, others at random.
     pub n_starts: usize,
     pub max_iter: usize,
@@ -92,18 +90,21 @@ struct Problem<'a> {
     by_gene: Vec<f64>,
     /// Σ w k.
     total: f64,
-    prior: f64,
+    /// 1/τ²_g.
+    prior: Vec<f64>,
     threads: usize,
 }
 
 /// Fits programs beside the sources of `data`; its exposures are where the
-/// search starts.  `weights` are w_g > 0, the reciprocals of the dispersion.
+/// search starts.  `weights` are w_g > 0, the reciprocals of the dispersion; `tau2` holds
+/// τ²_g, the variance of the factor between reference and bulk.
 ///
 /// # Errors
 /// `Shape`, `Argument`, `EmptySample`, `Threads`, `Interrupted`.
 pub fn fit_program(
     data: &Data<'_>,
     weights: &[f64],
+    tau2: &[f64],
     params: &ProgramParams,
     monitor: &Monitor<'_>,
 ) -> Result<ProgramFit, CoreError> {
@@ -113,7 +114,10 @@ pub fn fit_program(
     check_value("n_programs", params.n_programs as f64, "at least 1", at_least_one)?;
     check_value("n_starts", params.n_starts as f64, "at least 1", at_least_one)?;
     check_value("max_iter", params.max_iter as f64, "at least 1", at_least_one)?;
-    check_value("tau2", params.tau2, "positive", |t| t > 0.0 && t.is_finite())?;
+    check_length("tau2", n_genes, tau2.len())?;
+    for &t in tau2 {
+        check_value("tau2", t, "positive", |t| t > 0.0 && t.is_finite())?;
+    }
     let counts: Vec<f64> =
         (0..n_samples).flat_map(|s| data.counts.col(s).iter().copied()).collect();
     let by_gene: Vec<f64> =
@@ -125,7 +129,7 @@ pub fn fit_program(
         total: total.map(|(k, w)| k * w).sum(),
         counts,
         by_gene,
-        prior: 1.0 / params.tau2,
+        prior: tau2.iter().map(|t| 1.0 / t).collect(),
         threads: params.threads,
     };
     let mut null = State {
@@ -252,7 +256,7 @@ impl Problem<'_> {
                         counts: &self.by_gene[g * n_samples..(g + 1) * n_samples],
                         design: Vec::with_capacity(n_samples * (1 + n_programs)),
                         weight: self.weights[g],
-                        prior: self.prior,
+                        prior: self.prior[g],
                     };
                     for s in 0..n_samples {
                         let own: f64 = (0..n_sources)
@@ -320,7 +324,7 @@ impl Problem<'_> {
                         }
                     }
                     let factor = state.factors[g];
-                    self.weights[g] * sum + self.prior * (factor - factor.ln())
+                    self.weights[g] * sum + self.prior[g] * (factor - factor.ln())
                 })
                 .collect()
         })?;
