@@ -6,6 +6,7 @@
 #   weights     in [0, 1]
 #   n_types     the first so many sources are types
 #   matching    see match_genes()
+#   reference   what is known of how the profiles were measured
 build_model <- function(signatures, bulk, gene_lengths, gene_weights, background, intercept,
                         insert_size, .call) {
   profiles <- signatures$profiles
@@ -42,11 +43,23 @@ build_model <- function(signatures, bulk, gene_lengths, gene_weights, background
   model <- list(
     sources = cbind(sources, extra), n_types = ncol(profiles), lengths = lengths[known],
     weights = if (is.null(weights)) rep(1, n_genes) else weights[known],
-    insert_size = insert_size, matching = matching
+    insert_size = insert_size, matching = matching,
+    reference = reference_facts(signatures, matching)
   )
   dimnames(model$sources) <- list(matching$genes, c(colnames(profiles), colnames(extra)))
   check_enough_genes(model, .call)
   model
+}
+
+# Per type of the signatures, over the matched genes: the variance between
+# donors (NULL when there were none), donors, and UMI in all cells.
+reference_facts <- function(signatures, matching) {
+  list(
+    variance = if (!is.null(signatures$variance)) {
+      gather_rows(signatures$variance, matching$signature_of, length(matching$genes))
+    },
+    donors = signatures$donors, totals = signatures$umi * signatures$cells
+  )
 }
 
 check_lengths_and_weights <- function(lengths, weights, genes, .call) {

@@ -99,7 +99,7 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
 
 # What fitted values, predictions and intervals need of the model.
 MODEL_FIELDS <- c("sources", "n_types", "lengths", "length_factor", "length_exponent", "weights",
-                  "insert_size", "matching", "variance", "discount")
+                  "insert_size", "matching", "variance", "discount", "reference")
 
 # Every kind of share of the exposures (sources x samples).
 shares_of <- function(exposures, n_types, sizes) {

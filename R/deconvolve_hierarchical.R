@@ -176,6 +176,7 @@ with_sources <- function(stage, merged) {
   sources <- gather_rows(merged$profiles, model$matching$signature_of, length(genes))
   dimnames(sources) <- list(genes, colnames(merged$profiles))
   model$n_types <- ncol(sources)
+  model$reference <- reference_facts(merged, model$matching)
   if (!stage$platform) {
     sources <- cbind(sources, Intercept = 1 / nrow(merged$profiles))
   }

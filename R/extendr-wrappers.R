@@ -7,6 +7,18 @@
 rs_bootstrap_weights <- function(seed, n, replicates, shape) .Call(wrap__rs_bootstrap_weights, seed, n, replicates, shape)
 
 #' @noRd
+rs_allocate <- function(data, sources, samples) .Call(wrap__rs_allocate, data, sources, samples)
+
+#' `noise` is the start and the least of φ.
+#' @noRd
+rs_fit_expression <- function(data, reference, learn, noise, threads, progress) .Call(wrap__rs_fit_expression, data, reference, learn, noise, threads, progress)
+
+#' `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
+#' `covariance` that of the exposures (types × types × asked samples), or empty.
+#' @noRd
+rs_predict_expression <- function(data, fit, sources, samples, covariance, threads, progress) .Call(wrap__rs_predict_expression, data, fit, sources, samples, covariance, threads, progress)
+
+#' @noRd
 rs_deconvolve_bulk <- function(problem, settings, progress) .Call(wrap__rs_deconvolve_bulk, problem, settings, progress)
 
 #' @noRd
@@ -14,6 +26,13 @@ rs_fit_platform <- function(problem, settings, progress) .Call(wrap__rs_fit_plat
 
 #' @noRd
 rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, signatures, lengths, exposures)
+
+#' @noRd
+rs_fit_program <- function(data, weights, tau2, settings, progress) .Call(wrap__rs_fit_program, data, weights, tau2, settings, progress)
+
+#' `shared` holds the `noise` and the `factors` of the sources.
+#' @noRd
+rs_test_program <- function(data, reference, shared, loading, composition) .Call(wrap__rs_test_program, data, reference, shared, loading, composition)
 
 #' @noRd
 rs_infer <- function(problem, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, problem, exposures, variance, fall, threads, progress)

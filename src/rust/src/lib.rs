@@ -3,7 +3,9 @@
 
 mod arguments;
 mod bootstrap;
+mod cell_type_expression;
 mod deconvolve_bulk;
+mod extract_program;
 mod guard;
 mod inference;
 mod interrupt;
@@ -16,7 +18,9 @@ use extendr_api::prelude::*;
 extendr_module! {
     mod unalloy;
     use bootstrap;
+    use cell_type_expression;
     use deconvolve_bulk;
+    use extract_program;
     use inference;
     use scan_counts;
     use simulate_bulk;

@@ -8,6 +8,7 @@ pub mod adam;
 pub mod certificate;
 pub mod em;
 pub mod evaluate;
+pub mod expression;
 mod fit;
 pub mod inference;
 pub mod likelihood;
@@ -16,6 +17,7 @@ pub mod model;
 pub mod newton;
 pub mod platform;
 pub mod presence;
+pub mod program;
 pub mod scoring;
 pub mod solver;
 

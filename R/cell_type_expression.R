@@ -1,0 +1,440 @@
+#' Expression of each cell type in each sample
+#'
+#' Which type made the counts of a gene, sample by sample, how sure that is, and
+#' for which genes the bulk says anything about it at all: the *reliability*.
+#'
+#' # Methods
+#'
+#' `"allocation"` splits every count in the ratio of the fitted means,
+#' \eqn{Z_{gj} = k_g a_{gj} e_j / \mu_g}. Summed over all sources it gives the
+#' counts back exactly. The ratio between types is the reference's, so a change
+#' in one type leaks into all types that express the gene.
+#'
+#' `"blup"` is the best linear unbiased prediction under a mixed model of the
+#' cohort, gene by gene,
+#' \deqn{k_{gs} = \ell_g \sum_j e_{js} (x_{gj} + d_{gjs}) + \epsilon_{gs}, \quad
+#'   d_{gjs} \sim (0, \sigma^2_{gj}), \quad \mathrm{Var}(\epsilon_{gs}) = \phi \mu_{gs}.}
+#' With \eqn{v_{gjs} = \ell_g^2 e_{js}^2 \sigma^2_{gj}} and \eqn{m_{gjs} = \ell_g e_{js} \hat
+#' x_{gj}}, the prediction is
+#' \deqn{Z_{gjs} = m_{gjs} + \frac{v_{gjs}}{\sum_l v_{gls} + \phi \mu_{gs}}
+#'   \left(k_{gs} - \sum_l m_{gls}\right),}
+#' cut off at 0: a residual goes to the types that vary, in proportion to how much.
+#'
+#' # What is estimated, and from what
+#'
+#' *Mean of a type in the cohort*, \eqn{x_{gj}}: normal around the signature, with
+#' a factor per gene that is common to all types (the error between the
+#' platforms of reference and bulk; its variance \eqn{\tau^2} comes from the
+#' cohort) and the error of each profile (donors and counts of the reference).
+#' A gene that is off by the same factor in all samples so does not appear as a
+#' deviation of any type. Exposures are scaled per sample so that the median
+#' ratio of counts to means is 1.
+#'
+#' *Variance between people*, \eqn{\sigma^2_{gj}}: starts from the donors of the
+#' reference, shrunk towards a trend in the level of the gene (squared
+#' coefficient of variation; Smyth, 2004). Types with fewer than two donors, and
+#' signatures that do not know them, get a coefficient of variation of 0.4, which
+#' is typical of human subjects (Robinson, McCarthy and Smyth, 2010). With
+#' `variance = "cohort"` and at least four samples these are updated by what the
+#' samples show: \eqn{\phi} and a factor per type over all genes, then each gene's
+#' own \eqn{\sigma^2_{gj}} as the mode of its likelihood times an inverse-\eqn{\chi^2}
+#' prior, whose degrees of freedom come from the spread over genes. So a variance
+#' that no donor of the reference shows (patients against healthy donors) is found.
+#' Deviations of different types in a sample are taken to be independent.
+#'
+#' # Reliability
+#'
+#' \deqn{\mathrm{rel}_{gjs} = \frac{v_{gjs}}{T_{gs}} \left(1 - \frac{\mathrm{Var}(\sum_l
+#'   m_{gls})}{T_{gs}}\right), \quad T_{gs} = \sum_l v_{gls} + \phi \mu_{gs},}
+#' is the squared correlation, under the model, of the predicted with the true
+#' deviation of a sample from the mean of its type: 0 says that the value is the
+#' mean of the type and nothing else. Below 0.2 values should not be looked at
+#' one by one. With one sample a deviation can't be told from the error
+#' between platforms, and reliability is low where that is large.
+#'
+#' Variances hold the variance of the deviation that the counts leave, the error
+#' of \eqn{\hat x_{gj}}, and (`exposure_error`) by the delta method the robust
+#' covariance of the exposures (see [vcov.deconvolution()]). That the variances
+#' \eqn{\sigma^2_{gj}} are themselves estimates is not included. For an
+#' allocation they are the binomial variance at exact signatures and exposures.
+#'
+#' @param result A [deconvolution] with its counts kept.
+#' @param type Names of types (or backgrounds); all types by default.
+#' @param sample Names or numbers of samples; all by default. The cohort that the
+#'   variances are learnt from is that of `result`.
+#' @param method See *Methods*.
+#' @param units `"counts"`: reads of the sample that come from the type. `"cpm"`:
+#'   copies per million of the type's own mRNA (length is divided out); `NA`
+#'   where the type is not in the sample.
+#' @param variance Learn variances from the `"cohort"`, or keep those of the
+#'   `"reference"`?
+#' @param exposure_error Include the error of the exposures in the variances?
+#'   Not possible for penalised fits.
+#' @param threads Threads to use; the answer does not depend on it.
+#' @param verbose Say what was assumed, and show progress?
+#' @param x A `cell_type_expression`.
+#' @param i,j,k Genes, types and samples to keep (names, numbers or logicals).
+#' @param name Component.
+#' @param what `"expression"`, `"variance"`, `"std_error"` or `"reliability"`.
+#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @return An object of class `cell_type_expression`. It holds the fitted model
+#'   of the cohort and computes values when they are asked for, so all types of a
+#'   large cohort cost no memory until then:
+#'   \item{`$expression`, `$variance`, `$std_error`, `$reliability`}{genes ×
+#'     samples for one type, genes × types × samples for more.}
+#'   \item{`x[i, j, k]`}{The same for fewer genes, types, samples.}
+#'   \item{`as.array(x, what)`}{Always three-dimensional.}
+#'   \item{`as.data.frame(x)`}{A row per gene, type and sample.}
+#'   \item{`as_summarized_experiment(x)`}{A `SummarizedExperiment` with an assay
+#'     per type, shares of mRNA in `colData` and the reliability of each gene and
+#'     type in `rowData`.}
+#'   \item{`expression_reliability(x)`}{Genes × types: \eqn{\sum_s \mathrm{rel}\,v /
+#'     \sum_s v} over the samples of `x` in which the type is present.}
+#'   \item{`x$model`}{`noise` (\eqn{\phi}), `tau2`, `sizes`, `factors` (variance of
+#'     each type in the cohort over that of the reference), `prior_freedom`,
+#'     `log_factor` per gene, `between` (\eqn{\sigma^2}, genes × types).}
+#' @section Errors:
+#'   `unalloy_error_no_counts` when the counts were not kept;
+#'   `unalloy_error_argument` for types and samples that are not in the result;
+#'   `unalloy_error_no_reliability` when reliability is asked of an allocation.
+#' @references
+#' Chu T, Wang Z, Pe'er D, Danko CG (2022). Cell type and gene expression
+#' deconvolution with BayesPrism. *Nature Cancer* 3:505. (The allocation.)
+#'
+#' Robinson GK (1991). That BLUP is a good thing: the estimation of random
+#' effects. *Statistical Science* 6:15.
+#'
+#' Smyth GK (2004). Linear models and empirical Bayes methods for assessing
+#' differential expression. *Stat. Appl. Genet. Mol. Biol.* 3:3.
+#'
+#' Robinson MD, McCarthy DJ, Smyth GK (2010). edgeR. *Bioinformatics* 26:139.
+#' @seealso [plot_expression_reliability()], [extract_program()]
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 8, seed = 1)
+#' signatures <- build_signatures(sim$reference, sim$cells$cell_type, sim$cells$donor)
+#' result <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths, verbose = FALSE)
+#' found <- cell_type_expression(result)
+#' found
+#' head(found[, "Type A", ]$expression)
+#' colMeans(expression_reliability(found))
+cell_type_expression <- function(result, type = NULL, sample = NULL,
+                                 method = c("blup", "allocation"), units = c("counts", "cpm"),
+                                 variance = c("cohort", "reference"), exposure_error = TRUE,
+                                 threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  check_result(result)
+  method <- check_choice(method, c("blup", "allocation"), "method")
+  units <- check_choice(units, c("counts", "cpm"), "units")
+  variance <- check_choice(variance, c("cohort", "reference"), "variance")
+  exposure_error <- check_flag(exposure_error, "exposure_error")
+  threads <- check_threads(threads)
+  verbose <- check_flag(verbose, "verbose")
+  sources <- rownames(result$exposures)
+  types <- check_sources(type, sources, result$model$n_types)
+  samples <- if (is.null(sample)) result$convergence$sample else {
+    result$convergence$sample[sample_index(sample, result$convergence$sample)]
+  }
+  data <- cohort_data(result)
+  out <- list(genes = rownames(data$counts), types = types, samples = samples, method = method,
+              units = units, data = data, threads = threads, proportions = result$proportions,
+              call = match.call())
+  if (method == "blup") {
+    reference <- cohort_reference(result, verbose)
+    out$learnt <- variance == "cohort" && ncol(data$counts) >= LEAST_SAMPLES
+    if (variance == "cohort" && !out$learnt) {
+      inform_user(verbose, paste0("Variances are those of the reference: ",
+                                  plural(ncol(data$counts), "sample"), " of at least ",
+                                  LEAST_SAMPLES, " that learning them needs."))
+    }
+    out$model <- call_rs(rs_fit_expression(
+      data, reference, if (out$learnt) "genes" else "nothing", count_noise(result, data$counts),
+      threads, progress_bar("Learning variances", nrow(data$counts), verbose)
+    ))
+    out$model <- name_model(out$model, data)
+    out$covariance <- if (exposure_error) exposure_covariance(result, threads, verbose)
+  }
+  structure(out, class = "cell_type_expression")
+}
+
+# Samples below which the core learns no variances.
+LEAST_SAMPLES <- 4L
+# Coefficient of variation between people where the reference does not tell.
+ASSUMED_VARIATION <- 0.4
+
+check_sources <- function(type, sources, n_types, .call = caller_env()) {
+  if (is.null(type)) return(sources[seq_len(n_types)])
+  if (is.numeric(type)) type <- sources[type]
+  unknown <- setdiff(type, sources)
+  if (!length(type) || length(unknown)) {
+    stop_user("argument", "`type` must name types of the result.",
+              x = if (length(unknown)) paste0("Unknown: ", some_of(unknown), "."),
+              i = paste0("There are ", some_of(sources, length(sources)), "."), .call = .call)
+  }
+  unique(as.character(type))
+}
+
+# What the core borrows.
+cohort_data <- function(result, .call = caller_env()) {
+  counts <- observed_counts(result, .call = .call)
+  storage.mode(counts) <- "double"
+  model <- result$model
+  factor <- model$length_factor
+  list(counts = counts, sources = model$sources, lengths = as.double(factor),
+       exposures = result$exposures)
+}
+
+# What the reference tells of variances; backgrounds and plain matrices have none.
+cohort_reference <- function(result, verbose) {
+  sources <- result$model$sources
+  known <- result$model$reference
+  n_types <- result$model$n_types
+  extra <- rep(NA_real_, ncol(sources) - n_types)
+  variance <- matrix(NA_real_, nrow(sources), ncol(sources))
+  if (!is.null(known$variance)) variance[, seq_len(n_types)] <- known$variance
+  donors <- known$donors
+  assumed <- is.null(known$variance) | is.na(donors) | donors < 2
+  if (any(assumed)) {
+    inform_user(verbose, paste0(
+      "The reference does not tell how ", if (all(assumed)) "types" else
+        some_of(rownames(result$exposures)[seq_len(n_types)][assumed]),
+      " vary between people: a coefficient of variation of ", ASSUMED_VARIATION, " is assumed."
+    ), i = "Give `donors` (two or more) to `build_signatures()`.")
+  }
+  list(variance = variance, donors = as.double(c(donors, extra)),
+       totals = as.double(c(known$totals, extra)), assumed = ASSUMED_VARIATION^2)
+}
+
+# Variance over mean of a count: where to start, and the least it can be.  Where
+# values are not counts, the smallest is taken for one count at first.
+count_noise <- function(result, counts) {
+  if (result$genes$unit == "counts") return(c(1, 1))
+  smallest <- apply(counts, 2L, function(x) if (any(x > 0)) min(x[x > 0]) else NA)
+  one <- stats::median(smallest, na.rm = TRUE)
+  c(one, one * LEAST_NOISE)
+}
+
+LEAST_NOISE <- 1e-3
+
+name_model <- function(model, data) {
+  dimnames(model$between) <- dimnames(model$counting) <- dimnames(data$sources)
+  names(model$log_factor) <- rownames(data$sources)
+  names(model$sizes) <- colnames(data$exposures)
+  names(model$factors) <- names(model$trend) <- colnames(data$sources)
+  model
+}
+
+# Types x types x samples; NULL where the fit has none.
+exposure_covariance <- function(result, threads, verbose) {
+  if (result$settings$l1_lambda > 0 || result$settings$l2_lambda > 0) {
+    inform_user(verbose, "The fit is penalised: the error of its exposures is left out.")
+    return(NULL)
+  }
+  covariance <- infer_samples(result, "exposures", "robust", 0.95, threads, caller_env())$covariance
+  covariance[!is.finite(covariance)] <- 0
+  covariance
+}
+
+# A block of the tensor: one or more of the fields as arrays genes x types x
+# samples.
+expression_block <- function(x, fields, types = x$types, samples = x$samples,
+                             .call = caller_env()) {
+  if (x$method == "allocation" && "reliability" %in% fields) {
+    stop_user("no_reliability", "An allocation has no reliability.",
+              x = "It predicts no deviation of a sample from the mean of its type.",
+              i = "Use `method = \"blup\"`.", .call = .call)
+  }
+  sources <- match(types, colnames(x$data$sources))
+  columns <- match(samples, colnames(x$data$counts))
+  found <- if (x$method == "allocation") {
+    call_rs(rs_allocate(x$data, sources, columns), .call = .call)
+  } else {
+    # a bar of its own for every block would flicker
+    silent <- function(done) invisible()
+    covariance <- as.double(x$covariance[, , columns])
+    call_rs(rs_predict_expression(x$data, x$model, sources, columns, covariance, x$threads,
+                                  silent), .call = .call)
+  }
+  shape <- c(length(x$genes), length(types), length(samples))
+  scale <- if (x$units == "cpm") copies_per_million(x, sources, columns) else 1
+  out <- list()
+  for (field in fields) {
+    values <- switch(field,
+      expression = found$value * scale,
+      variance = found$variance * scale^2,
+      std_error = sqrt(found$variance) * scale,
+      reliability = found$reliability
+    )
+    out[[field]] <- array(values, shape, list(x$genes, types, samples))
+  }
+  out
+}
+
+# From reads to copies per million of the type's own mRNA; NA without any.
+copies_per_million <- function(x, sources, columns) {
+  molecules <- x$data$exposures[sources, columns, drop = FALSE]
+  if (!is.null(x$model)) {
+    molecules <- molecules * rep(x$model$sizes[columns], each = length(sources))
+  }
+  molecules[molecules == 0] <- NA
+  as.vector(outer(1 / x$data$lengths, as.vector(1e6 / molecules)))
+}
+
+EXPRESSION_FIELDS <- c("expression", "variance", "std_error", "reliability")
+
+#' @rdname cell_type_expression
+#' @export
+`$.cell_type_expression` <- function(x, name) {
+  parts <- unclass(x)
+  if (!name %in% EXPRESSION_FIELDS) return(parts[[name]])
+  values <- expression_block(parts, name)[[1L]]
+  if (length(parts$types) > 1L) return(values)
+  matrix(values, nrow(values), dimnames = dimnames(values)[c(1L, 3L)])
+}
+
+#' @rdname cell_type_expression
+#' @export
+`[[.cell_type_expression` <- function(x, i) `$.cell_type_expression`(x, i)
+
+#' @rdname cell_type_expression
+#' @export
+`[.cell_type_expression` <- function(x, i, j, k) {
+  parts <- unclass(x)
+  keep <- function(index, names, noun) {
+    kept <- if (is.character(index)) match(index, names) else seq_along(names)[index]
+    if (anyNA(kept) || !length(kept)) {
+      stop_user("argument", paste0("There is no such ", noun, "."),
+                x = paste0("Asked for ", some_of(index), "; there are ", some_of(names), "."),
+                .call = caller_env())
+    }
+    kept
+  }
+  if (!missing(j)) parts$types <- parts$types[keep(j, parts$types, "type")]
+  if (!missing(k)) parts$samples <- parts$samples[keep(k, parts$samples, "sample")]
+  if (!missing(i)) {
+    kept <- keep(i, parts$genes, "gene")
+    parts$genes <- parts$genes[kept]
+    for (field in c("counts", "sources")) {
+      parts$data[[field]] <- parts$data[[field]][kept, , drop = FALSE]
+    }
+    parts$data$lengths <- parts$data$lengths[kept]
+    if (!is.null(parts$model)) {
+      for (field in c("between", "counting")) {
+        parts$model[[field]] <- parts$model[[field]][kept, , drop = FALSE]
+      }
+      parts$model$log_factor <- parts$model$log_factor[kept]
+    }
+  }
+  structure(parts, class = "cell_type_expression")
+}
+
+#' @rdname cell_type_expression
+#' @export
+dim.cell_type_expression <- function(x) {
+  parts <- unclass(x)
+  c(length(parts$genes), length(parts$types), length(parts$samples))
+}
+
+#' @rdname cell_type_expression
+#' @export
+dimnames.cell_type_expression <- function(x) unclass(x)[c("genes", "types", "samples")]
+
+#' @rdname cell_type_expression
+#' @export
+as.array.cell_type_expression <- function(x, what = c("expression", "variance", "std_error",
+                                                      "reliability"), ...) {
+  what <- check_choice(what, EXPRESSION_FIELDS, "what")
+  expression_block(unclass(x), what)[[1L]]
+}
+
+#' @rdname cell_type_expression
+#' @export
+as.data.frame.cell_type_expression <- function(x, row.names = NULL, optional = FALSE, ...) {
+  parts <- unclass(x)
+  fields <- c("expression", "std_error", if (parts$method == "blup") "reliability")
+  values <- expression_block(parts, fields)
+  size <- dim(x)
+  factor_of <- function(names, ...) factor(rep(names, ...), names)
+  data.frame(
+    gene = rep(parts$genes, size[2L] * size[3L]),
+    type = factor_of(parts$types, each = size[1L], times = size[3L]),
+    sample = factor_of(parts$samples, each = size[1L] * size[2L]),
+    lapply(values, as.vector)
+  )
+}
+
+#' @rdname cell_type_expression
+#' @export
+print.cell_type_expression <- function(x, ...) {
+  parts <- unclass(x)
+  cat("Expression of ", plural(length(parts$types), "cell type"), " in ",
+      plural(length(parts$samples), "sample"), ", ", plural(length(parts$genes), "gene"), "\n",
+      sep = "")
+  cat("Types: ", some_of(parts$types, 6L), "\n", sep = "")
+  unit <- c(counts = "counts", cpm = "copies per million of the type's own mRNA")[[parts$units]]
+  if (parts$method == "allocation") {
+    cat("Counts allocated in the ratio of the signatures, as ", unit, "\n", sep = "")
+    return(invisible(x))
+  }
+  model <- parts$model
+  cat("Best linear unbiased prediction, as ", unit, "\n", sep = "")
+  cat("Variances between people: ", if (parts$learnt) "reference and cohort" else "reference",
+      "; noise ", format(model$noise, digits = 3), " times Poisson; platform error sd ",
+      format(sqrt(model$tau2), digits = 2), "\n", sep = "")
+  if (parts$learnt) {
+    factors <- model$factors[intersect(parts$types, names(model$factors))]
+    shown <- utils::head(factors, 6L)
+    cat("Variance over that of the reference: ",
+        paste0(names(shown), " ", format(shown, digits = 2, trim = TRUE), collapse = ", "),
+        if (length(factors) > 6L) ", ...", "\n", sep = "")
+  }
+  cat("Values: $expression, $std_error, $reliability\n")
+  invisible(x)
+}
+
+#' @rdname cell_type_expression
+#' @export
+expression_reliability <- function(x) {
+  check_expression(x)
+  parts <- unclass(x)
+  of_type <- function(type) {
+    found <- expression_block(parts, "reliability", type)$reliability[, 1L, ]
+    dim(found) <- c(length(parts$genes), length(parts$samples))
+    # v is the square of the exposure times what is the same for all samples
+    weight <- (parts$data$exposures[type, parts$samples] * parts$model$sizes[parts$samples])^2
+    if (sum(weight) == 0) return(rep(0, length(parts$genes)))
+    drop(found %*% weight) / sum(weight)
+  }
+  found <- vapply(parts$types, of_type, numeric(length(parts$genes)))
+  matrix(found, length(parts$genes), dimnames = list(parts$genes, parts$types))
+}
+
+#' @rdname cell_type_expression
+#' @export
+as_summarized_experiment <- function(x, what = c("expression", "variance", "std_error",
+                                                 "reliability")) {
+  check_expression(x)
+  what <- check_choice(what, EXPRESSION_FIELDS, "what")
+  rlang::check_installed("SummarizedExperiment", "to make a SummarizedExperiment.")
+  parts <- unclass(x)
+  assays <- lapply(stats::setNames(nm = parts$types), function(type) {
+    values <- expression_block(parts, what, type)[[1L]]
+    matrix(values, nrow(values), dimnames = dimnames(values)[c(1L, 3L)])
+  })
+  shares <- t(parts$proportions[, parts$samples, drop = FALSE])
+  out <- SummarizedExperiment::SummarizedExperiment(
+    assays, colData = S4Vectors::DataFrame(shares, check.names = FALSE)
+  )
+  if (parts$method == "blup") {
+    reliability <- expression_reliability(x)
+    colnames(reliability) <- paste("reliability", colnames(reliability))
+    SummarizedExperiment::rowData(out) <- S4Vectors::DataFrame(reliability, check.names = FALSE)
+  }
+  out
+}
+
+check_expression <- function(x, .call = caller_env()) {
+  if (!inherits(x, "cell_type_expression")) {
+    stop_user("argument", "`x` must be a result of `cell_type_expression()`.",
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+}

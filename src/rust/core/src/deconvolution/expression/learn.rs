@@ -1,0 +1,340 @@
+//! Variances between samples, learnt from the cohort itself.
+//!
+//! First what all genes share: the noise φ and, for every source, a factor f_j
+//! on the reference's variance.  Then how heavy the tails of the genes around
+//! that are (d₀ degrees of freedom), and then each gene's own σ²_gj, the mode of
+//! its likelihood with an inverse-χ²(d₀) prior around f_j σ²_gj of the
+//! reference.  All by the minorise-maximise step of Zhou, Hu, Qiao, Cho and Zhou
+//! (2019, J. Comput. Graph. Stat. 28:350): σ² ← σ² sqrt(B / A), with
+//! A = Σ_s e²/T and B = Σ_s e² r²/T², which never lowers the likelihood.
+
+use super::gene::Posterior;
+use super::{Cohort, CohortFit, CohortParams, Learn, Loaded, GENE_BLOCK};
+use crate::error::CoreError;
+use crate::parallel::Monitor;
+use rayon::prelude::*;
+
+const SHARED_ROUNDS: usize = 12;
+const GENE_ROUNDS: usize = 15;
+/// Steps of a gene's variances between two updates of its means.
+const INNER_STEPS: usize = 2;
+/// Squared residuals count up to this many variances for what genes share.
+const LARGEST_SQUARE: f64 = 16.0;
+/// Range of the prior's degrees of freedom.
+const FREEDOM: (f64, f64) = (2.0, 100.0);
+/// Samples that the prior of one gene's variances is worth at most: the few genes
+/// of one type that vary as no others do hardly show in the spread over all.
+const MOST_WORTH: f64 = 6.0;
+/// Genes that must vary beyond noise before their tails can be told.
+const ENOUGH_GENES: usize = 30;
+const TOLERANCE: f64 = 1e-3;
+
+/// Sums over genes for what they share.
+struct Sums {
+    /// A and B of φ, then of every source.
+    numerator: Vec<f64>,
+    denominator: Vec<f64>,
+    /// Log of the mean squared residual over its expectation, and its degrees
+    /// of freedom, of genes that vary beyond noise.
+    spreads: Vec<(f64, f64)>,
+}
+
+impl Cohort<'_> {
+    pub(super) fn learn(
+        &self,
+        fit: &mut CohortFit,
+        params: &CohortParams,
+        monitor: &Monitor<'_>,
+    ) -> Result<(), CoreError> {
+        let exposures = self.sized_exposures(fit);
+        let mut spreads = Vec::new();
+        for _ in 0..SHARED_ROUNDS {
+            let sums = self.shared_sums(fit, &exposures, monitor)?;
+            let step = |i: usize| {
+                let (b, a) = (sums.numerator[i], sums.denominator[i]);
+                if a > 0.0 {
+                    (b / a).sqrt()
+                } else {
+                    1.0
+                }
+            };
+            fit.noise = (fit.noise * step(0)).max(params.least_noise);
+            for (j, factor) in fit.factors.iter_mut().enumerate() {
+                *factor *= step(j + 1);
+            }
+            spreads = sums.spreads;
+        }
+        if params.learn == Learn::Shared {
+            for g in 0..self.n_genes() {
+                for (j, value) in self.prior_variance(g, fit).into_iter().enumerate() {
+                    fit.between[(g, j)] = value;
+                }
+            }
+            return Ok(());
+        }
+        fit.prior_freedom = prior_law(&spreads).freedom.min(MOST_WORTH);
+        let starts: Vec<usize> = (0..self.n_genes()).step_by(GENE_BLOCK).collect();
+        let learnt: Vec<Vec<f64>> = starts
+            .par_iter()
+            .map(|&start| {
+                monitor.check()?;
+                let end = (start + GENE_BLOCK).min(self.n_genes());
+                let mut loaded = Loaded::default();
+                let mut posterior = Posterior::default();
+                let found = (start..end)
+                    .flat_map(|g| self.learn_gene(g, fit, &exposures, &mut loaded, &mut posterior))
+                    .collect();
+                monitor.advance(end - start);
+                Ok(found)
+            })
+            .collect::<Result<_, CoreError>>()?;
+        let n_sources = self.n_sources();
+        for (start, block) in starts.iter().zip(learnt) {
+            for (at, value) in block.into_iter().enumerate() {
+                fit.between[(start + at / n_sources, at % n_sources)] = value;
+            }
+        }
+        Ok(())
+    }
+
+    fn prior_variance(&self, g: usize, fit: &CohortFit) -> Vec<f64> {
+        (0..self.n_sources()).map(|j| fit.factors[j] * self.prior.between[(g, j)]).collect()
+    }
+
+    fn shared_sums(
+        &self,
+        fit: &CohortFit,
+        exposures: &[f64],
+        monitor: &Monitor<'_>,
+    ) -> Result<Sums, CoreError> {
+        let n_sources = self.n_sources();
+        let starts: Vec<usize> = (0..self.n_genes()).step_by(GENE_BLOCK).collect();
+        let empty = || Sums {
+            numerator: vec![0.0; n_sources + 1],
+            denominator: vec![0.0; n_sources + 1],
+            spreads: Vec::new(),
+        };
+        let blocks: Vec<Sums> = starts
+            .par_iter()
+            .map(|&start| {
+                monitor.check()?;
+                let mut sums = empty();
+                let mut loaded = Loaded::default();
+                let mut posterior = Posterior::default();
+                for g in start..(start + GENE_BLOCK).min(self.n_genes()) {
+                    let between = self.prior_variance(g, fit);
+                    self.load(g, fit, &between, &mut loaded);
+                    let square = loaded.scale * loaded.scale;
+                    let scaled: Vec<f64> = between.iter().map(|v| v * square).collect();
+                    let gene = loaded.gene(self.counts(g), exposures, fit.tau2);
+                    posterior.update(&gene, &scaled);
+                    add_gene(&mut sums, &posterior, &loaded.noise, exposures, &scaled);
+                }
+                Ok(sums)
+            })
+            .collect::<Result<_, CoreError>>()?;
+        let mut all = empty();
+        for block in blocks {
+            for (sum, own) in all.numerator.iter_mut().zip(block.numerator) {
+                *sum += own;
+            }
+            for (sum, own) in all.denominator.iter_mut().zip(block.denominator) {
+                *sum += own;
+            }
+            all.spreads.extend(block.spreads);
+        }
+        Ok(all)
+    }
+
+    /// σ²_gj of one gene.
+    fn learn_gene(
+        &self,
+        g: usize,
+        fit: &CohortFit,
+        exposures: &[f64],
+        loaded: &mut Loaded,
+        posterior: &mut Posterior,
+    ) -> Vec<f64> {
+        let prior = self.prior_variance(g, fit);
+        let mut between = prior.clone();
+        let n_sources = self.n_sources();
+        let freedom = fit.prior_freedom;
+        for _ in 0..GENE_ROUNDS {
+            self.load(g, fit, &between, loaded);
+            let square = loaded.scale * loaded.scale;
+            let mut scaled: Vec<f64> = between.iter().map(|v| v * square).collect();
+            let gene = loaded.gene(self.counts(g), exposures, fit.tau2);
+            posterior.update(&gene, &scaled);
+            for inner in 0..INNER_STEPS {
+                let mut a = vec![0.0; n_sources];
+                let mut b = vec![0.0; n_sources];
+                for (s, own) in exposures.chunks_exact(n_sources).enumerate() {
+                    let total = if inner == 0 {
+                        posterior.total[s]
+                    } else {
+                        let spread: f64 = own.iter().zip(&scaled).map(|(e, v)| e * e * v).sum();
+                        loaded.noise[s] + spread
+                    };
+                    let residual = posterior.residual[s].powi(2) + posterior.fitted_variance[s];
+                    for j in 0..n_sources {
+                        let weight = own[j] * own[j] / total;
+                        a[j] += weight;
+                        b[j] += weight * residual / total;
+                    }
+                }
+                for j in 0..n_sources {
+                    let old = scaled[j];
+                    let known = freedom * prior[j] * square;
+                    if old > 0.0 {
+                        scaled[j] = ((b[j] * old * old + known) / (a[j] + freedom / old)).sqrt();
+                    }
+                }
+            }
+            let mut change = 0.0f64;
+            for (old, new) in between.iter_mut().zip(&scaled) {
+                let new = new / square;
+                change = change.max((new - *old).abs() / old.max(f64::MIN_POSITIVE));
+                *old = new;
+            }
+            if change < TOLERANCE {
+                break;
+            }
+        }
+        between
+    }
+}
+
+fn add_gene(
+    sums: &mut Sums,
+    posterior: &Posterior,
+    noise: &[f64],
+    exposures: &[f64],
+    between: &[f64],
+) {
+    let n_sources = between.len();
+    let (mut found, mut freedom, mut own_share) = (0.0, 0.0, 0.0);
+    let n_samples = noise.len() as f64;
+    for (s, own) in exposures.chunks_exact(n_sources).enumerate() {
+        let total = posterior.total[s];
+        let square = posterior.residual[s].powi(2) + posterior.fitted_variance[s];
+        let relative = (square / total).min(LARGEST_SQUARE);
+        let noise = noise[s] / total;
+        sums.denominator[0] += noise;
+        sums.numerator[0] += noise * relative;
+        for j in 0..n_sources {
+            let share = own[j] * own[j] * between[j] / total;
+            sums.denominator[j + 1] += share;
+            sums.numerator[j + 1] += share * relative;
+        }
+        let left = (1.0 - posterior.fitted_variance[s] / total).max(0.0);
+        found += posterior.residual[s].powi(2) / total;
+        freedom += left;
+        own_share += (1.0 - noise) / n_samples;
+    }
+    if own_share > 0.5 && found > 0.0 && freedom >= 1.0 {
+        sums.spreads.push(((found / freedom).ln(), freedom));
+    }
+}
+
+/// The scaled inverse-χ² law that variances of genes have around their model.
+#[derive(Clone, Copy, Debug)]
+pub struct VarianceLaw {
+    /// d₀.
+    pub freedom: f64,
+    /// s₀².
+    pub scale: f64,
+}
+
+/// d₀ and s₀² from the logs of scaled-χ² variables and their degrees of freedom
+/// (Smyth 2004): the logs have the mean log s₀² + ψ(d/2) − log(d/2) − ψ(d₀/2) +
+/// log(d₀/2) and the variance ψ'(d/2) + ψ'(d₀/2).
+pub fn prior_law(spreads: &[(f64, f64)]) -> VarianceLaw {
+    if spreads.len() < ENOUGH_GENES {
+        return VarianceLaw { freedom: FREEDOM.1, scale: 1.0 };
+    }
+    let n = spreads.len() as f64;
+    let centred: Vec<f64> = spreads.iter().map(|s| s.0 - log_chi_mean(s.1)).collect();
+    let mean = centred.iter().sum::<f64>() / n;
+    let variance = centred.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let chance = spreads.iter().map(|s| trigamma(0.5 * s.1)).sum::<f64>() / n;
+    let beyond = variance - chance;
+    let freedom = if beyond <= trigamma(0.5 * FREEDOM.1) {
+        FREEDOM.1
+    } else {
+        // ψ' falls; bisection on the logarithm
+        let (mut low, mut high) = (FREEDOM.0.ln(), FREEDOM.1.ln());
+        for _ in 0..60 {
+            let middle: f64 = 0.5 * (low + high);
+            if trigamma(0.5 * middle.exp()) > beyond {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        low.exp()
+    };
+    VarianceLaw { freedom, scale: (mean + log_chi_mean(freedom)).exp() }
+}
+
+/// Mean of the log of a χ²(d)/d variable.
+fn log_chi_mean(freedom: f64) -> f64 {
+    digamma(0.5 * freedom) - (0.5 * freedom).ln()
+}
+
+/// ψ(x) for x > 0 (Abramowitz and Stegun 6.3.18).
+fn digamma(mut x: f64) -> f64 {
+    let mut sum = 0.0;
+    while x < 8.0 {
+        sum -= 1.0 / x;
+        x += 1.0;
+    }
+    let y = 1.0 / (x * x);
+    sum + x.ln() - 0.5 / x - y * (1.0 / 12.0 - y * (1.0 / 120.0 - y * (1.0 / 252.0 - y / 240.0)))
+}
+
+/// ψ'(x) for x > 0: the recurrence to x ≥ 8, then the asymptotic series
+/// (Abramowitz and Stegun 6.4.12).
+fn trigamma(mut x: f64) -> f64 {
+    let mut sum = 0.0;
+    while x < 8.0 {
+        sum += 1.0 / (x * x);
+        x += 1.0;
+    }
+    let y = 1.0 / (x * x);
+    sum + 1.0 / x + 0.5 * y + y / x * (1.0 / 6.0 - y * (1.0 / 30.0 - y * (1.0 / 42.0 - y / 30.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{stream, Purpose};
+    use rand_distr::{ChiSquared, Distribution};
+
+    #[test]
+    fn the_trigamma_function_has_its_known_values() {
+        let sixth = std::f64::consts::PI.powi(2) / 6.0;
+        assert!((trigamma(1.0) - sixth).abs() < 1e-10);
+        assert!((trigamma(0.5) - 3.0 * sixth).abs() < 1e-10);
+        // ψ(1) = −γ
+        assert!((digamma(1.0) + 0.577_215_664_901_532_9).abs() < 1e-10);
+        assert!((trigamma(2.5) - trigamma(3.5) - 0.16).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_tails_of_variances_are_found() {
+        let mut rng = stream(5, Purpose::Genes, 0);
+        let (own, tails) = (ChiSquared::new(15.0).unwrap(), ChiSquared::new(6.0).unwrap());
+        let spreads: Vec<(f64, f64)> = (0..5000)
+            .map(|_| {
+                let f: f64 = own.sample(&mut rng) / 15.0 / (tails.sample(&mut rng) / 6.0);
+                (f.ln(), 15.0)
+            })
+            .collect();
+        let found = prior_law(&spreads);
+        assert!((found.freedom / 6.0 - 1.0).abs() < 0.15, "{found:?}");
+        assert!((found.scale - 1.0).abs() < 0.05, "{found:?}");
+        let plain: Vec<(f64, f64)> =
+            (0..5000).map(|_| ((own.sample(&mut rng) / 15.0f64).ln(), 15.0)).collect();
+        assert!(prior_law(&plain).freedom > 40.0);
+    }
+}

@@ -1,0 +1,494 @@
+//! Expression of each cell type in each sample.
+//!
+//! [`allocate`] splits every count in the ratio of the fitted means.
+//! [`Cohort::fit`] learns, gene by gene, how much each type varies between
+//! samples, and [`Cohort::predict`] gives the best linear unbiased prediction
+//! with its variance and its reliability.  Nothing of the size genes × types ×
+//! samples is formed unless it is asked for.
+
+mod contrast;
+mod gene;
+mod learn;
+mod prior;
+
+pub use contrast::Contrast;
+pub use learn::{prior_law, VarianceLaw};
+pub use prior::{prior, Prior, Reference};
+
+use self::gene::{quadratic, Gene, Posterior};
+use self::prior::median;
+use crate::error::{check_length, check_value, CoreError};
+use crate::parallel::{with_threads, Monitor};
+use faer::{Mat, MatRef};
+use rayon::prelude::*;
+
+/// Genes of one block of work.  Fixed, so that sums over genes do not depend on
+/// the number of threads.
+const GENE_BLOCK: usize = 128;
+/// Samples below which variances can't be learnt from the cohort.
+pub const LEAST_SAMPLES: usize = 4;
+/// Genes with at least this many counts per sample tell sizes and platform
+/// errors.
+const WELL_MEASURED: f64 = 10.0;
+
+/// Counts, fitted sources and exposures of a cohort.
+pub struct Data<'a> {
+    /// Genes × samples.
+    pub counts: MatRef<'a, f64>,
+    /// S, genes × sources.
+    pub sources: MatRef<'a, f64>,
+    /// ℓ per gene.
+    pub lengths: &'a [f64],
+    /// Sources × samples.
+    pub exposures: MatRef<'a, f64>,
+}
+
+impl Data<'_> {
+    fn check(&self) -> Result<(), CoreError> {
+        let (n_genes, n_samples) = self.counts.shape();
+        check_length("sources", n_genes, self.sources.nrows())?;
+        check_length("lengths", n_genes, self.lengths.len())?;
+        check_length("exposures", n_samples, self.exposures.ncols())?;
+        check_length("exposures", self.sources.ncols(), self.exposures.nrows())?;
+        Ok(())
+    }
+}
+
+/// Values of a few sources in a few samples; every vector runs over genes
+/// first, then sources, then samples.
+pub struct Expression {
+    /// Z, in counts; NaN where no active source expresses a gene that has
+    /// counts.
+    pub value: Vec<f64>,
+    pub variance: Vec<f64>,
+    /// Squared correlation of predicted and true deviation of a sample from the
+    /// mean of its type; empty for an allocation, which predicts none.
+    pub reliability: Vec<f64>,
+}
+
+/// Z_gj = k_g a_gj e_j / μ_g, the expected counts of each source given the
+/// signatures, with their binomial variance.
+///
+/// # Errors
+/// `Shape`, `Argument`.
+pub fn allocate(
+    data: &Data<'_>,
+    sources: &[usize],
+    samples: &[usize],
+) -> Result<Expression, CoreError> {
+    data.check()?;
+    check_requested(data, sources, samples)?;
+    let (n_genes, n_sources) = data.sources.shape();
+    let cells = n_genes * sources.len() * samples.len();
+    let mut out =
+        Expression { value: vec![0.0; cells], variance: vec![0.0; cells], reliability: Vec::new() };
+    for (at, &s) in samples.iter().enumerate() {
+        let mut fitted = vec![0.0; n_genes];
+        for j in 0..n_sources {
+            let exposure = data.exposures[(j, s)];
+            for (mu, p) in fitted.iter_mut().zip(data.sources.col(j).iter()) {
+                *mu += p * exposure;
+            }
+        }
+        for (place, &j) in sources.iter().enumerate() {
+            let start = (at * sources.len() + place) * n_genes;
+            let exposure = data.exposures[(j, s)];
+            for (g, mean) in fitted.iter().enumerate() {
+                let count = data.counts[(g, s)];
+                if count > 0.0 {
+                    let share = data.sources[(g, j)] * exposure / mean;
+                    out.value[start + g] = count * share;
+                    out.variance[start + g] = count * share * (1.0 - share).max(0.0);
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn check_requested(data: &Data<'_>, sources: &[usize], samples: &[usize]) -> Result<(), CoreError> {
+    let (n_sources, n_samples) = data.exposures.shape();
+    for &j in sources {
+        check_value("sources", j as f64, "a source", |j| j < n_sources as f64)?;
+    }
+    for &s in samples {
+        check_value("samples", s as f64, "a sample", |s| s < n_samples as f64)?;
+    }
+    Ok(())
+}
+
+/// Which variances are learnt from the samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learn {
+    /// None: those of the reference stand.
+    Nothing,
+    /// The noise, and a factor per source that all genes share.
+    Shared,
+    /// These, and the variance of each gene in each source.
+    Genes,
+}
+
+/// Settings of [`Cohort::fit`].
+#[derive(Clone, Debug)]
+pub struct CohortParams {
+    pub learn: Learn,
+    /// φ where it is not learnt, and where learning starts: 1 for counts, one
+    /// count in the unit of the values for others.
+    pub noise: f64,
+    /// φ is never below this.
+    pub least_noise: f64,
+    pub threads: usize,
+}
+
+/// What is common to all samples.
+#[derive(Clone, Debug)]
+pub struct CohortFit {
+    /// σ²_gj, genes × sources, in units of the profiles.
+    pub between: Mat<f64>,
+    /// Logarithm of the factor between reference and bulk per gene, b̂_g.
+    pub log_factor: Vec<f64>,
+    /// Variance of these factors, τ².
+    pub tau2: f64,
+    /// Scale of the exposures of each sample.
+    pub sizes: Vec<f64>,
+    /// φ.
+    pub noise: f64,
+    /// How many times the reference's variance each source has in the cohort.
+    pub factors: Vec<f64>,
+    /// Degrees of freedom that the prior of a variance is worth; infinite when
+    /// nothing was learnt per gene.
+    pub prior_freedom: f64,
+}
+
+/// A cohort ready for work gene by gene.
+pub struct Cohort<'a> {
+    data: Data<'a>,
+    prior: &'a Prior,
+    /// Counts with samples running first.
+    by_gene: Vec<f64>,
+    /// Exposures, sources first.
+    exposures: Vec<f64>,
+    /// Σ_j S_gj ℓ_g e_js, samples first.
+    fitted: Vec<f64>,
+}
+
+impl<'a> Cohort<'a> {
+    /// # Errors
+    /// `Shape`.
+    pub fn new(data: Data<'a>, prior: &'a Prior) -> Result<Self, CoreError> {
+        data.check()?;
+        let (n_genes, n_samples) = data.counts.shape();
+        let n_sources = data.sources.ncols();
+        check_length(
+            "between",
+            n_genes * n_sources,
+            prior.between.nrows() * prior.between.ncols(),
+        )?;
+        check_length("donors", n_sources, prior.donors.len())?;
+        let exposures: Vec<f64> = (0..n_samples)
+            .flat_map(|s| (0..n_sources).map(move |j| (j, s)))
+            .map(|at| data.exposures[at])
+            .collect();
+        let mut by_gene = Vec::with_capacity(n_genes * n_samples);
+        let mut fitted = Vec::with_capacity(n_genes * n_samples);
+        for g in 0..n_genes {
+            for s in 0..n_samples {
+                by_gene.push(data.counts[(g, s)]);
+                let own = &exposures[s * n_sources..(s + 1) * n_sources];
+                let mean: f64 = own.iter().enumerate().map(|(j, e)| e * data.sources[(g, j)]).sum();
+                fitted.push(data.lengths[g] * mean);
+            }
+        }
+        Ok(Cohort { data, prior, by_gene, exposures, fitted })
+    }
+
+    fn n_genes(&self) -> usize {
+        self.data.counts.nrows()
+    }
+
+    fn n_samples(&self) -> usize {
+        self.data.counts.ncols()
+    }
+
+    fn n_sources(&self) -> usize {
+        self.data.sources.ncols()
+    }
+
+    fn counts(&self, g: usize) -> &[f64] {
+        &self.by_gene[g * self.n_samples()..(g + 1) * self.n_samples()]
+    }
+
+    fn fitted(&self, g: usize) -> &[f64] {
+        &self.fitted[g * self.n_samples()..(g + 1) * self.n_samples()]
+    }
+
+    /// Estimates everything that is common to the samples.
+    ///
+    /// # Errors
+    /// `Argument`, `Threads`, `Interrupted`.
+    pub fn fit(
+        &self,
+        params: &CohortParams,
+        monitor: &Monitor<'_>,
+    ) -> Result<CohortFit, CoreError> {
+        let positive = |v: f64| v > 0.0 && v.is_finite();
+        check_value("noise", params.noise, "positive", positive)?;
+        check_value("least_noise", params.least_noise, "positive", positive)?;
+        let mut fit = CohortFit {
+            between: self.prior.between.clone(),
+            log_factor: vec![0.0; self.n_genes()],
+            tau2: 0.0,
+            sizes: self.sizes(params.noise),
+            noise: params.noise,
+            factors: vec![1.0; self.n_sources()],
+            prior_freedom: f64::INFINITY,
+        };
+        self.estimate_factors(&mut fit);
+        if params.learn != Learn::Nothing && self.n_samples() >= LEAST_SAMPLES {
+            with_threads(params.threads, || self.learn(&mut fit, params, monitor))??;
+        }
+        Ok(fit)
+    }
+
+    /// What multiplies the exposures of a sample so that the median ratio of
+    /// counts to fitted means, over genes measured well, is 1.
+    fn sizes(&self, noise: f64) -> Vec<f64> {
+        (0..self.n_samples())
+            .map(|s| {
+                let ratios = (0..self.n_genes()).filter_map(|g| {
+                    let mean = self.fitted(g)[s];
+                    (mean >= WELL_MEASURED * noise).then(|| self.counts(g)[s] / mean)
+                });
+                let size = median(ratios.collect());
+                if size > 0.0 {
+                    size
+                } else {
+                    1.0
+                }
+            })
+            .collect()
+    }
+
+    /// b_g from the ratio of a gene's counts to its fitted means over the whole
+    /// cohort, shrunk by its error; τ² is the variance of the log ratios that
+    /// this error leaves unexplained (by the median absolute deviation).
+    fn estimate_factors(&self, fit: &mut CohortFit) {
+        let few = 0.5 * fit.noise;
+        let found: Vec<(f64, f64, bool)> = (0..self.n_genes())
+            .map(|g| {
+                let mean: f64 = self.fitted(g).iter().zip(&fit.sizes).map(|(m, c)| m * c).sum();
+                let seen: f64 = self.counts(g).iter().sum();
+                let length2 = self.data.lengths[g].powi(2);
+                let mut spread = fit.noise * mean.max(few);
+                for s in 0..self.n_samples() {
+                    for j in 0..self.n_sources() {
+                        let exposure = fit.sizes[s] * self.data.exposures[(j, s)];
+                        spread += exposure * exposure * length2 * self.prior.between[(g, j)];
+                    }
+                }
+                // the reference's own error is shared by all samples
+                for j in 0..self.n_sources() {
+                    let exposure: f64 = (0..self.n_samples())
+                        .map(|s| fit.sizes[s] * self.data.exposures[(j, s)])
+                        .sum();
+                    let own = self.prior.counting[(g, j)]
+                        + self.prior.between[(g, j)] / self.prior.donors[j];
+                    spread += exposure * exposure * length2 * own;
+                }
+                let square = (mean + few).powi(2);
+                let known = mean >= WELL_MEASURED * fit.noise;
+                (((seen + few) / (mean + few)).ln(), spread / square, known)
+            })
+            .collect();
+        let mut measured: Vec<&(f64, f64, bool)> = found.iter().filter(|f| f.2).collect();
+        if measured.is_empty() {
+            measured = found.iter().collect();
+        }
+        let middle = median(measured.iter().map(|f| f.0).collect());
+        let deviation = median(measured.iter().map(|f| (f.0 - middle).abs()).collect()) * 1.4826;
+        let error = median(measured.iter().map(|f| f.1).collect());
+        fit.tau2 = (deviation * deviation - error).max(0.0);
+        for ((ratio, error, _), b) in found.iter().zip(&mut fit.log_factor) {
+            let share = if fit.tau2 > 0.0 { fit.tau2 / (fit.tau2 + error) } else { 0.0 };
+            *b = share * (ratio - middle);
+        }
+        fit.sizes.iter_mut().for_each(|c| *c *= middle.exp());
+    }
+
+    /// What the mixed model needs of gene `g`, at the variances `between`.
+    fn load(&self, g: usize, fit: &CohortFit, between: &[f64], into: &mut Loaded) {
+        let scale = self.data.lengths[g] * fit.log_factor[g].exp();
+        let (n_sources, n_samples) = (self.n_sources(), self.n_samples());
+        into.scale = scale;
+        into.profile.clear();
+        into.profile.extend((0..n_sources).map(|j| scale * self.data.sources[(g, j)]));
+        // x = p exp(b - b̂) is linear in b at b̂, and b has mean 0
+        into.centre.clear();
+        into.centre.extend(into.profile.iter().map(|p| p * (1.0 - fit.log_factor[g])));
+        into.mean_variance.clear();
+        into.mean_variance.extend((0..n_sources).map(|j| {
+            let own = self.prior.counting[(g, j)] + between[j] / self.prior.donors[j];
+            scale * scale * own
+        }));
+        // A gene that no signature explains still has the noise of its counts.
+        let (fitted, counts) = (self.fitted(g), self.counts(g));
+        let ratio = fit.log_factor[g].exp();
+        let mean = counts.iter().sum::<f64>() / n_samples as f64;
+        into.noise.clear();
+        into.noise.extend((0..n_samples).map(|s| {
+            let explained = ratio * fit.sizes[s] * fitted[s];
+            fit.noise * explained.max(if explained > 0.01 * mean { 0.0 } else { mean }).max(1e-9)
+        }));
+    }
+
+    /// Exposures times sizes, sources first.
+    fn sized_exposures(&self, fit: &CohortFit) -> Vec<f64> {
+        let n_sources = self.n_sources();
+        self.exposures.iter().enumerate().map(|(i, e)| e * fit.sizes[i / n_sources]).collect()
+    }
+
+    /// Best linear unbiased prediction of the counts of `sources` in `samples`.
+    /// `covariance` holds the covariance of the exposures of the first types of
+    /// each of these samples (types × types × samples); empty to take exposures
+    /// as known.
+    ///
+    /// # Errors
+    /// `Shape`, `Argument`, `Threads`, `Interrupted`.
+    pub fn predict(
+        &self,
+        fit: &CohortFit,
+        sources: &[usize],
+        samples: &[usize],
+        covariance: &[f64],
+        threads: usize,
+        monitor: &Monitor<'_>,
+    ) -> Result<Expression, CoreError> {
+        check_requested(&self.data, sources, samples)?;
+        let n_types = ((covariance.len() / samples.len().max(1)) as f64).sqrt() as usize;
+        check_length("covariance", n_types * n_types * samples.len(), covariance.len())?;
+        let n_genes = self.n_genes();
+        let exposures = self.sized_exposures(fit);
+        let starts: Vec<usize> = (0..n_genes).step_by(GENE_BLOCK).collect();
+        let width = sources.len() * samples.len();
+        let blocks: Vec<Vec<[f64; 3]>> = with_threads(threads, || {
+            starts
+                .par_iter()
+                .map(|&start| {
+                    monitor.check()?;
+                    let end = (start + GENE_BLOCK).min(n_genes);
+                    let mut found = Vec::with_capacity((end - start) * width);
+                    let mut loaded = Loaded::default();
+                    let mut posterior = Posterior::default();
+                    for g in start..end {
+                        self.predict_gene(
+                            g,
+                            fit,
+                            &exposures,
+                            (sources, samples),
+                            (covariance, n_types),
+                            &mut loaded,
+                            &mut posterior,
+                            &mut found,
+                        );
+                    }
+                    monitor.advance(end - start);
+                    Ok(found)
+                })
+                .collect::<Result<_, CoreError>>()
+        })??;
+        let mut out = Expression {
+            value: vec![0.0; n_genes * width],
+            variance: vec![0.0; n_genes * width],
+            reliability: vec![0.0; n_genes * width],
+        };
+        for (start, block) in starts.iter().zip(blocks) {
+            for (gene, cells) in block.chunks_exact(width.max(1)).enumerate() {
+                for (cell, [value, variance, reliability]) in cells.iter().enumerate() {
+                    let at = cell * n_genes + start + gene;
+                    out.value[at] = *value;
+                    out.variance[at] = *variance;
+                    out.reliability[at] = *reliability;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn predict_gene(
+        &self,
+        g: usize,
+        fit: &CohortFit,
+        exposures: &[f64],
+        (sources, samples): (&[usize], &[usize]),
+        (covariance, n_types): (&[f64], usize),
+        loaded: &mut Loaded,
+        posterior: &mut Posterior,
+        found: &mut Vec<[f64; 3]>,
+    ) {
+        let n_sources = self.n_sources();
+        let between: Vec<f64> = (0..n_sources).map(|j| fit.between[(g, j)]).collect();
+        self.load(g, fit, &between, loaded);
+        let scaled: Vec<f64> = between.iter().map(|v| v * loaded.scale * loaded.scale).collect();
+        posterior.update(&loaded.gene(self.counts(g), exposures, fit.tau2), &scaled);
+        let mut weights = vec![0.0; n_sources];
+        let mut slope = vec![0.0; n_types];
+        for (place, &s) in samples.iter().enumerate() {
+            let own = &exposures[s * n_sources..(s + 1) * n_sources];
+            let total = posterior.total[s];
+            for &j in sources {
+                if own[j] == 0.0 {
+                    found.push([0.0; 3]);
+                    continue;
+                }
+                // z = x_j + c (k − e'x): its posterior is that of (1_j − c e)'x,
+                // and what d_j has left given x
+                let gain = own[j] * scaled[j] / total;
+                let share = own[j] * gain;
+                let value = own[j] * (posterior.mean[j] + gain * posterior.residual[s]);
+                for (w, e) in weights.iter_mut().zip(own) {
+                    *w = -gain * e;
+                }
+                weights[j] += 1.0;
+                let left = scaled[j] * (1.0 - share) + quadratic(&posterior.covariance, &weights);
+                let mut variance = own[j] * own[j] * left;
+                if n_types > 0 {
+                    // ∂Z_j/∂e_l = x_l (1[l = j] − share)
+                    for (l, d) in slope.iter_mut().enumerate() {
+                        let kept = if l == j { 1.0 - share } else { -share };
+                        *d = fit.sizes[s] * posterior.mean[l] * kept;
+                    }
+                    let size = n_types * n_types;
+                    variance += quadratic(&covariance[place * size..(place + 1) * size], &slope);
+                }
+                let known = 1.0 - posterior.fitted_variance[s] / total;
+                found.push([value.max(0.0), variance.max(0.0), (share * known).clamp(0.0, 1.0)]);
+            }
+        }
+    }
+}
+
+/// Vectors of one gene.
+#[derive(Default)]
+struct Loaded {
+    /// ℓ_g exp(b̂_g).
+    scale: f64,
+    profile: Vec<f64>,
+    centre: Vec<f64>,
+    mean_variance: Vec<f64>,
+    noise: Vec<f64>,
+}
+
+impl Loaded {
+    fn gene<'a>(&'a self, counts: &'a [f64], exposures: &'a [f64], tau2: f64) -> Gene<'a> {
+        Gene {
+            counts,
+            exposures,
+            noise: &self.noise,
+            centre: &self.centre,
+            profile: &self.profile,
+            mean_variance: &self.mean_variance,
+            tau2,
+        }
+    }
+}
