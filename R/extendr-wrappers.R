@@ -16,6 +16,14 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 #' @noRd
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
 
+#' `platform` as in `rs_infer`.
+#' @noRd
+rs_diagnose <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, threads, progress) .Call(wrap__rs_diagnose, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, threads, progress)
+
+#' `gene_of_row` and `signatures` are over the genes to look at.
+#' @noRd
+rs_residual_programs <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, exposures, floors, basis, settings, progress) .Call(wrap__rs_residual_programs, values, n_rows, n_columns, gene_of_row, signatures, lengths, exposures, floors, basis, settings, progress)
+
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)
 

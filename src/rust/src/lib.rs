@@ -3,6 +3,7 @@
 
 mod arguments;
 mod deconvolve_bulk;
+mod diagnose;
 mod guard;
 mod interrupt;
 mod scan_counts;
@@ -13,6 +14,7 @@ use extendr_api::prelude::*;
 extendr_module! {
     mod unalloy;
     use deconvolve_bulk;
+    use diagnose;
     use scan_counts;
     use simulate_bulk;
 }

@@ -11,6 +11,7 @@ pub mod rng;
 pub mod counts;
 pub mod kernels;
 pub mod nnls;
+pub mod spectrum;
 
 pub mod deconvolution;
 pub mod simulation;

@@ -6,6 +6,7 @@
 
 pub mod adam;
 pub mod certificate;
+pub mod diagnosis;
 pub mod em;
 pub mod evaluate;
 mod fit;
@@ -14,6 +15,7 @@ pub mod metrics;
 pub mod model;
 pub mod newton;
 pub mod platform;
+pub mod programs;
 pub mod solver;
 
 pub use fit::{fit, Fit, Method, Params, SampleFit, SAMPLE_BLOCK};
