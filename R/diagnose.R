@@ -105,7 +105,6 @@ diagnose <- function(result, observed_counts = NULL, programs = 3, draws = 19,
   seed <- if (programs > 0) check_seed(seed)
   values <- check_bulk_values(bulk)
   numbers <- diagnosis_numbers(result, bulk, values, threads, verbose, .call = environment())
-  if (!is_penalised(result)) numbers$covariance <- exposure_covariance(result, threads)
   shared <- if (programs > 0) {
     shared_residuals(result, bulk, values, programs, draws, seed, threads, verbose,
                      .call = environment())
@@ -133,10 +132,17 @@ diagnosis_numbers <- function(result, bulk, values, threads, verbose, .call) {
   })
   join <- function(name, by = c) do.call(by, lapply(parts, `[[`, name))
   add <- function(name) Reduce(`+`, lapply(parts, `[[`, name))
-  vectors <- c("condition", "dispersion", "excess", "deficit", "log_error", "correlation")
+  vectors <- c("condition", "dispersion", "excess", "deficit", "log_error", "correlation",
+               "covariance")
   numbers <- lapply(stats::setNames(nm = vectors), join)
   n_sources <- nrow(result$exposures)
-  dim(numbers$correlation) <- c(n_sources, n_sources, bulk$n_samples)
+  types <- seq_len(model$n_types)
+  for (name in c("correlation", "covariance")) {
+    dim(numbers[[name]]) <- c(n_sources, n_sources, bulk$n_samples)
+    numbers[[name]] <- numbers[[name]][types, types, , drop = FALSE]
+  }
+  # errors that leave out the penalty
+  if (is_penalised(result)) numbers$covariance <- NULL
   numbers[c("inflation", "lone_error")] <- lapply(c("inflation", "lone_error"), join, by = cbind)
   numbers[c("influence", "sensitivity")] <- lapply(c("influence", "sensitivity"), add)
   numbers
@@ -144,12 +150,6 @@ diagnosis_numbers <- function(result, bulk, values, threads, verbose, .call) {
 
 is_penalised <- function(result) {
   result$settings$l1_lambda > 0 || result$settings$l2_lambda > 0
-}
-
-# Types x types x samples, also for one sample.
-exposure_covariance <- function(result, threads) {
-  covariance <- vcov(result, what = "exposures", variance = "robust", threads = threads)
-  array(covariance, c(rep(result$model$n_types, 2L), nrow(result$convergence)))
 }
 
 # Samples that residual programs are looked for in, at most: what they need grows

@@ -36,14 +36,14 @@ identifiability_finding <- function(x) {
     worst <- confused[1L, ]
     text <- paste0("\"", worst$type_1, "\" and \"", worst$type_2, "\" can hardly be told apart: ",
                    "the errors of their estimates correlate at ",
-                   number_text(worst$design_correlation, 3), ", so what one has too much the other ",
-                   "has too little",
+                   number_text(worst$design_correlation, 3),
+                   ", so what one has too much the other has too little",
                    if (nrow(confused) > 1L) paste0(" (and so for ",
                                                    plural(nrow(confused) - 1, "more pair"), ")"),
                    ".")
     return(finding(topic, "worry", text, paste(
-      "Their sum is better known than either: `merge_types(result)` reports types together where",
-      "they cannot be told apart."
+      "Their sum is better known than either: `merge_types(result)` reports types together",
+      "where they cannot be told apart."
     )))
   }
   if (nrow(inflated)) {
@@ -161,17 +161,17 @@ program_finding <- function(x) {
     constant, ", and ", percent_text(x$variance[["programs"]]), " is in ",
     plural(nrow(beyond), "program"), " that samples share beyond chance. ",
     "The strongest genes of the first: ", some_of(genes$gene[genes$program == 1L]), "."
-  ), "Batch, sample quality, cell states, or what follows below. See `plot(diagnosis, \"residuals\")`.")
+  ), paste("Batch, sample quality, cell states, or a missing type: see",
+           "`plot(diagnosis, \"residuals\")`."))
 }
 
 missing_finding <- function(x) {
   topic <- "Missing type"
   missing <- x$missing_type
   if (is.na(missing$suspected)) {
-    text <- if (missing$reason == "few_samples") {
-      paste0("Not told: samples that differ are needed, ", FEWEST_SAMPLES, " at least.")
-    } else "Not looked for (`programs = 0`)."
-    return(finding(topic, "note", text))
+    few <- paste0("Not told: samples that differ are needed, ", FEWEST_SAMPLES, " at least.")
+    return(finding(topic, "note", if (missing$reason == "few_samples") few
+                                  else "Not looked for (`programs = 0`)."))
   }
   if (!missing$suspected) {
     return(finding(topic, "fine", paste("No sign of a cell type that the reference lacks, among",
@@ -205,11 +205,12 @@ print.diagnosis <- function(x, width = getOption("width"), ...) {
       if (!is.na(found$advice)) cat_wrapped(found$advice, "    ", width, "    > ")
     }
   }
-  cat("\nLook closer: plot(), or as.data.frame() of ",
-      paste0("\"", DIAGNOSIS_TABLES[-1L], "\"", collapse = ", "), "\n", sep = "")
+  cat("\n")
+  cat_wrapped(paste0("Look closer: plot(), or as.data.frame() of ",
+                     paste0("\"", DIAGNOSIS_TABLES[-1L], "\"", collapse = ", ")), "", width)
   invisible(x)
 }
 
 cat_wrapped <- function(text, indent, width, first = indent) {
-  cat(strwrap(text, width = max(20, width), initial = first, prefix = paste0(indent, "")), sep = "\n")
+  cat(strwrap(text, width = max(20, width), initial = first, prefix = indent), sep = "\n")
 }

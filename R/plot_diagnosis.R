@@ -128,8 +128,10 @@ plot_identifiability <- function(diagnosis) {
           axis.text = element_text(size = rel(if (n > 25) 0.7 else 0.9)))
 }
 
-format_short <- function(x) ifelse(x < 10, format(round(x, 1), nsmall = 1, trim = TRUE),
-                                   format(signif(x, 2), scientific = FALSE, trim = TRUE))
+format_short <- function(x) {
+  ifelse(x < 10, format(round(x, 1), nsmall = 1, trim = TRUE),
+         format(signif(x, 2), scientific = FALSE, trim = TRUE))
+}
 
 #' @rdname plot_diagnosis
 #' @export
@@ -144,8 +146,8 @@ plot_dispersion <- function(diagnosis, group = NULL) {
     geom_point(colour = TYPE_COLOURS[1L], size = 2) +
     scale_y_log10() +
     labs(title = "Residuals in units of the model's variance", y = "Dispersion", caption = paste0(
-      "Dashed: 1, where the model tells the whole error. Median: ", number_text(middle), ", a factor of ",
-      number_text(stats::median(diagnosis$samples$typical_factor, na.rm = TRUE)),
+      "Dashed: 1, where the model tells the whole error. Median: ", number_text(middle),
+      ", a factor of ", number_text(stats::median(diagnosis$samples$typical_factor, na.rm = TRUE)),
       " in a typical gene."
     )) +
     sample_axis(nrow(table), group)
@@ -173,7 +175,7 @@ plot_influence <- function(diagnosis, types = NULL, n = NULL) {
   table$row <- factor(seq_len(nrow(table)))
   table$role <- factor(table$role, c("drives", "contradicts"))
   size <- if (n_types > 12) 0.65 else if (n_types > 6) 0.75 else 0.9
-  ggplot(table, aes(.data$influence, .data$row, fill = .data$role)) +
+  ggplot(table, aes(100 * .data$influence, .data$row, fill = .data$role)) +
     geom_col(width = 0.75) +
     geom_vline(xintercept = 0, colour = "grey40", linewidth = 0.3) +
     facet_wrap(vars(.data$type), scales = "free", labeller = function(labels) {
@@ -181,9 +183,10 @@ plot_influence <- function(diagnosis, types = NULL, n = NULL) {
     }) +
     scale_fill_manual(values = c(drives = TYPE_COLOURS[1L], contradicts = TYPE_COLOURS[4L]),
                       name = NULL, drop = FALSE) +
-    scale_x_continuous(n.breaks = 3) +
+    scale_x_continuous(n.breaks = if (n_types > 6) 2 else 4, labels = function(at) signif(at, 2)) +
     scale_y_discrete(labels = function(at) shorten_all(table$gene[as.integer(at)], 16L)) +
-    labs(title = "Genes that move a type", y = NULL, x = "Share with the gene, less the share without it",
+    labs(title = "Genes that move a type", y = NULL,
+         x = "Share with the gene, less the share without it (percentage points)",
          caption = "Mean over the samples that have the type, to first order.") +
     theme_unalloy() +
     theme(legend.position = "top", panel.grid.major.y = element_blank(),
@@ -214,17 +217,15 @@ plot_residual_programs <- function(diagnosis, group = NULL, n = 5) {
   sorted <- rownames(activity)[order(groups, activity[, 1L])]
   table$sample <- factor(table$sample, sorted)
   table$group <- rep(groups, ncol(activity))
-  grouped <- !is.null(group)
-  ggplot(table, aes(.data$sample, .data$activity)) +
-    geom_col(if (grouped) aes(fill = .data$group, alpha = .data$beyond)
-             else aes(alpha = .data$beyond), width = 0.9,
-             fill = if (!grouped) TYPE_COLOURS[1L]) +
-    (if (grouped) scale_discrete_manual("fill", values = unname(type_palette(nlevels(groups))),
-                                        name = NULL)) +
+  ggplot(table, aes(.data$sample, .data$activity, fill = .data$group, alpha = .data$beyond)) +
+    geom_col(width = 0.9) +
+    scale_discrete_manual("fill", values = unname(type_palette(nlevels(groups))), name = NULL,
+                          guide = if (is.null(group)) "none" else guide_legend()) +
     scale_discrete_manual("alpha", values = c(`TRUE` = 1, `FALSE` = 0.35), guide = "none") +
     facet_wrap(vars(.data$program), ncol = 1L) +
     scale_y_continuous(breaks = c(0, 0.5, 1), expand = expansion(c(0, 0.05))) +
-    labs(title = "Programs that the residuals of samples share", y = "Activity (0 lowest, 1 highest sample)",
+    labs(title = "Programs that the residuals of samples share",
+         y = "Activity (0 lowest, 1 highest sample)",
          caption = paste0("Of the residual variance: ", variance_text(diagnosis$variance),
                           ".\nPale: within chance.")) +
     sample_axis(nrow(activity), NULL) +
@@ -268,7 +269,8 @@ plot_unexplained <- function(diagnosis, group = NULL) {
     scale_colour_manual(values = TYPE_COLOURS[c(4L, 1L, 3L)], name = NULL) +
     scale_shape_manual(values = c(17, 16, 15), name = NULL) +
     scale_y_continuous(limits = c(0, NA), expand = expansion(c(0, 0.05))) +
-    labs(title = "What the types do not explain", y = "Share", caption =
-           "Reads above and below their fitted means, as shares of all reads in the genes of the fit.") +
+    labs(title = "What the types do not explain", y = "Share", caption = paste(
+      "Reads above and below their fitted means, as shares of all reads in the genes of the fit."
+    )) +
     sample_axis(nrow(samples), group) + theme(legend.position = "top")
 }

@@ -72,6 +72,7 @@ fn answer(found: &Diagnosis, model: &Model) -> List {
         inflation = RMatrix::new_matrix(n, samples.len(), |j, i| samples[i].inflation[j]),
         lone_error = RMatrix::new_matrix(n, samples.len(), |j, i| samples[i].lone_error[j]),
         correlation = samples.iter().flat_map(|s| s.correlation.clone()).collect::<Vec<_>>(),
+        covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
         dispersion = column(|s| s.dispersion),
         excess = column(|s| s.excess),
         deficit = column(|s| s.deficit),

@@ -53,6 +53,9 @@ pub struct SampleDiagnosis {
     /// Correlation of the estimates that the design alone implies, sources ×
     /// sources, column-major.
     pub correlation: Vec<f64>,
+    /// Robust covariance of the exposures (see [`super::inference`]), sources ×
+    /// sources, column-major; 0 for sources at zero.
+    pub covariance: Vec<f64>,
     /// Pearson dispersion: mean squared residual in units of the model's variance.
     pub dispersion: f64,
     /// Reads above and below their fitted means, as shares of all reads.
@@ -140,16 +143,23 @@ fn diagnose_block(
     let zeros = || Mat::zeros(model.n_rows(), model.n_types());
     let (mut influence, mut sensitivity) = (zeros(), zeros());
     let mut work = Work::new(model);
+    let maps: Vec<Maps> = (0..points.len())
+        .map(|i| Maps::new(&points[i], &information[i], &hats[i], model.n_types()))
+        .collect();
+    let mut spreads = vec![vec![0.0; model.n_rows()]; points.len()];
+    // block by block, so that the sums of a block stay at hand
+    for start in (0..model.n_rows()).step_by(GENE_BLOCK) {
+        let genes = start..(start + GENE_BLOCK).min(model.n_rows());
+        for i in 0..points.len() {
+            let square = &mut spreads[i][genes.clone()];
+            let sums = (&mut influence, &mut sensitivity);
+            work.add_influence(genes.clone(), &maps[i], &terms[i], &means[i], square, sums);
+        }
+    }
+    let middles = weighted_grams(model, spreads.iter().map(|s| &s[..]));
     let samples = (0..points.len())
         .map(|i| {
             let n_active = points[i].iter().filter(|&&e| e > 0.0).count();
-            work.add_influence(
-                &Shares::new(&points[i], &information[i], &hats[i], model.n_types()),
-                &terms[i],
-                &means[i],
-                &mut influence,
-                &mut sensitivity,
-            );
             let freedom = model.n_used().saturating_sub(n_active).max(1);
             let (excess, deficit) = unexplained(&observed[i], &means[i], model.weights());
             let design = Design::new(&hats[i], model.n_sources());
@@ -158,6 +168,7 @@ fn diagnose_block(
                 inflation: design.inflation,
                 lone_error: design.lone_error,
                 correlation: design.correlation,
+                covariance: maps[i].sandwich(&middles[i]),
                 dispersion: terms[i].pearson.iter().sum::<f64>() / freedom as f64,
                 excess,
                 deficit,
@@ -244,55 +255,67 @@ impl Design {
     }
 }
 
-/// The linear maps from what a gene says to the shares of a sample.
-struct Shares {
-    /// J⁻¹ Dᵀ, sources × types; 0 for inactive sources.
-    to_shares: Mat<f64>,
-    /// Inverse of the expected information on the active sources, 0 elsewhere.
+/// The linear maps from what a gene says to the exposures and shares of a sample;
+/// 0 for inactive sources.
+struct Maps {
+    /// J⁻¹.
+    inverse: Mat<f64>,
+    /// Inverse of the expected information.
     hat_inverse: Mat<f64>,
+    /// J⁻¹ Dᵀ, sources × types.
+    to_shares: Mat<f64>,
 }
 
-impl Shares {
+impl Maps {
     fn new(point: &[f64], information: &[f64], hat: &[f64], n_types: usize) -> Self {
         let n = point.len();
         let active: Vec<usize> = (0..n).filter(|&j| point[j] > 0.0).collect();
-        let factor_of = |matrix: &[f64]| {
-            let mut factor: Vec<f64> = active
-                .iter()
-                .flat_map(|&j| active.iter().map(move |&i| (i, j)))
-                .map(|(i, j)| matrix[j * n + i])
-                .collect();
-            cholesky(&mut factor, active.len());
-            factor
-        };
-        let spread = |factor: &[f64], mut column: Vec<f64>, out: &mut [f64]| {
-            solve_with_cholesky(factor, &mut column);
-            for (&j, value) in active.iter().zip(column) {
-                out[j] = value;
-            }
-        };
-        let (information, hat) = (factor_of(information), factor_of(hat));
-        let mut hat_inverse = Mat::zeros(n, n);
-        for (place, &j) in active.iter().enumerate() {
-            let mut unit = vec![0.0; active.len()];
-            unit[place] = 1.0;
-            spread(&hat, unit, hat_inverse.col_as_slice_mut(j));
-        }
+        let inverse = inverse_on(&active, information, n);
         let total: f64 = point[..n_types].iter().sum();
+        let slopes = Mat::from_fn(n, n_types, |j, t| {
+            if point[t] <= 0.0 || j >= n_types {
+                0.0
+            } else {
+                (f64::from(j == t) - point[t] / total) / total
+            }
+        });
         let mut to_shares = Mat::zeros(n, n_types);
-        for t in (0..n_types).filter(|&t| point[t] > 0.0) {
-            // row t of D over the active sources
-            let share = point[t] / total;
-            let slope = |&j: &usize| match j {
-                j if j >= n_types => 0.0,
-                j if j == t => (1.0 - share) / total,
-                _ => -share / total,
-            };
-            let row = active.iter().map(slope).collect();
-            spread(&information, row, to_shares.col_as_slice_mut(t));
-        }
-        Shares { to_shares, hat_inverse }
+        let (left, right) = (inverse.as_ref(), slopes.as_ref());
+        matmul(to_shares.as_mut(), Accum::Replace, left, right, 1.0, Par::Seq);
+        Maps { inverse, hat_inverse: inverse_on(&active, hat, n), to_shares }
     }
+
+    /// J⁻¹ V J⁻¹.
+    fn sandwich(&self, middle: &[f64]) -> Vec<f64> {
+        let n = self.inverse.nrows();
+        let middle = MatRef::from_column_major_slice(middle, n, n);
+        let (mut half, mut whole) = (Mat::<f64>::zeros(n, n), Mat::<f64>::zeros(n, n));
+        let inverse = self.inverse.as_ref();
+        matmul(half.as_mut(), Accum::Replace, inverse, middle, 1.0, Par::Seq);
+        matmul(whole.as_mut(), Accum::Replace, half.as_ref(), inverse, 1.0, Par::Seq);
+        (0..n * n).map(|at| whole[(at % n, at / n)]).collect()
+    }
+}
+
+/// The inverse of the rows and columns `active` of an n × n matrix, in their
+/// places.
+fn inverse_on(active: &[usize], matrix: &[f64], n: usize) -> Mat<f64> {
+    let mut factor: Vec<f64> = active
+        .iter()
+        .flat_map(|&j| active.iter().map(move |&i| (i, j)))
+        .map(|(i, j)| matrix[j * n + i])
+        .collect();
+    cholesky(&mut factor, active.len());
+    let mut inverse = Mat::zeros(n, n);
+    for (place, &j) in active.iter().enumerate() {
+        let mut unit = vec![0.0; active.len()];
+        unit[place] = 1.0;
+        solve_with_cholesky(&factor, &mut unit);
+        for (&i, value) in active.iter().zip(unit) {
+            inverse[(i, j)] = value;
+        }
+    }
+    inverse
 }
 
 /// Work space of one thread.
@@ -312,49 +335,52 @@ impl<'m> Work<'m> {
         }
     }
 
+    /// Adds what these genes do to the shares of a sample, and writes the squared
+    /// scores of the robust variance.
     fn add_influence(
         &mut self,
-        shares: &Shares,
+        genes: Range<usize>,
+        maps: &Maps,
         terms: &GeneTerms,
         means: &[f64],
-        influence: &mut Mat<f64>,
-        sensitivity: &mut Mat<f64>,
+        squares: &mut [f64],
+        (influence, sensitivity): (&mut Mat<f64>, &mut Mat<f64>),
     ) {
-        for start in (0..self.design.nrows()).step_by(GENE_BLOCK) {
-            let rows = GENE_BLOCK.min(self.design.nrows() - start);
-            let genes = start..start + rows;
-            let design = self.design.subrows(start, rows);
-            let product = |out: &mut Mat<f64>, right: MatRef<'_, f64>| {
-                let out = out.as_mut().submatrix_mut(0, 0, rows, right.ncols());
-                matmul(out, Accum::Replace, design, right, 1.0, Par::Seq);
-            };
-            product(&mut self.moves, shares.to_shares.as_ref());
-            product(&mut self.hats, shares.hat_inverse.as_ref());
-            let mut leverage = vec![0.0; rows];
-            for j in 0..design.ncols() {
-                let own = design.col(j).try_as_col_major().expect("a design column is contiguous");
-                let hat = &self.hats.col_as_slice(j)[..rows];
-                for ((h, a), b) in leverage.iter_mut().zip(own.as_slice()).zip(hat) {
-                    *h += a * b;
-                }
+        let (start, rows) = (genes.start, genes.len());
+        let design = self.design.subrows(start, rows);
+        let product = |out: &mut Mat<f64>, right: MatRef<'_, f64>| {
+            let out = out.as_mut().submatrix_mut(0, 0, rows, right.ncols());
+            matmul(out, Accum::Replace, design, right, 1.0, Par::Seq);
+        };
+        product(&mut self.moves, maps.to_shares.as_ref());
+        product(&mut self.hats, maps.hat_inverse.as_ref());
+        let mut leverage = vec![0.0; rows];
+        for j in 0..design.ncols() {
+            let own = design.col(j).try_as_col_major().expect("a design column is contiguous");
+            let hat = &self.hats.col_as_slice(j)[..rows];
+            for ((h, a), b) in leverage.iter_mut().zip(own.as_slice()).zip(hat) {
+                *h += a * b;
             }
-            let pull: Vec<f64> = (0..rows)
-                .map(|g| {
-                    let h = (leverage[g] * terms.hat[start + g]).min(LARGEST_LEVERAGE);
-                    terms.score[start + g] / (1.0 - h)
-                })
-                .collect();
-            let gain: Vec<f64> = genes.clone().map(|g| terms.information[g] * means[g]).collect();
-            for t in 0..self.moves.ncols() {
-                let moves = &self.moves.col_as_slice(t)[..rows];
-                let sums = &mut influence.col_as_slice_mut(t)[genes.clone()];
-                for ((sum, m), p) in sums.iter_mut().zip(moves).zip(&pull) {
-                    *sum += m * p;
-                }
-                let sums = &mut sensitivity.col_as_slice_mut(t)[genes.clone()];
-                for ((sum, m), s) in sums.iter_mut().zip(moves).zip(&gain) {
-                    *sum += m * s;
-                }
+        }
+        let pull: Vec<f64> = (0..rows)
+            .map(|g| {
+                let h = (leverage[g] * terms.hat[start + g]).min(LARGEST_LEVERAGE);
+                terms.score[start + g] / (1.0 - h)
+            })
+            .collect();
+        for (square, p) in squares.iter_mut().zip(&pull) {
+            *square = p * p;
+        }
+        let gain: Vec<f64> = genes.clone().map(|g| terms.information[g] * means[g]).collect();
+        for t in 0..self.moves.ncols() {
+            let moves = &self.moves.col_as_slice(t)[..rows];
+            let sums = &mut influence.col_as_slice_mut(t)[genes.clone()];
+            for ((sum, m), p) in sums.iter_mut().zip(moves).zip(&pull) {
+                *sum += m * p;
+            }
+            let sums = &mut sensitivity.col_as_slice_mut(t)[genes.clone()];
+            for ((sum, m), s) in sums.iter_mut().zip(moves).zip(&gain) {
+                *sum += m * s;
             }
         }
     }
