@@ -16,7 +16,9 @@
 #' For every pair, `design_correlation` is what this design implies for the
 #' correlation of the two exposures, and `correlation` is that of the robust
 #' covariance ([vcov()][vcov.deconvolution]) in the samples that have both; near -1
-#' only the sum of the two is known. [merge_types()] reports sums.
+#' only the sum of the two is known. `split_error` is the standard error of the first
+#' one's part of the two, and `told_apart` the rule of [merge_types()], which reports
+#' sums.
 #'
 #' # Dispersion
 #' `dispersion` is the mean squared residual in units of the model's variance. 1
@@ -52,9 +54,13 @@
 #' \eqn{\sum s^3 / \sum |s|^3} over a program's scores, those beyond the 20th
 #' largest cut to its size: 0 when as many genes fall as rise, 1 when all strong
 #' genes rise together. A missing type is suspected where a program beyond chance
-#' has 0.6 or more. This needs samples that differ: a type with the same share in
-#' all samples looks like an error of the platform, and so does every type in less
-#' than four samples. A state that the reference lacks (activation, interferon
+#' has 0.5 or more: three quarters of the weight of its strong genes then rise. This
+#' needs samples that differ: a type with the same share in all samples looks like an
+#' error of the platform, and so does every type in less than four samples. Its genes
+#' are then among those that are far above the fit throughout
+#' (`as.data.frame(diagnosis, "genes")`), beside those that the platforms measure
+#' differently. A missing type also goes unnoticed when it is as much the opposite of
+#' another as itself (progenitors beside mature cells). A state that the reference lacks (activation, interferon
 #' response, stress) looks like a missing type; the genes tell which it is.
 #'
 #' @param result A [deconvolution].
@@ -161,7 +167,7 @@ FEWEST_SAMPLES <- 4
 shared_residuals <- function(result, bulk, values, programs, draws, seed, threads, verbose,
                              .call) {
   n <- bulk$n_samples
-  if (n < FEWEST_SAMPLES) return(NULL)
+  if (n < FEWEST_SAMPLES) programs <- 0
   chosen <- unique(round(seq(1, n, length.out = min(n, PROGRAM_SAMPLES))))
   part <- bulk_subset(bulk, chosen)
   part$values <- part$values %||% rust_values(as.matrix(part$source))
@@ -179,7 +185,7 @@ shared_residuals <- function(result, bulk, values, programs, draws, seed, thread
   dimnames(found$genes) <- list(rownames(model$sources)[genes], NULL)
   rownames(found$samples) <- bulk$samples[chosen]
   names(found$offsets) <- rownames(found$genes)
-  c(found, list(n_directions = ncol(basis) - 1L, draws = draws))
+  found
 }
 
 # The constant and the leading directions of the proportions (types x samples) as

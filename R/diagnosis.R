@@ -15,7 +15,8 @@
 #'     `deviance_explained` (of the uniform background's deviance), `excess` and
 #'     `deficit` (reads above and below the fitted means, as shares of all).}
 #'   \item{`pairs`}{Per pair of types: `design_correlation` (median over samples),
-#'     `correlation` (of the robust covariance), `both` (samples with both).}
+#'     `correlation` (of the robust covariance), `both` (samples with both),
+#'     `split_error`, `told_apart`.}
 #'   \item{`influence`, `sensitivity`}{Genes × types. `NULL` for penalised fits.}
 #'   \item{`programs`}{Per residual program: `share` of the residual variance that
 #'     is left, `chance` (the largest share of the random copies),
@@ -34,11 +35,14 @@
 #'
 #' @param x,object A `diagnosis`.
 #' @param what The table: `"findings"`, `"types"`, `"samples"`, `"pairs"`,
-#'   `"influence"` (the genes that drive and contradict each type most) or
-#'   `"programs"` (the leading genes of each program).
-#' @param n Genes per type and role, or per program.
+#'   `"influence"` (the genes that drive and contradict each type most),
+#'   `"programs"` (the leading genes of each program) or `"genes"` (those furthest
+#'   above and below the fit in all samples).
+#' @param n Genes per type and role, per program, or per side.
 #' @param width Characters per line.
 #' @param row.names,optional,... Not used.
+#' @section Errors: `unalloy_error_no_programs` for tables of residuals that were not
+#'   looked at, `unalloy_error_penalised` for the influence of penalised fits.
 #' @return `as.data.frame()`: a data frame. `tidy()`: the types; `glance()`: one row.
 #' @name diagnosis
 #' @examples
@@ -51,7 +55,6 @@
 NULL
 
 new_diagnosis <- function(result, numbers, shared) {
-  size <- size_of(result)
   out <- list(
     types = type_table(result, numbers), samples = sample_table(result, numbers),
     pairs = pair_table(result, numbers)
@@ -59,7 +62,7 @@ new_diagnosis <- function(result, numbers, shared) {
   if (!is_penalised(result)) {
     out[c("influence", "sensitivity")] <- influence_tables(result, numbers)
   }
-  out <- c(out, program_tables(shared, size[2L]),
+  out <- c(out, program_tables(shared),
            list(error_model = result$error_model, tau2 = result$model$tau2,
                 n_genes = result$metrics$n_genes_used, penalised = is_penalised(result)))
   out$findings <- findings_of(out)
@@ -117,6 +120,7 @@ pair_table <- function(result, numbers) {
   types <- rownames(result$proportions)
   pairs <- which(upper.tri(diag(length(types))), arr.ind = TRUE)
   present <- result$proportions > 0 & !is.na(result$proportions)
+  errors <- design_errors(result, numbers)
   values <- apply(pairs, 1L, function(pair) {
     i <- pair[1L]
     j <- pair[2L]
@@ -129,12 +133,14 @@ pair_table <- function(result, numbers) {
       known <- scale > 0
       if (any(known)) robust <- stats::median(own[1L, 2L, known] / scale[known])
     }
-    c(stats::median(numbers$correlation[i, j, ]), robust, sum(both))
+    told <- told_apart(i, j, errors, seq_along(both), APART)
+    c(stats::median(numbers$correlation[i, j, ]), robust, sum(both), told$split_error, told$apart)
   })
-  values <- matrix(values, nrow = 3L)
+  values <- matrix(values, nrow = 5L)
   out <- data.frame(type_1 = types[pairs[, 1L]], type_2 = types[pairs[, 2L]],
                     design_correlation = values[1L, ], correlation = values[2L, ],
-                    both = as.integer(values[3L, ]))
+                    both = as.integer(values[3L, ]), split_error = values[4L, ],
+                    told_apart = values[5L, ] == 1)
   out <- out[order(out$design_correlation), ]
   rownames(out) <- NULL
   out
@@ -152,16 +158,18 @@ influence_tables <- function(result, numbers) {
 # Genes whose scores decide how one-sided a program is: of a type's markers the
 # twenty strongest.
 STRONG_GENES <- 20
-# Between errors of platforms and missing types: see bench/diagnose.R for the
-# rates of both.
+# Three quarters of the weight then rise; bench/diagnose.R has the rates at which
+# errors of platforms and missing types reach it.
 ONE_SIDED <- 0.5
 
-program_tables <- function(shared, n_samples) {
-  if (is.null(shared)) {
-    reason <- if (n_samples < FEWEST_SAMPLES) "few_samples" else "skipped"
-    return(list(missing_type = list(suspected = NA, reason = reason)))
+program_tables <- function(shared) {
+  untold <- function(reason) list(suspected = NA, reason = reason)
+  if (is.null(shared)) return(list(missing_type = untold("skipped")))
+  gene_errors <- shared$offsets / log(2)
+  if (!length(shared$shares)) {
+    return(list(gene_errors = gene_errors, missing_type = untold("few_samples")))
   }
-  chance <- if (length(shared$shares)) apply(shared$null_shares, 1L, max) else numeric()
+  chance <- apply(shared$null_shares, 1L, max)
   # a program counts if all stronger ones do
   beyond <- cumprod(shared$shares > chance & shared$shares > 0) == 1
   sides <- apply(shared$genes, 2L, function(s) if (sum(s^3) < 0) -1 else 1)
@@ -183,7 +191,7 @@ program_tables <- function(shared, n_samples) {
     programs = programs,
     variance = c(constant = parts[1L], composition = parts[2L], programs = parts[3L],
                  rest = parts[4L]),
-    program_genes = change, program_samples = activity, gene_errors = shared$offsets / log(2),
+    program_genes = change, program_samples = activity, gene_errors = gene_errors,
     missing_type = missing_type_of(programs, change, activity)
   )
 }
@@ -198,7 +206,6 @@ one_sidedness <- function(scores) {
 
 missing_type_of <- function(programs, change, activity) {
   found <- which(programs$beyond_chance & programs$one_sided >= ONE_SIDED)
-  if (!nrow(programs)) return(list(suspected = NA, reason = "few_samples"))
   if (!length(found)) return(list(suspected = FALSE))
   at <- found[which.max(programs$one_sided[found])]
   strongest <- order(-activity[, at])
@@ -207,18 +214,19 @@ missing_type_of <- function(programs, change, activity) {
        samples = rownames(activity)[utils::head(strongest, 5L)])
 }
 
-DIAGNOSIS_TABLES <- c("findings", "types", "samples", "pairs", "influence", "programs")
+DIAGNOSIS_TABLES <- c("findings", "types", "samples", "pairs", "influence", "programs", "genes")
 
 #' @rdname diagnosis
 #' @export
 as.data.frame.diagnosis <- function(x, row.names = NULL, optional = FALSE,
                                     what = c("findings", "types", "samples", "pairs",
-                                             "influence", "programs"), n = 5, ...) {
+                                             "influence", "programs", "genes"), n = 5, ...) {
   # the table may be named where as.data.frame() has its row names
   if (is.character(row.names) && length(row.names) == 1L && missing(what)) what <- row.names
   what <- check_choice(what, DIAGNOSIS_TABLES, "what")
   n <- check_count(n, "n")
-  switch(what, influence = leading_genes(x, n), programs = leading_program_genes(x, n), x[[what]])
+  switch(what, influence = leading_genes(x, n), programs = leading_program_genes(x, n),
+         genes = erring_genes(x, n), x[[what]])
 }
 
 # The genes that raise and lower the share of each type most.
@@ -255,6 +263,13 @@ leading_program_genes <- function(x, n, .call = caller_env()) {
                log2_change = unname(change[chosen]))
   })
   do.call(rbind, parts)
+}
+
+erring_genes <- function(x, n, .call = caller_env()) {
+  if (is.null(x$gene_errors)) need_programs(x, .call)
+  sorted <- sort(x$gene_errors, decreasing = TRUE)
+  chosen <- c(utils::head(sorted[sorted > 0], n), utils::tail(sorted[sorted < 0], n))
+  data.frame(gene = names(chosen), log2_error = unname(chosen))
 }
 
 need_programs <- function(x, .call = caller_env()) {

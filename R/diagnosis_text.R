@@ -4,13 +4,11 @@
 # Standard errors are then more than three times what they would be if the other
 # types were known.
 HIGH_INFLATION <- 10
-# 90 % of a difference between the two is a guess.
-CONFUSED <- -0.9
 # Belsley, Kuh and Welsch: moderate to strong dependence.
 HIGH_CONDITION <- 30
-# Most genes within a factor of this: errors of platforms that a fit averages out.
+# Errors of genes that a fit averages out, and half an order of magnitude.
 GOOD_FACTOR <- 1.5
-BAD_FACTOR <- 2.5
+BAD_FACTOR <- sqrt(10)
 
 finding <- function(topic, level, text, advice = NA_character_) {
   data.frame(topic = topic, level = level, text = text, advice = advice)
@@ -30,7 +28,7 @@ percent_text <- function(x) paste0(number_text(100 * x), " %")
 identifiability_finding <- function(x) {
   topic <- "Telling types apart"
   if (nrow(x$types) < 2L) return(finding(topic, "fine", "There is one type."))
-  confused <- x$pairs[x$pairs$design_correlation <= CONFUSED, ]
+  confused <- x$pairs[!x$pairs$told_apart, ]
   inflated <- x$types[x$types$inflation > HIGH_INFLATION, ]
   if (nrow(confused)) {
     worst <- confused[1L, ]
@@ -168,14 +166,23 @@ program_finding <- function(x) {
 missing_finding <- function(x) {
   topic <- "Missing type"
   missing <- x$missing_type
-  if (is.na(missing$suspected)) {
-    few <- paste0("Not told: samples that differ are needed, ", FEWEST_SAMPLES, " at least.")
-    return(finding(topic, "note", if (missing$reason == "few_samples") few
-                                  else "Not looked for (`programs = 0`)."))
+  if (identical(missing$reason, "skipped")) {
+    return(finding(topic, "note", "Not looked for (`programs = 0`)."))
   }
-  if (!missing$suspected) {
-    return(finding(topic, "fine", paste("No sign of a cell type that the reference lacks, among",
-                                        "types whose share differs between samples.")))
+  if (!isTRUE(missing$suspected)) {
+    above <- erring_genes(x, 5L)
+    above <- above$gene[above$log2_error > 1]
+    throughout <- if (length(above)) {
+      paste0(" Genes far above the fit in all samples, where a type with the same share in all ",
+             "would show: ", some_of(above, 5L), ".")
+    }
+    few <- is.na(missing$suspected)
+    text <- if (few) {
+      paste0("Not told: samples that differ are needed, ", FEWEST_SAMPLES, " at least.")
+    } else {
+      "No sign of a type that the reference lacks, among types whose share differs between samples."
+    }
+    return(finding(topic, if (few) "note" else "fine", paste0(text, throughout)))
   }
   finding(topic, "worry", paste0(
     "A cell type or state seems to be missing from the reference: genes rise together in some ",

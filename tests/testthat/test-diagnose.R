@@ -55,7 +55,7 @@ test_that("dispersion is the mean squared Pearson residual", {
   freedom <- 400 - colSums(result$exposures > 0)
   expect_equal(diagnosis$samples$dispersion, unname(colSums(pearson^2) / freedom),
                tolerance = 1e-8)
-  observed <- observed_counts(result)
+  observed <- unalloy:::observed_counts(result)
   above <- colSums(pmax(observed - fitted(result), 0)) / colSums(observed)
   expect_equal(diagnosis$samples$excess, unname(above), tolerance = 1e-10)
   # at the optimum of the Poisson model with an intercept fitted and observed totals agree
@@ -107,6 +107,11 @@ test_that("twins are named", {
   expect_true(all(found$types$inflation[c(2, 5)] > 100))
   expect_true(all(found$types$inflation[c(1, 3, 4)] < 10))
   expect_match(found$findings$text[1], "\"Type B\" and \"Twin\" can hardly be told apart")
+  # as merge_types() has it
+  expect_identical(found$pairs$told_apart, seq_len(10) > 1)
+  joined <- merge_types(fit)$joined
+  expect_equal(joined$correlation, found$pairs$design_correlation[1])
+  expect_equal(joined$split_error, found$pairs$split_error[1])
   # exact twins: no error, and no infinite nonsense elsewhere
   expect_warning(fit <- fit_small(signatures = twins(0)),
                  class = "unalloy_warning_identifiability")
@@ -176,6 +181,13 @@ test_that("one sample, one type, and a sample without types are diagnosed", {
   expect_identical(nrow(one$samples), 1L)
   expect_equal(one$samples, diagnosis$samples[2, ], ignore_attr = TRUE)
   expect_output(print(one), "4 at least")
+  # what the genes do is told of one sample too: log ratios with 10 per million added
+  floor <- max(1, 1e-5 * sum(small$bulk_counts[, 2]))
+  ratio <- log2((unalloy:::observed_counts(result, 2) + floor) / (fitted(result, 2) + floor))[, 1]
+  kept <- names(one$gene_errors)
+  expect_equal(one$gene_errors, (ratio - median(ratio))[kept], tolerance = 1e-8)
+  expect_identical(as.data.frame(one, "genes", n = 1)$gene,
+                   names(sort(-one$gene_errors))[c(1, length(kept))])
   single <- diagnose(fit_small(signatures = small_signatures[, 1]), seed = 1)
   expect_identical(nrow(single$pairs), 0L)
   expect_output(print(single), "There is one type")
@@ -208,6 +220,9 @@ test_that("penalised fits have no errors and no influence, and say so", {
 test_that("sparse, integer and blocks of samples on disk give the same", {
   sparse <- fit_small(bulk = Matrix::Matrix(small$bulk_counts, sparse = TRUE))
   expect_equal(diagnose(sparse, seed = 1), diagnosis, tolerance = 1e-10)
+  whole <- small$bulk_counts
+  storage.mode(whole) <- "integer"
+  expect_equal(diagnose(fit_small(bulk = whole), seed = 1), diagnosis, tolerance = 1e-10)
   skip_if_not_installed("DelayedArray")
   withr::local_options(unalloy.block_size = 1)
   sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 20, cells_per_type = 10, seed = 2)
