@@ -225,7 +225,7 @@ name_model <- function(model, data) {
 
 # Types x types x samples; NULL where the fit has none.
 exposure_covariance <- function(result, threads, verbose) {
-  if (result$settings$l1_lambda > 0 || result$settings$l2_lambda > 0) {
+  if (is_penalised(result)) {
     inform_user(verbose, "The fit is penalised: the error of its exposures is left out.")
     return(NULL)
   }

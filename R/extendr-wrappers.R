@@ -28,6 +28,13 @@ rs_fit_platform <- function(problem, settings, progress) .Call(wrap__rs_fit_plat
 rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, signatures, lengths, exposures)
 
 #' @noRd
+rs_diagnose <- function(problem, exposures, threads, progress) .Call(wrap__rs_diagnose, problem, exposures, threads, progress)
+
+#' `gene_of_row` and `signatures` are over the genes to look at.
+#' @noRd
+rs_residual_programs <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, exposures, floors, basis, settings, progress) .Call(wrap__rs_residual_programs, values, n_rows, n_columns, gene_of_row, signatures, lengths, exposures, floors, basis, settings, progress)
+
+#' @noRd
 rs_fit_program <- function(data, weights, tau2, settings, progress) .Call(wrap__rs_fit_program, data, weights, tau2, settings, progress)
 
 #' `shared` holds the `noise` and the `factors` of the sources.

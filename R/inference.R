@@ -197,11 +197,9 @@ intervals_from <- function(inferred, level, what) {
     lower <- estimate / width
     upper <- estimate * width
   } else {
-    logit_error <- std_error / (estimate * (1 - estimate))
-    inside <- is.finite(logit_error) & logit_error <= LOGIT_LIMIT
-    on_logit <- function(side) stats::plogis(stats::qlogis(estimate) + side * z * logit_error)
-    lower <- ifelse(inside, on_logit(-1), pmax(estimate - z * std_error, 0))
-    upper <- ifelse(inside, on_logit(1), pmin(estimate + z * std_error, 1))
+    ends <- share_interval(estimate, std_error, level)
+    lower <- ends$lower
+    upper <- ends$upper
   }
   zero <- which(estimate == 0)
   lower[zero] <- 0
@@ -209,6 +207,25 @@ intervals_from <- function(inferred, level, what) {
   upper[zero] <- inferred$limits[zero]
   std_error[zero] <- NA
   list(std_error = std_error, lower = lower, upper = upper)
+}
+
+# Intervals of shares: on the logit scale away from 0 and 1.
+share_interval <- function(estimate, std_error, level) {
+  z <- stats::qnorm((1 + level) / 2)
+  inside <- is_logit(estimate, std_error)
+  end <- function(side) {
+    on_logit <- stats::plogis(stats::qlogis(estimate) + side * z * logit_error(estimate, std_error))
+    ifelse(inside, on_logit, pmin(1, pmax(0, estimate + side * z * std_error)))
+  }
+  list(lower = end(-1), upper = end(1))
+}
+
+logit_error <- function(estimate, std_error) std_error / (estimate * (1 - estimate))
+
+# Whether errors of a share are taken on the logit scale.
+is_logit <- function(estimate, std_error) {
+  error <- logit_error(estimate, std_error)
+  is.finite(error) & error <= LOGIT_LIMIT
 }
 
 # Bootstrap replicates of shares, types x samples x replicates.
@@ -250,8 +267,12 @@ seen_at <- function(object, scales, variance, level, threads, .call) {
   presence_statistics(object, scales, variance, 2 * threshold, threads, .call) > threshold
 }
 
+is_penalised <- function(result) {
+  result$settings$l1_lambda > 0 || result$settings$l2_lambda > 0
+}
+
 need_unpenalised <- function(object, .call) {
-  if (object$settings$l1_lambda > 0 || object$settings$l2_lambda > 0) {
+  if (is_penalised(object)) {
     stop_user("penalised", "Intervals and tests are for fits without penalties.",
               i = "Use `l1_lambda = 0` and `l2_lambda = 0`.", .call = .call)
   }
@@ -271,16 +292,17 @@ infer_exposures <- function(object, variance, fall, threads, .call) {
 
 # Calls `f(problem, columns, progress)` for the samples of a result, in blocks
 # when they are on disk.
-with_problem <- function(object, title, f, .call) {
+with_problem <- function(object, title, f, .call, verbose = TRUE) {
   bulk <- kept_counts(object, .call = .call)
   model <- object$model
   if (!is.null(model$tau2)) {
     model$floors <- platform_floors(check_bulk_values(bulk, .call = .call))
   }
-  show <- progress_bar(title, bulk$n_samples, TRUE)
+  show <- progress_bar(title, bulk$n_samples, verbose)
   over_samples(bulk, function(values, n_samples, columns) {
     progress <- function(done) show(columns[1L] - 1 + done)
-    call_rs(f(core_problem(model, bulk, values, columns), columns, progress), .call = .call)
+    call_rs(f(core_problem(model, bulk, values, columns), columns, progress),
+            bulk$samples[columns], .call = .call)
   })
 }
 

@@ -20,7 +20,17 @@
 #'   \item{`plot_uncertainty()`}{Estimates and intervals of
 #'     [confint()][confint.deconvolution]; a panel per sample up to six samples,
 #'     else a panel per type. Types at zero are drawn at their upper limit, as an
-#'     open triangle.}
+#'     open triangle. `view = "forest"` and `"ridge"` draw the next two.}
+#'   \item{`plot_forest()`}{Estimates and intervals, a row per sample in a panel per
+#'     type (`by = "type"`) or a row per type in a panel per sample; samples of a
+#'     group stand together in its colour, with their mean as a line. Rows that would
+#'     be too many to name are sorted by estimate.}
+#'   \item{`plot_ridge()`}{How likely each share is, as a ridge: normal on the logit
+#'     scale, or on the scale of shares and cut off at 0 and 1 where
+#'     [confint()][confint.deconvolution] is; for types at zero the half of a normal
+#'     curve whose quantile is their upper limit. All ridges have the same height. Cohorts with too
+#'     many rows are drawn as the mean of the curves of all samples (of a group), a row
+#'     per type.}
 #' }
 #' Hex plots are binned in blocks of samples: they hold the counts per hexagon and
 #' no points, whatever the size of the cohort.
@@ -39,6 +49,9 @@
 #' @param bins Hexagons along the x axis.
 #' @param level Coverage of the intervals.
 #' @param samples,types What to draw; all by default.
+#' @param view Which picture of the uncertainty.
+#' @param by What has panels of its own. `"auto"` is `"sample"` for up to six samples,
+#'   else `"type"`.
 #' @return A ggplot. For `type = "all"` a list of ggplots of class
 #'   `unalloy_plots`, which prints on one page and can be given to
 #'   [ggplot2::ggsave()].
@@ -61,6 +74,8 @@
 #' plot_deconvolution(result)
 #' plot_heatmap(result, group = rep(c("case", "control"), 4))
 #' plot_uncertainty(result, samples = 1:3)
+#' plot_forest(result, types = "Type A", group = rep(c("case", "control"), 4))
+#' plot_ridge(result, samples = 1:2)
 plot_deconvolution <- function(result, observed_counts = NULL,
                                type = c("proportions", "fit", "correlation", "residuals",
                                         "intercept", "heatmap", "uncertainty", "all"), ...) {

@@ -1,8 +1,19 @@
 #' @rdname plot_deconvolution
 #' @export
 plot_uncertainty <- function(result, level = 0.95, samples = NULL, types = NULL,
-                             what = c("proportions", "cell_fractions")) {
+                             what = c("proportions", "cell_fractions"),
+                             view = c("interval", "forest", "ridge"), group = NULL,
+                             by = c("auto", "type", "sample")) {
   check_result(result)
+  view <- check_choice(view, c("interval", "forest", "ridge"), "view")
+  if (view != "interval") {
+    draw <- if (view == "forest") plot_forest else plot_ridge
+    return(draw(result, samples, types, group, by, level, what))
+  }
+  if (!is.null(group) || !identical(by, c("auto", "type", "sample"))) {
+    stop_user("argument", "`group` and `by` are for the views \"forest\" and \"ridge\".",
+              i = "Say `view = \"forest\"`.")
+  }
   what <- check_choice(what, c("proportions", "cell_fractions"), "what")
   check_types(types, result)
   table <- confint(result, parm = types, level = level, samples = samples, what = what)

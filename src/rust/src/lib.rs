@@ -5,6 +5,7 @@ mod arguments;
 mod bootstrap;
 mod cell_type_expression;
 mod deconvolve_bulk;
+mod diagnose;
 mod extract_program;
 mod guard;
 mod inference;
@@ -20,6 +21,7 @@ extendr_module! {
     use bootstrap;
     use cell_type_expression;
     use deconvolve_bulk;
+    use diagnose;
     use extract_program;
     use inference;
     use scan_counts;

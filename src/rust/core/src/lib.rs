@@ -9,10 +9,10 @@ pub mod parallel;
 pub mod rng;
 
 pub mod bootstrap;
-
 pub mod counts;
 pub mod kernels;
 pub mod nnls;
+pub mod spectrum;
 
 pub mod deconvolution;
 pub mod simulation;

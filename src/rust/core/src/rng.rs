@@ -16,6 +16,7 @@ pub enum Purpose {
     Cells,
     Bulk,
     Bootstrap,
+    Signs,
 }
 
 /// The stream `index` of `purpose` under `seed`.

@@ -272,7 +272,7 @@ fn negative_scores(model: &Model, score: &[f64]) -> Vec<f64> {
 }
 
 /// Aᵀ diag(v) A for each v (over design rows).
-fn weighted_grams<'a>(
+pub(super) fn weighted_grams<'a>(
     model: &Model,
     values: impl ExactSizeIterator<Item = &'a [f64]>,
 ) -> Vec<Vec<f64>> {

@@ -6,6 +6,7 @@
 
 pub mod adam;
 pub mod certificate;
+pub mod diagnosis;
 pub mod em;
 pub mod evaluate;
 pub mod expression;
@@ -18,6 +19,7 @@ pub mod newton;
 pub mod platform;
 pub mod presence;
 pub mod program;
+pub mod programs;
 pub mod scoring;
 pub mod solver;
 

@@ -1,0 +1,304 @@
+//! Patterns that the residuals of many samples share.
+//!
+//! Residuals are log ratios r = log((k + φ)/(μ + φ)), less the median of their
+//! sample: an error of a gene between platforms is then one constant, which the
+//! mean over samples takes away, whatever the gene's level.  What follows the
+//! composition of the samples (errors of a gene that differ between types) lies
+//! in the span of a given basis and is taken away as well.  The programs are the
+//! leading singular vectors of the rest.
+//!
+//! What chance makes of residuals of the same sizes is told by random signs
+//! (Hong, Sheng and Dobriban 2020): they keep the size of every entry, so of
+//! noisy genes and samples, and destroy what entries have in common.
+
+use crate::counts::Counts;
+use crate::error::{check_length, CoreError};
+use crate::parallel::{with_threads, Monitor};
+use crate::rng::{stream, Purpose};
+use crate::spectrum::{spectrum, Spectrum};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+use rand::Rng;
+use rayon::prelude::*;
+
+/// Genes whose products are summed together.
+const BLOCK: usize = 1024;
+
+/// Part of a sample's residuals that the basis leaves, at least.
+const LEAST_FREEDOM: f64 = 0.05;
+
+/// Settings of [`residual_programs`].
+#[derive(Clone, Debug)]
+pub struct ProgramParams {
+    /// Programs to return at most.
+    pub n_programs: usize,
+    /// Draws of random signs.
+    pub draws: usize,
+    pub seed: u64,
+    pub threads: usize,
+}
+
+/// Residuals and what they share.
+pub struct Programs {
+    /// Mean log ratio of each gene over samples.
+    pub offsets: Vec<f64>,
+    /// Sums of squares: of the offsets, of what follows the basis, of the rest.
+    pub squares: [f64; 3],
+    /// Share of the rest's squares that each program holds, largest first.
+    pub shares: Vec<f64>,
+    /// The same under random signs, programs × draws.
+    pub null_shares: Mat<f64>,
+    /// Genes × programs: log ratio at a loading of 1.
+    pub genes: Mat<f64>,
+    /// Samples × programs: loadings, of length 1.
+    pub samples: Mat<f64>,
+}
+
+/// Programs of the residuals at the given exposures (sources × samples).
+/// `counts` and `signatures` (genes × sources) are over the genes to look at,
+/// `lengths` holds ℓ_g, `floors` φ per sample.  The columns of `basis` (samples ×
+/// any) are orthonormal; the first must be the constant.
+///
+/// # Errors
+/// `Shape`, `Threads`, `Interrupted`.
+#[allow(clippy::too_many_arguments)]
+pub fn residual_programs(
+    counts: &Counts<'_>,
+    signatures: MatRef<'_, f64>,
+    lengths: &[f64],
+    exposures: MatRef<'_, f64>,
+    floors: &[f64],
+    basis: MatRef<'_, f64>,
+    params: &ProgramParams,
+    monitor: &Monitor<'_>,
+) -> Result<Programs, CoreError> {
+    let (n_genes, n_samples) = (counts.n_genes(), counts.n_samples());
+    check_length("signatures", n_genes, signatures.nrows())?;
+    check_length("lengths", n_genes, lengths.len())?;
+    check_length(
+        "exposures",
+        signatures.ncols() * n_samples,
+        exposures.nrows() * exposures.ncols(),
+    )?;
+    check_length("floors", n_samples, floors.len())?;
+    check_length("basis", n_samples, basis.nrows())?;
+    with_threads(params.threads, || {
+        let mut residuals = log_ratios(counts, signatures, lengths, exposures, floors, monitor)?;
+        let offsets: Vec<f64> = (0..n_genes)
+            .map(|g| (0..n_samples).map(|s| residuals[(g, s)]).sum::<f64>() / n_samples as f64)
+            .collect();
+        let constant = n_samples as f64 * offsets.iter().map(|m| m * m).sum::<f64>();
+        let total = squares(&residuals);
+        // R − R B Bᵀ
+        let mut along = Mat::<f64>::zeros(n_genes, basis.ncols());
+        matmul(along.as_mut(), Accum::Replace, residuals.as_ref(), basis, 1.0, Par::Seq);
+        let back = basis.transpose();
+        matmul(residuals.as_mut(), Accum::Add, along.as_ref(), back, -1.0, Par::Seq);
+        let rest = squares(&residuals);
+        let n_programs = params.n_programs.min(n_samples.saturating_sub(basis.ncols()));
+        let gram = signed_gram(&residuals, None);
+        let Spectrum { values, vectors } = spectrum(gram.as_ref());
+        let shares: Vec<f64> = (0..n_programs).map(|k| share(values[k], &values)).collect();
+        let samples = vectors.as_ref().subcols(0, n_programs).to_owned();
+        let mut genes = Mat::<f64>::zeros(n_genes, n_programs);
+        let loadings = samples.as_ref();
+        matmul(genes.as_mut(), Accum::Replace, residuals.as_ref(), loadings, 1.0, Par::Seq);
+        // Residuals of samples that the basis fits closely are too small.
+        for s in 0..n_samples {
+            let leverage: f64 = (0..basis.ncols()).map(|b| basis[(s, b)].powi(2)).sum();
+            let scale = (1.0 - leverage).max(LEAST_FREEDOM).sqrt().recip();
+            residuals.col_as_slice_mut(s).iter_mut().for_each(|r| *r *= scale);
+        }
+        let draws: Vec<Vec<f64>> = (0..params.draws)
+            .into_par_iter()
+            .map(|draw| {
+                monitor.check()?;
+                let gram = signed_gram(&residuals, Some((params.seed, draw)));
+                let values = spectrum(project(gram, basis).as_ref()).values;
+                monitor.advance(1);
+                Ok((0..n_programs).map(|k| share(values[k], &values)).collect())
+            })
+            .collect::<Result<_, CoreError>>()?;
+        Ok(Programs {
+            offsets,
+            squares: [constant, (total - constant - rest).max(0.0), rest],
+            shares,
+            null_shares: Mat::from_fn(n_programs, params.draws, |k, draw| draws[draw][k]),
+            genes,
+            samples,
+        })
+    })?
+}
+
+fn log_ratios(
+    counts: &Counts<'_>,
+    signatures: MatRef<'_, f64>,
+    lengths: &[f64],
+    exposures: MatRef<'_, f64>,
+    floors: &[f64],
+    monitor: &Monitor<'_>,
+) -> Result<Mat<f64>, CoreError> {
+    let (n_genes, n_samples) = (counts.n_genes(), counts.n_samples());
+    let columns: Vec<Vec<f64>> = (0..n_samples)
+        .into_par_iter()
+        .map(|sample| {
+            monitor.check()?;
+            let mut mean = Mat::<f64>::zeros(n_genes, 1);
+            let point = exposures.subcols(sample, 1);
+            matmul(mean.as_mut(), Accum::Replace, signatures, point, 1.0, Par::Seq);
+            let mut column = vec![0.0; n_genes];
+            counts.column_into(sample, &mut column);
+            let floor = floors[sample];
+            for ((k, mu), length) in column.iter_mut().zip(mean.col_as_slice(0)).zip(lengths) {
+                *k = ((*k + floor) / (mu * length + floor)).ln();
+            }
+            let middle = median(&column);
+            column.iter_mut().for_each(|r| *r -= middle);
+            Ok(column)
+        })
+        .collect::<Result<_, CoreError>>()?;
+    Ok(Mat::from_fn(n_genes, n_samples, |g, s| columns[s][g]))
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        n => 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]),
+    }
+}
+
+fn squares(matrix: &Mat<f64>) -> f64 {
+    (0..matrix.ncols()).map(|j| matrix.col_as_slice(j).iter().map(|v| v * v).sum::<f64>()).sum()
+}
+
+/// Share of the trace that an eigenvalue holds.
+fn share(value: f64, values: &[f64]) -> f64 {
+    let trace: f64 = values.iter().map(|v| v.max(0.0)).sum();
+    if trace > 0.0 {
+        value.max(0.0) / trace
+    } else {
+        0.0
+    }
+}
+
+/// RᵀR, with random signs of the entries of R where a seed and a number are given.
+fn signed_gram(residuals: &Mat<f64>, signs: Option<(u64, usize)>) -> Mat<f64> {
+    let (n_genes, n_samples) = residuals.as_ref().shape();
+    let mut gram = Mat::zeros(n_samples, n_samples);
+    let mut rng = signs.map(|(seed, draw)| stream(seed, Purpose::Signs, draw));
+    let mut block = Mat::<f64>::zeros(BLOCK.min(n_genes), n_samples);
+    for start in (0..n_genes).step_by(BLOCK) {
+        let rows = BLOCK.min(n_genes - start);
+        let mut part = residuals.as_ref().subrows(start, rows);
+        if let Some(rng) = rng.as_mut() {
+            for s in 0..n_samples {
+                let from = &residuals.col_as_slice(s)[start..start + rows];
+                let to = &mut block.col_as_slice_mut(s)[..rows];
+                for (to, from) in to.chunks_mut(64).zip(from.chunks(64)) {
+                    let mut bits: u64 = rng.random();
+                    for (to, from) in to.iter_mut().zip(from) {
+                        // the sign is the highest bit
+                        *to = f64::from_bits(from.to_bits() ^ (bits << 63));
+                        bits >>= 1;
+                    }
+                }
+            }
+            part = block.as_ref().subrows(0, rows);
+        }
+        matmul(gram.as_mut(), Accum::Add, part.transpose(), part, 1.0, Par::Seq);
+    }
+    gram
+}
+
+/// (I − B Bᵀ) G (I − B Bᵀ).
+fn project(gram: Mat<f64>, basis: MatRef<'_, f64>) -> Mat<f64> {
+    let n = gram.nrows();
+    let mut projector = Mat::<f64>::identity(n, n);
+    matmul(projector.as_mut(), Accum::Add, basis, basis.transpose(), -1.0, Par::Seq);
+    let (mut half, mut whole) = (Mat::<f64>::zeros(n, n), Mat::<f64>::zeros(n, n));
+    matmul(half.as_mut(), Accum::Replace, projector.as_ref(), gram.as_ref(), 1.0, Par::Seq);
+    matmul(whole.as_mut(), Accum::Replace, half.as_ref(), projector.as_ref(), 1.0, Par::Seq);
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counts::Values;
+    use crate::parallel::unmonitored;
+    use rand_distr::{Distribution, StandardNormal};
+
+    const GENES: usize = 600;
+    const SAMPLES: usize = 20;
+
+    /// Counts around 1000 with errors per gene, noise, and a program of the first
+    /// 40 genes in the last 6 samples.
+    fn counts(size: f64) -> Vec<f64> {
+        let mut rng = stream(8, Purpose::Bulk, 0);
+        let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
+        let errors: Vec<f64> = (0..GENES).map(|_| 0.5 * normal()).collect();
+        let mut out = Vec::new();
+        for s in 0..SAMPLES {
+            for (g, error) in errors.iter().enumerate() {
+                let program = if g < 40 && s >= SAMPLES - 6 { size } else { 0.0 };
+                out.push(1000.0 * (error + 0.1 * normal() + program).exp());
+            }
+        }
+        out
+    }
+
+    fn programs(counts: &[f64], threads: usize) -> Programs {
+        let genes: Vec<i32> = (0..GENES as i32).collect();
+        let view = Counts::new(Values::Double(counts), (GENES, SAMPLES), &genes, GENES).unwrap();
+        let signatures = Mat::full(GENES, 1, 1.0);
+        let exposures = Mat::full(1, SAMPLES, 1000.0);
+        let basis = Mat::full(SAMPLES, 1, (SAMPLES as f64).sqrt().recip());
+        let params = ProgramParams { n_programs: 2, draws: 9, seed: 1, threads };
+        unmonitored(|monitor| {
+            residual_programs(
+                &view,
+                signatures.as_ref(),
+                &[1.0; GENES],
+                exposures.as_ref(),
+                &[1.0; SAMPLES],
+                basis.as_ref(),
+                &params,
+                monitor,
+            )
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_planted_program_stands_out_and_errors_of_genes_do_not() {
+        let chance = |p: &Programs| (0..9).map(|d| p.null_shares[(0, d)]).fold(0.0, f64::max);
+        let none = programs(&counts(0.0), 1);
+        assert!(none.shares[0] < 1.1 * chance(&none), "{} {}", none.shares[0], chance(&none));
+        let found = programs(&counts(0.5), 1);
+        assert!(found.shares[0] > 2.0 * chance(&found));
+        let scores = found.genes.col_as_slice(0);
+        let sign = scores[0].signum();
+        let least = scores[..40].iter().map(|s| sign * s).fold(f64::INFINITY, f64::min);
+        let largest = scores[40..].iter().map(|s| s.abs()).fold(0.0, f64::max);
+        assert!(least > largest);
+        // a step of 6 in 20 samples, of length 1 and mean 0
+        let step = (14.0 * 6.0 / 20.0f64).sqrt().recip();
+        for s in 0..SAMPLES {
+            let expected = if s < 14 { -6.0 / 20.0 * step } else { 14.0 / 20.0 * step };
+            assert!((sign * found.samples[(s, 0)] - expected).abs() < 0.05);
+        }
+    }
+
+    #[test]
+    fn squares_add_up_and_threads_change_nothing() {
+        let counts = counts(0.3);
+        let (one, two) = (programs(&counts, 1), programs(&counts, 2));
+        assert_eq!(one.shares, two.shares);
+        assert_eq!(one.null_shares, two.null_shares);
+        // the basis holds the constant alone
+        assert!(one.squares[1] < 1e-9 * one.squares[0]);
+        assert!(one.shares.iter().sum::<f64>() <= 1.0);
+    }
+}
