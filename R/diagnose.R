@@ -54,14 +54,16 @@
 #' \eqn{\sum s^3 / \sum |s|^3} over a program's scores, those beyond the 20th
 #' largest cut to its size: 0 when as many genes fall as rise, 1 when all strong
 #' genes rise together. A missing type is suspected where a program beyond chance
-#' has 0.5 or more: three quarters of the weight of its strong genes then rise. This
-#' needs samples that differ: a type with the same share in all samples looks like an
-#' error of the platform, and so does every type in less than four samples. Its genes
-#' are then among those that are far above the fit throughout
+#' has 0.5 or more: three quarters of the weight of its strong genes then rise.
+#'
+#' This needs samples that differ: a type with the same share in all samples looks
+#' like an error of the platform, and so does every type in less than four samples.
+#' Its genes are then among those that are far above the fit throughout
 #' (`as.data.frame(diagnosis, "genes")`), beside those that the platforms measure
-#' differently. A missing type also goes unnoticed when it is as much the opposite of
-#' another as itself (progenitors beside mature cells). A state that the reference lacks (activation, interferon
-#' response, stress) looks like a missing type; the genes tell which it is.
+#' differently. A missing type also goes unnoticed when as many genes fall with it as
+#' rise (progenitors beside mature cells). A state that the reference lacks
+#' (activation, interferon response, stress) looks like a missing type; the genes tell
+#' which it is.
 #'
 #' @param result A [deconvolution].
 #' @param observed_counts The counts that were deconvolved, for a result without

@@ -13,11 +13,14 @@ plot_forest <- function(result, samples = NULL, types = NULL, group = NULL,
   table$drawn <- ifelse(table$estimate == 0, table$upper, table$estimate)
   colours <- forest_colours(table, result, by, !is.null(group))
   percent <- format(100 * level)
+  # so many intervals touch: their estimates must stand out
+  crowded <- !is.null(rows$note) && nlevels(table$type) > 1L
   ggplot(table, aes(.data$drawn, .data$row, colour = .data[[colours$column]])) +
     (if (by == "type" && !is.null(group)) group_means(table)) +
-    geom_linerange(aes(xmin = .data$lower, xmax = .data$upper), linewidth = 0.5) +
+    geom_linerange(aes(xmin = .data$lower, xmax = .data$upper),
+                   linewidth = if (crowded) 0.3 else 0.5, alpha = if (crowded) 0.4 else 1) +
     geom_point(aes(shape = .data$kind), fill = "white",
-               size = max(0.8, min(2.2, 90 / length(unique(table$row))))) +
+               size = if (crowded) 0.6 else max(0.8, min(2.2, 90 / length(unique(table$row))))) +
     scale_shape_manual(values = c(estimate = 16, limit = 25), guide = "none") +
     theme_unalloy() + colours$scale + panel_facets(by, table) + rows$layers +
     scale_x_continuous(limits = c(0, NA), n.breaks = 4) +
