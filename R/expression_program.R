@@ -40,10 +40,10 @@ print.expression_program <- function(x, ...) {
     own <- x$genes[x$genes$program == program, ]
     if (length(own$fdr)) {
       up <- own$gene[own$fdr <= 0.05 & own$statistic > 0]
-      cat("  ", plural(length(up), "gene"), " above the types (FDR 5 %)",
-          if (length(up)) paste0(": ", paste(utils::head(up, 6L), collapse = ", "),
-                                 if (length(up) > 6L) ", ...")
-          else ": no evidence of a program", "\n", sep = "")
+      named <- if (length(up)) paste(c(utils::head(up, 6L), if (length(up) > 6L) "..."),
+                                     collapse = ", ")
+      cat("  ", plural(length(up), "gene"), " above the types (FDR 5 %): ",
+          named %||% "no evidence of a program", "\n", sep = "")
     }
   }
   if (x$convergence$reason != "converged") {

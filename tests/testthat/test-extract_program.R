@@ -6,8 +6,7 @@ tumour_fit <- function(bulk = tumour$bulk_counts, ...) {
   suppressWarnings(deconvolve_bulk(signatures, bulk, tumour$gene_lengths, verbose = FALSE,
                                    protocol = "full_length", ...))
 }
-extract <- function(..., seed = 1, verbose = FALSE) extract_program(..., seed = seed,
-                                                                    verbose = verbose)
+extract <- function(..., seed = 1) extract_program(..., seed = seed, verbose = FALSE)
 result <- tumour_fit()
 program <- extract(result)
 truth <- tumour$truth_mrna["Type D", ]
