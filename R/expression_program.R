@@ -57,10 +57,13 @@ print.expression_program <- function(x, ...) {
 summary.expression_program <- function(object, ...) {
   programs <- rownames(object$loadings)
   each <- function(f) vapply(programs, f, 0, USE.NAMES = FALSE)
-  found <- function(sign) each(function(program) {
-    own <- object$genes[object$genes$program == program, ]
-    if (is.null(own)) NA_real_ else sum(own$fdr <= 0.05 & sign * own$statistic > 0)
-  })
+  found <- function(sign) {
+    each(function(program) {
+      if (is.null(object$genes)) return(NA_real_)
+      own <- object$genes[object$genes$program == program, ]
+      sum(own$fdr <= 0.05 & sign * own$statistic > 0)
+    })
+  }
   share <- function(f) each(function(program) f(object$shares[program, ], na.rm = TRUE))
   data.frame(
     program = programs, share = share(stats::median), lowest = share(min), highest = share(max),

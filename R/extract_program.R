@@ -63,7 +63,8 @@
 #'   \item{genes}{Data frame sorted by `statistic`: `gene`, `program`, `profile`
 #'     (copies per million of the program), `types` (the same of the
 #'     nearest mixture of types), `log2_fold` (their ratio, the standard error added
-#'     to both so that levels near zero give no large folds), `std_error`, `statistic`, `df`, `p_value`, `fdr`.}
+#'     to both so that levels near zero give no large folds), `std_error`, `statistic`,
+#'     `df`, `p_value`, `fdr`.}
 #'   \item{consistency}{Data frame per sample and program: `share`, and `agreement`,
 #'     the cosine between what is left of the sample once types are taken away and
 #'     the program, over genes in units of their standard deviation. 1: the sample
