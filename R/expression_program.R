@@ -40,10 +40,10 @@ print.expression_program <- function(x, ...) {
     own <- x$genes[x$genes$program == program, ]
     if (length(own$fdr)) {
       up <- own$gene[own$fdr <= 0.05 & own$statistic > 0]
-      cat("  ", plural(length(up), "gene"), " above the types (FDR 5 %)",
-          if (length(up)) paste0(": ", paste(utils::head(up, 6L), collapse = ", "),
-                                 if (length(up) > 6L) ", ...")
-          else ": no evidence of a program", "\n", sep = "")
+      named <- if (length(up)) paste(c(utils::head(up, 6L), if (length(up) > 6L) "..."),
+                                     collapse = ", ")
+      cat("  ", plural(length(up), "gene"), " above the types (FDR 5 %): ",
+          named %||% "no evidence of a program", "\n", sep = "")
     }
   }
   if (x$convergence$reason != "converged") {
@@ -57,10 +57,13 @@ print.expression_program <- function(x, ...) {
 summary.expression_program <- function(object, ...) {
   programs <- rownames(object$loadings)
   each <- function(f) vapply(programs, f, 0, USE.NAMES = FALSE)
-  found <- function(sign) each(function(program) {
-    own <- object$genes[object$genes$program == program, ]
-    if (is.null(own)) NA_real_ else sum(own$fdr <= 0.05 & sign * own$statistic > 0)
-  })
+  found <- function(sign) {
+    each(function(program) {
+      if (is.null(object$genes)) return(NA_real_)
+      own <- object$genes[object$genes$program == program, ]
+      sum(own$fdr <= 0.05 & sign * own$statistic > 0)
+    })
+  }
   share <- function(f) each(function(program) f(object$shares[program, ], na.rm = TRUE))
   data.frame(
     program = programs, share = share(stats::median), lowest = share(min), highest = share(max),

@@ -19,11 +19,10 @@
 #' A gene that is off by the same factor in all samples (the error between the
 #' platforms of reference and bulk) goes into \eqn{b_g}, which has a gamma prior
 #' with mean 1 and the variance of these errors (that of the profiles' own error
-#' included); only what *varies*
-#' over samples otherwise than the types do becomes a program. So a program that
-#' is in all samples alike can't be told from the error of the platforms: a
-#' cohort should hold samples with more and with less of it (normal tissue
-#' beside tumours). A program whose loadings follow the exposures of one type over
+#' included); only what *varies* over samples otherwise than the types do becomes a
+#' program. So a program that is in all samples alike can't be told from the error
+#' of the platforms: a cohort should hold samples with more and with less of it
+#' (normal tissue beside tumours). A program whose loadings follow the exposures of one type over
 #' the samples can't be told from a wrong signature of that type. Several programs
 #' are determined up to mixtures of them that keep all entries non-negative.
 #'
@@ -64,7 +63,8 @@
 #'   \item{genes}{Data frame sorted by `statistic`: `gene`, `program`, `profile`
 #'     (copies per million of the program), `types` (the same of the
 #'     nearest mixture of types), `log2_fold` (their ratio, the standard error added
-#'     to both so that levels near zero give no large folds), `std_error`, `statistic`, `df`, `p_value`, `fdr`.}
+#'     to both so that levels near zero give no large folds), `std_error`, `statistic`,
+#'     `df`, `p_value`, `fdr`.}
 #'   \item{consistency}{Data frame per sample and program: `share`, and `agreement`,
 #'     the cosine between what is left of the sample once types are taken away and
 #'     the program, over genes in units of their standard deviation. 1: the sample
@@ -123,7 +123,7 @@ extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5,
   data$counts <- data$counts / noise[1L]
   data$exposures <- data$exposures / noise[1L]
   cohort <- list(data = data_rows(data, kept), reference = reference_rows(reference, kept),
-                 noise = noise / noise[1L], unit = noise[1L], n_types = result$model$n_types)
+                 noise = noise / noise[1L], n_types = result$model$n_types)
   shared <- learn_shared(cohort, threads)
   tau2 <- factor_variance(cohort, shared)
   weights <- gene_precision(cohort, shared)
@@ -150,18 +150,18 @@ extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5,
 LEAST_TAU2 <- 1e-3
 MOST_TAU2 <- 10
 # Samples from which on a program can be told.
-PROGRAM_SAMPLES <- 6L
+LEAST_PROGRAM_SAMPLES <- 6L
 # Added to levels before their ratio is taken, beside their error, as a share of
 # all mRNA.
 FOLD_OFFSET <- 1e-6
 
 check_samples <- function(result, n_programs, .call) {
   n <- nrow(result$convergence)
-  needed <- PROGRAM_SAMPLES + n_programs - 1L
+  needed <- LEAST_PROGRAM_SAMPLES + n_programs - 1L
   if (n < needed) {
     stop_user("few_samples", "A program is what varies over samples.",
-              x = paste0("The result has ", plural(n, "sample"), "; ", plural(n_programs, "program"),
-                         " take at least ", needed, "."), .call = .call)
+              x = paste0("The result has ", plural(n, "sample"), "; at least ", needed,
+                         " are needed for ", plural(n_programs, "program"), "."), .call = .call)
   }
 }
 
@@ -228,10 +228,11 @@ closest_mixture <- function(profile, sources, n_types, weights) {
   settings <- solver_settings("newton", 0, 0, NULL, 1e-8, 1e-4, 10, 0.5, NULL, 1, NULL)
   types <- sources[, seq_len(n_types), drop = FALSE]
   profile[rowSums(types) == 0] <- 0
-  found <- call_rs(rs_deconvolve_bulk(
-    matrix(1e6 * profile), length(profile), 1L, seq_along(profile) - 1L, types,
-    rep(1, length(profile)), weights, n_types, settings, function(done) invisible()
-  ))
+  model <- list(sources = types, n_types = n_types, weights = weights,
+                length_factor = rep(1, length(profile)),
+                matching = list(gene_of_row = seq_along(profile) - 1L))
+  problem <- core_problem(model, list(n_rows = length(profile)), matrix(1e6 * profile), 1L)
+  found <- call_rs(rs_deconvolve_bulk(problem, settings, function(done) invisible()))
   mixture <- drop(found$exposures) / sum(found$exposures)
   c(mixture, rep(0, ncol(sources) - n_types))
 }
@@ -293,100 +294,6 @@ program_consistency <- function(out, data, weights) {
     data.frame(sample = colnames(data$counts), program = program,
                share = unname(out$shares[program, ]), agreement = unname(agreement))
   }))
-}
-
-# Brings the programs of a half into the order and scale of the whole.
-match_programs <- function(half, loadings) {
-  found <- half$fit$loadings
-  taken <- integer()
-  for (r in seq_len(nrow(loadings))) {
-    closeness <- apply(found, 1L, function(own) {
-      sum(own * loadings[r, ]) / sqrt(sum(own^2) * sum(loadings[r, ]^2))
-    })
-    closeness[!is.finite(closeness)] <- -1
-    closeness[taken] <- -2
-    taken <- c(taken, which.max(closeness))
-  }
-  found <- found[taken, , drop = FALSE]
-  # columns of the half's programs sum to 1 over its own genes only
-  for (r in seq_len(nrow(found))) {
-    scale <- sum(found[r, ] * loadings[r, ]) / sum(found[r, ]^2)
-    if (is.finite(scale)) found[r, ] <- found[r, ] * scale
-  }
-  half$loadings <- found
-  half$profiles <- half$fit$programs[, taken, drop = FALSE]
-  half
-}
-
-# Each half of the genes, tested with what the other half says of the samples.
-program_table <- function(out, cohort, fits, threads) {
-  tables <- lapply(rownames(out$loadings), function(program) {
-    parts <- lapply(1:2, function(i) test_half(program, out, cohort, fits[[3L - i]], fits[[i]]$rows,
-                                               threads))
-    table <- do.call(rbind, parts)
-    table$fdr <- stats::p.adjust(table$p_value, "BH")
-    table
-  })
-  table <- do.call(rbind, tables)
-  table <- table[order(match(table$program, rownames(out$loadings)), -table$statistic), ]
-  rownames(table) <- NULL
-  table
-}
-
-test_half <- function(program, out, cohort, other, rows, threads) {
-  r <- match(program, rownames(out$loadings))
-  data <- data_rows(cohort$data, rows)
-  n_sources <- ncol(data$sources)
-  exposures <- other$fit$exposures
-  composition <- closest_mixture(other$profiles[, r] / other$fit$factors, other$part$data$sources,
-                                 cohort$n_types, other$weights)
-  # what the other half learns of noise and variances, its programs being sources
-  learning <- other$part
-  learning$data$sources <- cbind(learning$data$sources, other$profiles / other$fit$factors)
-  learning$data$exposures <- rbind(exposures, other$loadings)
-  learning$reference <- with_unknown(learning$reference, nrow(other$loadings))
-  shared <- learn_shared(learning, threads)
-  # the other programs are sources of the test as well
-  beside <- other$loadings[-r, , drop = FALSE]
-  profile <- out$programs[rows, -r, drop = FALSE] / out$factors[rows]
-  data$sources <- cbind(data$sources, profile)
-  data$exposures <- rbind(exposures + outer(composition, other$loadings[r, ]), beside)
-  dimnames(data$exposures) <- NULL
-  reference <- with_unknown(reference_rows(cohort$reference, rows), nrow(beside))
-  factors <- shared$factors[c(seq_len(n_sources), n_sources + seq_along(other$loadings[, 1L])[-r])]
-  found <- call_rs(rs_test_program(
-    data, reference, list(noise = shared$noise, factors = factors), other$loadings[r, ],
-    c(composition, rep(0, nrow(beside)))
-  ))
-  gene_tests(found, program, out$programs[rows, r], data$lengths * out$factors[rows],
-             rownames(data$counts))
-}
-
-with_unknown <- function(reference, n) {
-  reference$variance <- cbind(reference$variance, matrix(NA_real_, nrow(reference$variance), n))
-  reference$donors <- c(reference$donors, rep(NA_real_, n))
-  reference$totals <- c(reference$totals, rep(NA_real_, n))
-  reference
-}
-
-# Moderated t tests.  Levels are as the reference's platform would see them.
-gene_tests <- function(found, program, profile, scale, genes) {
-  prior <- found$prior_freedom
-  freedom <- found$freedom
-  moderated <- (prior * found$prior_scale + freedom * found$scale) / (prior + freedom)
-  error <- found$std_error * sqrt(moderated)
-  statistic <- ifelse(is.finite(error), found$difference / error, 0)
-  df <- prior + freedom
-  types <- pmax(found$average / scale, 0)
-  level <- pmax((found$average + found$difference) / scale, 0)
-  # a level is not known below its own error
-  offset <- FOLD_OFFSET + ifelse(is.finite(error), error, 0) / scale
-  data.frame(
-    gene = genes, program = program, profile = 1e6 * level, types = 1e6 * types,
-    log2_fold = log2((level + offset) / (types + offset)),
-    std_error = error / scale / (level + offset) / log(2), statistic = statistic, df = df,
-    p_value = 2 * stats::pt(-abs(statistic), df)
-  )
 }
 
 warn_program <- function(out, .call) {

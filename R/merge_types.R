@@ -159,9 +159,7 @@ as_given <- function(levels) {
 # Cuts the tree for the cohort, or for every sample: a list of cuts, each with its
 # `samples`, `nodes` (types named by node), `joined` and `unresolved`.
 cut_samples <- function(result, levels, rule, per, threads, .call = caller_env()) {
-  bulk <- kept_counts(result, .call = .call)
-  values <- check_bulk_values(bulk, .call = .call)
-  numbers <- diagnosis_numbers(result, bulk, values, threads, TRUE, .call = .call)
+  numbers <- diagnosis_numbers(result, threads, TRUE, .call = .call)
   types <- rownames(result$proportions)
   errors <- design_errors(result, numbers)
   cut <- function(samples) {

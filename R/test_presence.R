@@ -9,8 +9,8 @@
 #' estimate is 0 has the p value 1, others half of what \eqn{\chi^2_1} gives. The
 #' scale \eqn{c_j} makes up for a model that is wrong about the variance of the
 #' counts: with `"robust"` it is the ratio of sandwich and model variance of
-#' \eqn{e_j} (Kent, 1982) by the residuals of the fit without the type, with `"quasi"` the dispersion, with `"poisson"` 1; see
-#' [confint.deconvolution()].
+#' \eqn{e_j} (Kent, 1982) by the residuals of the fit without the type, with
+#' `"quasi"` the dispersion, with `"poisson"` 1; see [confint.deconvolution()].
 #'
 #' The test asks whether the reads speak for the type rather than for the others
 #' *as their signatures are*. A type that the signatures lack, or errors of the

@@ -75,9 +75,8 @@ assess <- function(drawn, method) {
   truth <- as.vector(drawn$sim$truth_mrna)
   inside <- table$lower <= truth & truth <= table$upper
   rare <- table$type == "rare"
-  size <- if (bootstrap) NA else {
-    mean(test_presence(fit, "absent", variance = method[2])$p_value <= 0.05)
-  }
+  size <- NA
+  if (!bootstrap) size <- mean(test_presence(fit, "absent", variance = method[2])$p_value <= 0.05)
   c(common = mean(inside[startsWith(as.character(table$type), "common")]),
     rare = mean(inside[rare]), rare_at_zero = mean(table$estimate[rare] == 0),
     limit_missed = mean((table$estimate == 0 & table$upper < truth)[rare]), size = size)

@@ -87,7 +87,9 @@ deviations <- function(x, cohort, method) {
     (values - mean) / mean
   }
   level <- as.vector(apply(predicted, 1:2, mean, na.rm = TRUE))
-  kept <- is.finite(predicted) & level >= 5
+  kept <- which(is.finite(predicted) & level >= 5)
+  # every tenth value is enough for a table
+  kept <- kept[seq(1, length(kept), by = 10)]
   data.frame(reliability = as.array(x, "reliability")[kept], predicted = relative(predicted)[kept],
              true = relative(cohort$level)[kept], method = method)
 }

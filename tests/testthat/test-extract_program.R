@@ -6,8 +6,7 @@ tumour_fit <- function(bulk = tumour$bulk_counts, ...) {
   suppressWarnings(deconvolve_bulk(signatures, bulk, tumour$gene_lengths, verbose = FALSE,
                                    protocol = "full_length", ...))
 }
-extract <- function(..., seed = 1, verbose = FALSE) extract_program(..., seed = seed,
-                                                                    verbose = verbose)
+extract <- function(..., seed = 1) extract_program(..., seed = seed, verbose = FALSE)
 result <- tumour_fit()
 program <- extract(result)
 truth <- tumour$truth_mrna["Type D", ]
@@ -119,6 +118,10 @@ test_that("methods agree with the parts", {
   expect_equal(overview$share, stats::median(program$shares[1, ]))
   expect_identical(overview$genes_up, sum(table$fdr <= 0.05 & table$statistic > 0) + 0)
   expect_output(print(program), "1 expression program beside 3 cell types")
+  untested <- program
+  untested$genes <- NULL
+  expect_identical(summary(untested)$genes_up, NA_real_)
+  expect_output(print(untested), "unlike any mixture")
   for (type in c("genes", "volcano", "loadings", "consistency")) {
     expect_s3_class(plot_program(program, type), "ggplot")
   }
