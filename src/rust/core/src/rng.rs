@@ -15,6 +15,8 @@ pub enum Purpose {
     Platform,
     Cells,
     Bulk,
+    Factors,
+    Projection,
 }
 
 /// The stream `index` of `purpose` under `seed`.
