@@ -5,6 +5,7 @@ mod arguments;
 mod deconvolve_bulk;
 mod guard;
 mod interrupt;
+mod nmf;
 mod scan_counts;
 mod simulate_bulk;
 
@@ -13,6 +14,7 @@ use extendr_api::prelude::*;
 extendr_module! {
     mod unalloy;
     use deconvolve_bulk;
+    use nmf;
     use scan_counts;
     use simulate_bulk;
 }
