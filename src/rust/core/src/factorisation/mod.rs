@@ -1,0 +1,3 @@
+//! Non-negative matrix factorisation X ≈ W H.
+
+pub mod weighted;
