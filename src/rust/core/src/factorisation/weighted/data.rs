@@ -264,11 +264,11 @@ impl WeightedMatrix {
                 }
                 Matrix::Sparse(x) => {
                     let mut stored = x.column(j).peekable();
-                    for i in 0..n_rows {
+                    for (i, weight) in weight.iter_mut().enumerate() {
                         let at = stored.next_if(|&(row, _)| row == i);
                         let value = at.map_or(0.0, |(_, value)| value);
-                        weight[i] = if value.is_nan() { 0.0 } else { weight[i] };
-                        let value = self.add(i, j, weight[i], value)?;
+                        *weight = if value.is_nan() { 0.0 } else { *weight };
+                        let value = self.add(i, j, *weight, value)?;
                         if value != 0.0 {
                             sparse_target.push(i, value);
                         }
