@@ -2,6 +2,7 @@
 //! (features × rank) and coefficients (rank × samples).
 
 pub mod alternate;
+mod arrange;
 pub mod data;
 pub mod fit;
 pub mod frobenius;
@@ -9,7 +10,10 @@ pub mod init;
 mod kernels;
 pub mod kl;
 mod line;
+pub mod multiplicative;
 pub mod penalty;
+pub mod weighted;
+pub mod weights;
 
 pub use alternate::{Model, Outcome, Pair, Reason, Rules};
 pub use data::{Data, Side, Values};
