@@ -73,6 +73,11 @@ pub trait Model: Sync {
         0.0
     }
 
+    /// Largest value of an entry.
+    fn upper(&self, _side: Side) -> f64 {
+        f64::INFINITY
+    }
+
     /// Gives a dead component a new start from what is explained worst, without
     /// raising the loss.  False when nothing is left to explain.
     fn revive(&self, _pair: &mut Pair, _component: usize) -> bool {
@@ -202,7 +207,7 @@ pub fn alternate(
         let [basis, coef] = &mut next.factors;
         model.update(Side::Basis, coef, basis, false);
         let solved = basis.clone();
-        extrapolate(basis, &last.factors[0], beta, kept);
+        extrapolate(basis, &last.factors[0], beta, kept, model.upper(Side::Basis));
         let value = model.update(Side::Coef, basis, coef, look) + model.penalty(Side::Basis, basis);
         if look {
             // Rounding in the objective must not look like a rise.
@@ -219,7 +224,8 @@ pub fn alternate(
         }
         extrapolation.succeed();
         ahead.clone_from(&next);
-        extrapolate(&mut ahead.factors[1], &last.factors[1], beta, kept);
+        let upper = model.upper(Side::Coef);
+        extrapolate(&mut ahead.factors[1], &last.factors[1], beta, kept, upper);
         last.factors[0] = solved;
         last.factors[1].clone_from(&next.factors[1]);
         best = next;
@@ -243,15 +249,15 @@ pub fn alternate(
     finish(model, best, objective, trace, reason, iterations)
 }
 
-/// x ← max(x + β (x − last), kept · x).
-fn extrapolate(x: &mut [f64], last: &[f64], beta: f64, kept: f64) {
+/// x ← x + β (x − last), between kept · x and the upper bound.
+fn extrapolate(x: &mut [f64], last: &[f64], beta: f64, kept: f64, upper: f64) {
     if beta == 0.0 {
         return;
     }
     for (x, &last) in x.iter_mut().zip(last) {
         let moved = *x + beta * (*x - last);
         let floor = kept * *x;
-        *x = if moved > floor { moved } else { floor };
+        *x = if moved > floor { moved } else { floor }.min(upper);
     }
 }
 
