@@ -225,6 +225,17 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// Dense data with the lines of a side next to each other in memory, and the
+    /// distance between two entries of a line (needs
+    /// [`with_lines`](Self::with_lines) for `Side::Coef`).
+    pub fn side_by_side(&self, side: Side) -> Option<(&[f64], usize)> {
+        match (side, self.values, self.transposed.as_deref()) {
+            (Side::Basis, Values::Dense(x), _) => Some((x, self.features)),
+            (Side::Coef, Values::Dense(_), Some(Transposed::Dense(x))) => Some((x, self.samples)),
+            _ => None,
+        }
+    }
+
     /// Calls `f(first line, block)` for blocks of a rank × lines matrix and
     /// returns the answers in order.
     pub fn over_blocks<R: Send>(

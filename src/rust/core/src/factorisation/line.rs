@@ -4,6 +4,7 @@
 
 use super::data::Line;
 use super::kernels::{dot, gram_into, with_rank};
+use super::step_length::{add_step, is_safe, shrinkage, Pace};
 use crate::kernels::{ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -20,6 +21,13 @@ pub struct Problem<'a> {
     pub majoriser: Option<(f64, &'a [f64])>,
     pub upper: f64,
     pub fixed: &'a [bool],
+}
+
+impl Problem<'_> {
+    #[inline(always)]
+    pub fn is_free(&self, component: usize) -> bool {
+        self.fixed.is_empty() || !self.fixed[component]
+    }
 }
 
 /// Scratch of one thread.
@@ -39,8 +47,8 @@ const PRODUCT_RANK: usize = 9;
 
 /// Sweeps over the quadratic model at most, and what part of the first sweep's
 /// move may be left.
-const SWEEPS: usize = 20;
-const SWEEP_TOLERANCE: f64 = 1e-4;
+pub const SWEEPS: usize = 20;
+pub const SWEEP_TOLERANCE: f64 = 1e-4;
 
 impl Work {
     pub fn new(rank: usize) -> Self {
@@ -92,13 +100,13 @@ impl WithSimd for Job<'_, '_> {
     type Output = f64;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f64 {
-        with_rank!(self.c.len(), run(self))
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        with_rank!(self.c.len(), run(simd, self))
     }
 }
 
 #[inline(always)]
-fn run<const K: usize>(job: Job<'_, '_>) -> f64 {
+fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> f64 {
     let Job { problem, c, work, kind } = job;
     match problem.entries {
         Line::Dense(x) => {
@@ -171,7 +179,7 @@ fn act<const K: usize, E: Entries>(
             } else {
                 derivatives::<K, E>(problem, entries, c, work, true);
                 model_step(problem, c, work, k);
-                search::<K, E>(problem, entries, c, work);
+                search::<K, E>(problem, entries, c, work, value);
             }
             if value {
                 value_at(problem, c, work)
@@ -184,7 +192,7 @@ fn act<const K: usize, E: Entries>(
             derivatives::<K, E>(problem, entries, c, work, false);
             for r in 0..k {
                 let u = problem.totals[r];
-                if u > 0.0 && (problem.fixed.is_empty() || !problem.fixed[r]) {
+                if u > 0.0 && problem.is_free(r) {
                     c[r] *= work.pull[r] / u;
                 }
             }
@@ -199,7 +207,7 @@ fn act<const K: usize, E: Entries>(
             fit::<K, E>(problem, entries, c, work);
             derivatives::<K, E>(problem, entries, c, work, true);
             let mut sum = 0.0;
-            for r in (0..k).filter(|&r| problem.fixed.is_empty() || !problem.fixed[r]) {
+            for r in (0..k).filter(|&r| problem.is_free(r)) {
                 let h = work.hessian[r * k + r];
                 if h > 0.0 {
                     let to = (c[r] - work.slope[r] / h).clamp(0.0, problem.upper);
@@ -244,7 +252,7 @@ fn fit<const K: usize, E: Entries>(
         if attempt == 0 {
             let sum: f64 = work.x.iter().sum();
             let size: f64 = problem.totals.iter().sum();
-            for r in (0..k).filter(|&r| problem.fixed.is_empty() || !problem.fixed[r]) {
+            for r in (0..k).filter(|&r| problem.is_free(r)) {
                 c[r] = (sum / size).min(problem.upper);
             }
         } else {
@@ -259,10 +267,10 @@ fn fit<const K: usize, E: Entries>(
 }
 
 /// A line without entries above zero: only what pulls it down is left.
-fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
+pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
     let k = c.len();
     for r in 0..k {
-        let free = problem.fixed.is_empty() || !problem.fixed[r];
+        let free = problem.is_free(r);
         if free && problem.totals[r] > 0.0 {
             c[r] = match problem.majoriser {
                 // between neighbours that are not empty: the minimum along r
@@ -350,7 +358,7 @@ fn model_step(problem: &Problem<'_>, c: &[f64], work: &mut Work, k: usize) {
         let mut moved = 0.0;
         for r in 0..k {
             let h = work.hessian[r * k + r];
-            if h <= 0.0 || (!problem.fixed.is_empty() && problem.fixed[r]) {
+            if h <= 0.0 || !problem.is_free(r) {
                 continue;
             }
             let now = c[r] + work.step[r];
@@ -384,8 +392,23 @@ fn search<const K: usize, E: Entries>(
     entries: &E,
     c: &mut [f64],
     work: &mut Work,
+    value: bool,
 ) {
     let k = if K > 0 { K } else { c.len() };
+    let start = dot(&work.slope, &work.step);
+    if start >= 0.0 {
+        return;
+    }
+    let (mut curvature, mut shrink) = (0.0, 0.0);
+    for r in 0..k {
+        curvature += work.step[r] * dot(&work.hessian[r * k..(r + 1) * k], &work.step);
+        shrink = shrinkage(c[r], work.step[r], shrink);
+    }
+    let safe = is_safe(start, curvature, shrink);
+    if safe && !value {
+        add_step(c, &work.step, 1.0);
+        return;
+    }
     work.along.clear();
     for p in 0..entries.len() {
         if entries.x(p) > 0.0 {
@@ -394,6 +417,10 @@ fn search<const K: usize, E: Entries>(
         }
     }
     work.along.resize(work.mu.len(), 0.0);
+    let mut pace = Pace::new();
+    if safe {
+        pace.accept();
+    }
     // the part of the objective that is linear or quadratic along the step
     let (mut linear, mut bend) = (0.0, 0.0);
     for r in 0..k {
@@ -405,35 +432,15 @@ fn search<const K: usize, E: Entries>(
             bend += d * work.step[r] * work.step[r];
         }
     }
-    let (mut low, mut high, mut t) = (0.0, f64::INFINITY, 1.0);
-    let start = dot(&work.slope, &work.step);
-    if start >= 0.0 {
-        return;
+    while !pace.done {
+        let (slope, curvature) = log_terms(&work.mu, &work.along, &work.x, pace.t);
+        pace.look(linear + bend * pace.t - slope, bend + curvature, start);
     }
-    for _ in 0..30 {
-        let (slope, curvature) = log_terms(&work.mu, &work.along, &work.x, t);
-        let (slope, curvature) = (linear + bend * t - slope, bend + curvature);
-        if slope <= 0.0 {
-            low = t;
-            // close enough, or as far as the bounds allow
-            if t == 1.0 || slope >= 0.25 * start {
-                break;
-            }
-        } else {
-            high = t;
-        }
-        let newton = t - slope / curvature;
-        let inside = newton > low && newton < high && newton <= 1.0;
-        // a NaN comes from beyond the domain of the logarithm
-        t = if inside && slope.is_finite() { newton } else { 0.5 * (low + high.min(1.0)) };
-    }
+    let low = pace.low;
     if low == 0.0 {
         return;
     }
-    for r in 0..k {
-        let to = c[r] + low * work.step[r];
-        c[r] = if to > 0.0 { to } else { 0.0 };
-    }
+    add_step(c, &work.step, low);
     for (mu, along) in work.mu.iter_mut().zip(&work.along) {
         *mu += low * along;
     }
@@ -463,14 +470,20 @@ fn log_terms(mu: &[f64], along: &[f64], x: &[f64], t: f64) -> (f64, f64) {
 /// uᵀc − Σ x log μ + ½ cᵀQc.
 #[inline(always)]
 fn value_at(problem: &Problem<'_>, c: &[f64], work: &Work) -> f64 {
-    let k = c.len();
     let mut logs = [0.0; LANES];
     for (mu, x) in work.mu.chunks_exact(LANES).zip(work.x.chunks_exact(LANES)) {
         for lane in 0..LANES {
             logs[lane] += x[lane] * ln(mu[lane]);
         }
     }
-    let mut value = dot(problem.totals, c) - logs.iter().sum::<f64>();
+    smooth_value(problem, c) - logs.iter().sum::<f64>()
+}
+
+/// uᵀc + ½ cᵀQc.
+#[inline(always)]
+pub fn smooth_value(problem: &Problem<'_>, c: &[f64]) -> f64 {
+    let k = c.len();
+    let mut value = dot(problem.totals, c);
     for r in 0..k {
         value += 0.5 * c[r] * dot(&problem.quadratic[r * k..(r + 1) * k], c);
     }

@@ -9,9 +9,12 @@ pub mod frobenius;
 pub mod init;
 mod kernels;
 pub mod kl;
+mod lanes;
 mod line;
+mod model;
 pub mod multiplicative;
 pub mod penalty;
+mod step_length;
 pub mod weighted;
 pub mod weights;
 
