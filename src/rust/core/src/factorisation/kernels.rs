@@ -27,7 +27,6 @@ macro_rules! with_rank {
         }
     };
 }
-pub(crate) use with_rank;
 
 /// out = Σ_p values[p] · factor[:, at[p]], for a factor of out.len() rows.
 pub fn add_scaled(factor: &[f64], at: &[i32], values: &[f64], out: &mut [f64]) {

@@ -1,7 +1,7 @@
 //! The programs of [`super::line`] for dense data, eight lines side by side: they
 //! share the standing factor, so that every operation is on whole vectors.
 
-use super::kernels::{fma, with_rank};
+use super::kernels::fma;
 use super::line::{self, Problem};
 use super::step_length::{is_safe, shrinkage, Pace};
 use crate::kernels::{ln, LANES};
@@ -53,15 +53,20 @@ impl WithSimd for Job<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Option<f64> {
         let rank = self.c.len() / self.group.problems.len();
-        with_rank!(rank, run(simd, self))
+        match rank {
+            1 => run::<1, _>(simd, self),
+            2 => run::<2, _>(simd, self),
+            3 => run::<3, _>(simd, self),
+            4 => run::<4, _>(simd, self),
+            5 => run::<5, _>(simd, self),
+            6 => run::<6, _>(simd, self),
+            _ => None,
+        }
     }
 }
 
 #[inline(always)]
 fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
-    if K == 0 || K > MAX_RANK {
-        return None;
-    }
     let Job { group, c: coefficients, kind, value } = job;
     let problems = group.problems;
     let lines = problems.len();
@@ -260,6 +265,7 @@ fn model_step<const K: usize>(
     let mut gradient = *slope;
     let mut there = *c;
     let mut first = [0.0; LANES];
+    let mut active = [true; LANES];
     for sweep in 0..line::SWEEPS {
         let mut moved = [0.0; LANES];
         for r in (0..K).filter(|&r| problem.is_free(r)) {
@@ -268,6 +274,8 @@ fn model_step<const K: usize>(
                 let to = there[r][lane] - gradient[r][lane] * inverse[r][lane];
                 let to = if to > 0.0 { to } else { 0.0 };
                 let to = if to < problem.upper { to } else { problem.upper };
+                // a lane ends as it would alone
+                let to = if active[lane] { to } else { there[r][lane] };
                 delta[lane] = to - there[r][lane];
                 there[r][lane] = to;
                 moved[lane] += hessian[r][r][lane] * delta[lane] * delta[lane];
@@ -281,7 +289,10 @@ fn model_step<const K: usize>(
         if sweep == 0 {
             first = moved;
         }
-        if moved.iter().zip(&first).all(|(m, f)| *m <= line::SWEEP_TOLERANCE * f) {
+        for lane in 0..LANES {
+            active[lane] &= moved[lane] > line::SWEEP_TOLERANCE * first[lane];
+        }
+        if !active.contains(&true) {
             break;
         }
     }

@@ -3,7 +3,7 @@
 //! min over 0 ≤ c ≤ upper of uᵀc − Σ_p x_p log(a_pᵀ c) + ½ cᵀQc.
 
 use super::data::Line;
-use super::kernels::{dot, gram_into, with_rank};
+use super::kernels::{dot, gram_into};
 use super::step_length::{add_step, is_safe, shrinkage, Pace};
 use crate::kernels::{ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
@@ -101,60 +101,43 @@ impl WithSimd for Job<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> f64 {
-        with_rank!(self.c.len(), run(simd, self))
+        // ranks that are common for cells; dense data of low rank go through `lanes`
+        match self.c.len() {
+            3 => run::<3, _>(simd, self),
+            4 => run::<4, _>(simd, self),
+            5 => run::<5, _>(simd, self),
+            6 => run::<6, _>(simd, self),
+            8 => run::<8, _>(simd, self),
+            10 => run::<10, _>(simd, self),
+            _ => run::<0, _>(simd, self),
+        }
     }
 }
 
 #[inline(always)]
 fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> f64 {
     let Job { problem, c, work, kind } = job;
-    match problem.entries {
-        Line::Dense(x) => {
-            let entries = Dense(x);
-            act::<K, _>(problem, &entries, c, work, kind)
-        }
-        Line::Sparse { at, values } => {
-            let entries = Sparse { at, values };
-            act::<K, _>(problem, &entries, c, work, kind)
-        }
-    }
+    let entries = match problem.entries {
+        Line::Dense(values) => Entries { at: None, values },
+        Line::Sparse { at, values } => Entries { at: Some(at), values },
+    };
+    act::<K>(problem, &entries, c, work, kind)
 }
 
-trait Entries {
-    fn len(&self) -> usize;
-    fn at(&self, p: usize) -> usize;
-    fn x(&self, p: usize) -> f64;
-}
-
-struct Dense<'a>(&'a [f64]);
-struct Sparse<'a> {
-    at: &'a [i32],
+struct Entries<'a> {
+    /// `None` when every entry is stored.
+    at: Option<&'a [i32]>,
     values: &'a [f64],
 }
 
-impl Entries for Dense<'_> {
+impl Entries<'_> {
     #[inline(always)]
     fn len(&self) -> usize {
-        self.0.len()
+        self.values.len()
     }
     #[inline(always)]
     fn at(&self, p: usize) -> usize {
-        p
-    }
-    #[inline(always)]
-    fn x(&self, p: usize) -> f64 {
-        self.0[p]
-    }
-}
-
-impl Entries for Sparse<'_> {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.at.len()
-    }
-    #[inline(always)]
-    fn at(&self, p: usize) -> usize {
-        self.at[p] as usize
+        self.at.map_or(p, |at| at[p] as usize)
     }
     #[inline(always)]
     fn x(&self, p: usize) -> f64 {
@@ -163,9 +146,9 @@ impl Entries for Sparse<'_> {
 }
 
 #[inline(always)]
-fn act<const K: usize, E: Entries>(
+fn act<const K: usize>(
     problem: &Problem<'_>,
-    entries: &E,
+    entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
     kind: Kind,
@@ -173,13 +156,13 @@ fn act<const K: usize, E: Entries>(
     let k = if K > 0 { K } else { c.len() };
     match kind {
         Kind::Newton { value } => {
-            fit::<K, E>(problem, entries, c, work);
+            fit::<K>(problem, entries, c, work);
             if work.x.is_empty() {
                 settle_empty(problem, c);
             } else {
-                derivatives::<K, E>(problem, entries, c, work, true);
+                derivatives::<K>(problem, entries, c, work, true);
                 model_step(problem, c, work, k);
-                search::<K, E>(problem, entries, c, work, value);
+                search::<K>(problem, entries, c, work, value);
             }
             if value {
                 value_at(problem, c, work)
@@ -188,8 +171,8 @@ fn act<const K: usize, E: Entries>(
             }
         }
         Kind::Multiplicative { value } => {
-            fit::<K, E>(problem, entries, c, work);
-            derivatives::<K, E>(problem, entries, c, work, false);
+            fit::<K>(problem, entries, c, work);
+            derivatives::<K>(problem, entries, c, work, false);
             for r in 0..k {
                 let u = problem.totals[r];
                 if u > 0.0 && problem.is_free(r) {
@@ -197,15 +180,15 @@ fn act<const K: usize, E: Entries>(
                 }
             }
             if value {
-                fit::<K, E>(problem, entries, c, work);
+                fit::<K>(problem, entries, c, work);
                 value_at(problem, c, work)
             } else {
                 f64::NAN
             }
         }
         Kind::Residual => {
-            fit::<K, E>(problem, entries, c, work);
-            derivatives::<K, E>(problem, entries, c, work, true);
+            fit::<K>(problem, entries, c, work);
+            derivatives::<K>(problem, entries, c, work, true);
             let mut sum = 0.0;
             for r in (0..k).filter(|&r| problem.is_free(r)) {
                 let h = work.hessian[r * k + r];
@@ -225,9 +208,9 @@ fn act<const K: usize, E: Entries>(
 /// lanes by x = 0, μ = 1).  Where the fit vanishes the line starts again from
 /// equal parts of every component.
 #[inline(always)]
-fn fit<const K: usize, E: Entries>(
+fn fit<const K: usize>(
     problem: &Problem<'_>,
-    entries: &E,
+    entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
 ) {
@@ -283,9 +266,9 @@ pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
 
 /// Σ (x/μ) a into `pull`; with `second` the Hessian and slope as well.
 #[inline(always)]
-fn derivatives<const K: usize, E: Entries>(
+fn derivatives<const K: usize>(
     problem: &Problem<'_>,
-    entries: &E,
+    entries: &Entries<'_>,
     c: &[f64],
     work: &mut Work,
     second: bool,
@@ -387,9 +370,9 @@ fn model_step(problem: &Problem<'_>, c: &[f64], work: &mut Work, k: usize) {
 /// Along c + t s the objective is convex, so any t whose derivative is not
 /// positive lies before the minimum and cannot be worse than t = 0.
 #[inline(always)]
-fn search<const K: usize, E: Entries>(
+fn search<const K: usize>(
     problem: &Problem<'_>,
-    entries: &E,
+    entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
     value: bool,
