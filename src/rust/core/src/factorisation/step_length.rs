@@ -74,9 +74,13 @@ impl Pace {
         } else {
             self.high = self.t;
         }
+        // Close to the bound of its domain the logarithm is so steep that Newton's
+        // steps creep away from it: from above, never less than half way down.
+        let middle = 0.5 * (self.low + self.high.min(1.0));
         let newton = self.t - slope / curvature;
         let inside = newton > self.low && newton < self.high && newton <= 1.0;
-        self.t = if inside { newton } else { 0.5 * (self.low + self.high.min(1.0)) };
+        let creeps = slope > 0.0 && newton > middle;
+        self.t = if inside && !creeps { newton } else { middle };
         self.done |= self.looks >= 30;
     }
 }
