@@ -57,6 +57,11 @@ rs_eliminate <- function(problem, exposures, scales, threshold, threads, progres
 #' @noRd
 rs_refit <- function(problem, starts, only_active, threads, progress) .Call(wrap__rs_refit, problem, starts, only_active, threads, progress)
 
+#' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
+#' and `samples`; `x` may hold missing values if `settings$missing` says so.
+#' @noRd
+rs_nmf <- function(x, n_rows, n_columns, weights, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, weights, settings, progress)
+
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)
 

@@ -10,6 +10,7 @@ mod extract_program;
 mod guard;
 mod inference;
 mod interrupt;
+mod nmf;
 mod problem;
 mod scan_counts;
 mod simulate_bulk;
@@ -24,6 +25,7 @@ extendr_module! {
     use diagnose;
     use extract_program;
     use inference;
+    use nmf;
     use scan_counts;
     use simulate_bulk;
 }

@@ -15,6 +15,7 @@ pub mod nnls;
 pub mod spectrum;
 
 pub mod deconvolution;
+pub mod factorisation;
 pub mod simulation;
 
 pub use error::CoreError;

@@ -17,6 +17,8 @@ pub enum Purpose {
     Bulk,
     Bootstrap,
     Signs,
+    Factors,
+    Projection,
 }
 
 /// The stream `index` of `purpose` under `seed`.
