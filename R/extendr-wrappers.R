@@ -2,6 +2,14 @@
 
 # nolint start
 
+#' 1 - consensus below the diagonal, as `dist` holds it.
+#' @noRd
+rs_consensus_distances <- function(labels, threads, progress) .Call(wrap__rs_consensus_distances, labels, threads, progress)
+
+#' Sums of the consensus and of its square over all ordered pairs.
+#' @noRd
+rs_consensus_moments <- function(labels, threads, progress) .Call(wrap__rs_consensus_moments, labels, threads, progress)
+
 #' @noRd
 rs_deconvolve_bulk <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress) .Call(wrap__rs_deconvolve_bulk, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress)
 
@@ -15,6 +23,10 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 #' types), `discount` (per gene), `floors` (per sample) and `tau2`.
 #' @noRd
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
+
+#' Coefficients of new samples on a fixed basis, components x samples.
+#' @noRd
+rs_nmf_coefficients <- function(basis, offset, data, n_samples, loss, threads, progress) .Call(wrap__rs_nmf_coefficients, basis, offset, data, n_samples, loss, threads, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

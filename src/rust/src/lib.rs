@@ -2,9 +2,11 @@
 //! the core and hand results back.  One file per verb; no numerics here.
 
 mod arguments;
+mod consensus;
 mod deconvolve_bulk;
 mod guard;
 mod interrupt;
+mod nmf_fit;
 mod scan_counts;
 mod simulate_bulk;
 
@@ -12,7 +14,9 @@ use extendr_api::prelude::*;
 
 extendr_module! {
     mod unalloy;
+    use consensus;
     use deconvolve_bulk;
+    use nmf_fit;
     use scan_counts;
     use simulate_bulk;
 }
