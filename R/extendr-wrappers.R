@@ -29,6 +29,9 @@ rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths
 rs_nmf_coefficients <- function(basis, offset, data, n_samples, loss, threads, progress) .Call(wrap__rs_nmf_coefficients, basis, offset, data, n_samples, loss, threads, progress)
 
 #' @noRd
+rs_nmf <- function(x, n_rows, n_columns, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, settings, progress)
+
+#' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)
 
 #' @noRd

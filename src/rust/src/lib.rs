@@ -4,8 +4,10 @@
 mod arguments;
 mod consensus;
 mod deconvolve_bulk;
+mod estimate_rank;
 mod guard;
 mod interrupt;
+mod nmf;
 mod nmf_fit;
 mod scan_counts;
 mod simulate_bulk;
@@ -16,6 +18,8 @@ extendr_module! {
     mod unalloy;
     use consensus;
     use deconvolve_bulk;
+    use estimate_rank;
+    use nmf;
     use nmf_fit;
     use scan_counts;
     use simulate_bulk;
