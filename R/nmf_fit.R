@@ -217,12 +217,15 @@ data_of <- function(fit, data = NULL, .call = caller_env()) {
 # Exact coefficients of new samples on the basis of the fit.
 coefficients_of <- function(fit, newdata, .call = caller_env()) {
   newdata <- aligned_features(fit, newdata, .call = .call)
-  x <- rust_values(newdata)
-  values <- call_rs(rs_nmf_coefficients(smoothed_basis(fit), as.double(fit$offset), x,
-                                        ncol(newdata), fit$loss, as.integer(nmf_threads()),
-                                        no_progress), .call = .call)
+  values <- fixed_coefficients(smoothed_basis(fit), fit$offset, newdata, fit$loss, .call = .call)
   dimnames(values) <- list(rownames(fit$coef), colnames(newdata))
   values
+}
+
+# The exact optimum over the coefficients for a basis that is held fixed.
+fixed_coefficients <- function(basis, offset, data, loss, .call = caller_env()) {
+  call_rs(rs_nmf_coefficients(basis, as.double(offset), rust_values(data), ncol(data), loss,
+                              as.integer(nmf_threads()), no_progress), .call = .call)
 }
 
 # The rows of new data in the order of the basis.
