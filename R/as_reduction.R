@@ -9,7 +9,8 @@
 #'   `NULL` gives the reduction itself.
 #' @param name Name of the reduction.
 #' @param format Without `object`: `"reducedDim"`, a cells × components matrix with the
-#'   basis as attribute `basis`, as package scater makes it; or `"DimReduc"`, of package SeuratObject.
+#'   basis as attribute `basis`, as package scater makes it; or `"DimReduc"`, of
+#'   package SeuratObject.
 #' @param assay For Seurat: the assay that was factorised; the active one by default.
 #' @param ... Not used; for agreement with the generic.
 #' @return The object with the reduction, or the reduction.

@@ -53,7 +53,8 @@ test_that("samples belong to the component that contributes most, whatever the s
   scaled$basis <- sweep(fit$basis, 2, c(1, 100, 0.01), "*")
   scaled$coef <- fit$coef / c(1, 100, 0.01)
   expect_identical(predict(scaled), predict(fit))
-  expect_identical(as.integer(predict(fit)), unname(fit$membership[, which.min(fit$runs$objective)]))
+  best <- which.min(fit$runs$objective)
+  expect_identical(as.integer(predict(fit)), unname(fit$membership[, best]))
   probability <- predict(fit, prob = TRUE)
   share <- coef(fit) * colSums(basis(fit))
   expect_equal(probability$prob, apply(share, 2, max) / colSums(share))
@@ -175,7 +176,8 @@ test_that("silhouettes are those of the distances", {
   expect_equal(silhouette(fit)[, 1:3], peer[, 1:3], ignore_attr = TRUE)
   features <- silhouette(fit, "features")
   # genes that are in one component only, and the only ones there, and so on
-  peer <- cluster::silhouette(as.integer(predict(fit, "features")), dmatrix = 1 - cor(t(basis(fit))))
+  peer <- cluster::silhouette(as.integer(predict(fit, "features")),
+                              dmatrix = 1 - cor(t(basis(fit))))
   expect_equal(features[, 3], peer[, 3], ignore_attr = TRUE)
   expect_equal(mean(features[, 3]), summary(fit)[["silhouette.basis"]])
   # cluster's generic finds the method, too
