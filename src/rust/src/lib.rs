@@ -4,13 +4,16 @@
 mod arguments;
 mod bootstrap;
 mod cell_type_expression;
+mod consensus;
 mod deconvolve_bulk;
 mod diagnose;
+mod estimate_rank;
 mod extract_program;
 mod guard;
 mod inference;
 mod interrupt;
 mod nmf;
+mod nmf_fit;
 mod problem;
 mod scan_counts;
 mod simulate_bulk;
@@ -21,11 +24,14 @@ extendr_module! {
     mod unalloy;
     use bootstrap;
     use cell_type_expression;
+    use consensus;
     use deconvolve_bulk;
     use diagnose;
+    use estimate_rank;
     use extract_program;
     use inference;
     use nmf;
+    use nmf_fit;
     use scan_counts;
     use simulate_bulk;
 }

@@ -19,6 +19,7 @@ pub enum Purpose {
     Signs,
     Factors,
     Projection,
+    Permutation,
 }
 
 /// The stream `index` of `purpose` under `seed`.

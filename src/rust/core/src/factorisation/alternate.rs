@@ -36,12 +36,15 @@ impl Pair {
         (0..self.rank).filter(|&r| basis[r] <= 0.0 || coef[r] <= 0.0).collect()
     }
 
-    /// Per sample, the component with the largest coefficient.
+    /// Per sample, the component that contributes most to its fitted total,
+    /// H_kj Σ_i W_ik: coefficients alone compare only up to the scale of the
+    /// components.
     pub fn membership(&self) -> Vec<u32> {
+        let sizes = self.sums(Side::Basis);
         let largest = |column: &[f64]| {
             let mut best = 0;
-            for (r, &v) in column.iter().enumerate() {
-                if v > column[best] {
+            for (r, (v, size)) in column.iter().zip(&sizes).enumerate() {
+                if v * size > column[best] * sizes[best] {
                     best = r;
                 }
             }

@@ -3,17 +3,22 @@
 
 pub mod alternate;
 mod arrange;
+pub mod coefficients;
+pub mod consensus;
 pub mod data;
 pub mod fit;
 pub mod frobenius;
+pub mod held_out;
 pub mod init;
 mod kernels;
 pub mod kl;
 mod lanes;
 mod line;
+pub mod matching;
 mod model;
 pub mod multiplicative;
 pub mod penalty;
+pub mod rank;
 mod step_length;
 pub mod weighted;
 pub mod weights;
