@@ -3,6 +3,7 @@
 
 mod arguments;
 mod deconvolve_bulk;
+mod factorise_variants;
 mod guard;
 mod interrupt;
 mod scan_counts;
@@ -13,6 +14,7 @@ use extendr_api::prelude::*;
 extendr_module! {
     mod unalloy;
     use deconvolve_bulk;
+    use factorise_variants;
     use scan_counts;
     use simulate_bulk;
 }

@@ -15,6 +15,7 @@ pub enum Purpose {
     Platform,
     Cells,
     Bulk,
+    Resample,
 }
 
 /// The stream `index` of `purpose` under `seed`.

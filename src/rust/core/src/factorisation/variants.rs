@@ -1,0 +1,501 @@
+//! Clones from allele counts of single cells: genotype calls, their weights, and
+//! a weighted factorisation in the unit box (the model of CCLONE, Marot-Lassauzaie
+//! et al. 2024, bioRxiv 2024.02.21.581377).
+//!
+//! Calls M (variants × cells) are V C plus noise with variance σ_i² / Ω_ij, V and C
+//! in [0, 1]: the minimum over V, C and σ² of
+//!
+//! ½ Σ_ij [Ω_ij (M_ij − (V C)_ij)² / σ_i² + log σ_i²] + ½ λ Σ C²,
+//!
+//! where the sum is over entries with a call.  With σ = 1 and λ = 0 it is CCLONE's
+//! objective.  A variant whose calls scatter for reasons of its own (few reads of
+//! a heterozygous site show one allele only) then gets a large σ_i instead of a
+//! component, as in factor analysis.
+
+use super::matching::best_assignment;
+use super::weighted::{
+    factorise_weighted, random_start, Csc, Matrix, Restraint, WeightedFit, WeightedMatrix,
+    WeightedSettings, Weights,
+};
+use crate::error::{check_length, check_value, CoreError};
+use crate::parallel::Monitor;
+use crate::rng::{stream, Purpose};
+use faer::{Mat, MatRef};
+use rand::Rng;
+use rayon::prelude::*;
+
+/// Certainty of a call as a function of the reads that cover it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallWeight {
+    /// 1 for a heterozygous call, ½ for a homozygous one.
+    Constant,
+    /// 1 for a heterozygous call, 1 − 2^−n for a homozygous one from n reads.
+    Coverage,
+    /// 1 for every call.
+    Binary,
+}
+
+/// Calls and weights of the entries with enough reads, compressed by cell.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    pub starts: Vec<i32>,
+    pub rows: Vec<i32>,
+    pub calls: Vec<f64>,
+    pub weights: Vec<f64>,
+}
+
+/// Genotype calls: ½ where both alleles are seen, 1 where only the alternative
+/// is, 0 otherwise; an allele is seen with `min_allele` reads of it.  Entries
+/// with fewer than `min_coverage` reads in all have no call.
+///
+/// # Errors
+/// `Shape` when the two matrices do not belong together.
+pub fn call_genotypes(
+    reference: Matrix<'_>,
+    alternative: Matrix<'_>,
+    (min_coverage, min_allele): (f64, f64),
+    weight: CallWeight,
+) -> Result<Calls, CoreError> {
+    let (n_rows, n_columns) = reference.shape();
+    check_length("alt", n_rows, alternative.shape().0)?;
+    check_length("alt", n_columns, alternative.shape().1)?;
+    let mut out = Calls { starts: vec![0], ..Calls::default() };
+    let (mut own, mut other) = (vec![0.0; n_rows], vec![0.0; n_rows]);
+    for j in 0..n_columns {
+        reference.column_into(j, &mut own);
+        alternative.column_into(j, &mut other);
+        for (i, (&own, &other)) in own.iter().zip(&other).enumerate() {
+            let coverage = own + other;
+            if coverage < min_coverage || coverage <= 0.0 {
+                continue;
+            }
+            let call = match (own >= min_allele, other >= min_allele) {
+                (true, true) => 0.5,
+                (false, true) => 1.0,
+                _ => 0.0,
+            };
+            out.rows.push(i as i32);
+            out.calls.push(call);
+            out.weights.push(match weight {
+                _ if call == 0.5 => 1.0,
+                CallWeight::Constant => 0.5,
+                CallWeight::Coverage => 1.0 - 0.5f64.powf(coverage),
+                CallWeight::Binary => 1.0,
+            });
+        }
+        out.starts.push(out.rows.len() as i32);
+    }
+    Ok(out)
+}
+
+/// Settings of [`factorise_variants`].
+#[derive(Clone, Copy, Debug)]
+pub struct VariantSettings {
+    pub rank: usize,
+    /// Random starts; the one with the lowest objective is kept.
+    pub runs: usize,
+    /// Resamples of the variants, with replacement.
+    pub resamples: usize,
+    /// Coverage of the intervals.
+    pub level: f64,
+    pub max_iterations: usize,
+    pub tolerance: f64,
+    pub noise: Noise,
+    /// λ.  A uniform C on [0, 1] has a mean square of 1/3, which a Gaussian prior
+    /// with λ = 3 has too.
+    pub ridge: f64,
+    pub seed: u64,
+}
+
+/// Whose noise variance is estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noise {
+    /// σ = 1 for all variants.
+    Common,
+    /// One σ_i per variant.
+    Variant,
+}
+
+/// Residual variance of a variant is at least this part of its variance: a
+/// component must not be bought by explaining one variant without any error
+/// (a Heywood case).
+const NOISE_FLOOR: f64 = 0.25;
+/// Alternations between factors and noise.
+const MAX_ROUNDS: usize = 50;
+
+/// Factors and noise of one start.
+#[derive(Clone)]
+pub struct NoisyFit {
+    pub fit: WeightedFit,
+    /// σ² per variant.
+    pub noise: Vec<f64>,
+    /// The objective at the start and after every round; never rises.
+    pub trace: Vec<f64>,
+    pub iterations: usize,
+}
+
+/// What [`factorise_variants`] finds.  Components are in the order of their part
+/// of the fitted total, scaled so that the largest coefficient of each is 1.
+pub struct VariantFit {
+    pub best: NoisyFit,
+    pub best_run: usize,
+    pub runs: Vec<WeightedRun>,
+    /// Share of each component in the fitted alleles of a cell, rank × cells.
+    pub shares: Mat<f64>,
+    /// From the resamples; empty without them.
+    pub intervals: Option<Intervals>,
+    /// Σ Ω (M − VC)² / Σ Ω M², and the same with squared weights.
+    pub residuals: (f64, f64),
+}
+
+/// How one run ended.
+#[derive(Clone, Debug)]
+pub struct WeightedRun {
+    pub objective: f64,
+    pub optimality: f64,
+    pub iterations: usize,
+    pub stop: super::weighted::Stop,
+}
+
+/// Shares over resamples of the variants, rank × cells.
+pub struct Intervals {
+    pub mean: Mat<f64>,
+    pub sd: Mat<f64>,
+    pub lower: Mat<f64>,
+    pub upper: Mat<f64>,
+    /// Part of the resamples in which a component has the largest share.
+    pub chosen: Mat<f64>,
+}
+
+/// Factorises calls with weights (of one sparsity pattern, variants × cells).
+///
+/// # Errors
+/// `Shape` and `Argument` for data and settings that do not fit, `Interrupted`.
+pub fn factorise_variants(
+    calls: Csc<'_>,
+    weights: &[f64],
+    settings: &VariantSettings,
+    monitor: &Monitor<'_>,
+) -> Result<VariantFit, CoreError> {
+    check_length("weights", calls.values.len(), weights.len())?;
+    check_value("runs", settings.runs as f64, "at least 1", |v| v >= 1.0)?;
+    check_value("level", settings.level, "between 0 and 1", |v| v > 0.0 && v < 1.0)?;
+    check_value("ridge", settings.ridge, "finite and non-negative", |v| v >= 0.0 && v.is_finite())?;
+    let problem = Problem::new(calls, weights, settings);
+    let fits: Vec<NoisyFit> = (0..settings.runs)
+        .into_par_iter()
+        .map(|run| {
+            let fit = problem.run(run, monitor)?;
+            monitor.advance(1);
+            Ok(fit)
+        })
+        .collect::<Result<_, CoreError>>()?;
+    let objective = |fit: &NoisyFit| *fit.trace.last().expect("a trace begins with the start");
+    let runs: Vec<WeightedRun> = fits
+        .iter()
+        .map(|one| WeightedRun {
+            objective: objective(one),
+            optimality: one.fit.optimality,
+            iterations: one.iterations,
+            stop: one.fit.stop,
+        })
+        .collect();
+    let order = runs.iter().enumerate().min_by(|a, b| a.1.objective.total_cmp(&b.1.objective));
+    let best_run = order.map_or(0, |(run, _)| run);
+    let best = &fits[best_run];
+    let resampled: Vec<Mat<f64>> = (0..settings.resamples)
+        .into_par_iter()
+        .map(|resample| {
+            let shares = problem.resample(best, resample, monitor)?;
+            monitor.advance(1);
+            Ok(shares)
+        })
+        .collect::<Result<_, CoreError>>()?;
+    let order = by_total(&best.fit);
+    let ordered = |x: &Mat<f64>| Mat::from_fn(x.nrows(), x.ncols(), |r, j| x[(order[r], j)]);
+    let resampled: Vec<Mat<f64>> = resampled.iter().map(ordered).collect();
+    let best = NoisyFit { fit: normalised(&best.fit, &order), ..best.clone() };
+    Ok(VariantFit {
+        best_run,
+        runs,
+        shares: shares(&best.fit),
+        intervals: (!resampled.is_empty()).then(|| intervals(&resampled, settings.level)),
+        residuals: problem.residuals(&best.fit),
+        best,
+    })
+}
+
+struct Problem<'a> {
+    calls: Csc<'a>,
+    weights: &'a [f64],
+    settings: &'a VariantSettings,
+    solver: WeightedSettings,
+    /// Calls per variant.
+    observed: Vec<f64>,
+    /// Mean of Ω (M − mean)² over the calls of each variant.
+    variance: Vec<f64>,
+}
+
+impl<'a> Problem<'a> {
+    fn new(calls: Csc<'a>, weights: &'a [f64], settings: &'a VariantSettings) -> Self {
+        let unit = Restraint { upper: 1.0, ..Restraint::default() };
+        let solver = WeightedSettings {
+            basis: unit,
+            coef: Restraint { l2: settings.ridge, ..unit },
+            max_iterations: settings.max_iterations,
+            tolerance: settings.tolerance,
+            ..WeightedSettings::default()
+        };
+        let mut sums = vec![[0.0; 4]; calls.n_rows];
+        for ((&row, &x), &w) in calls.rows.iter().zip(calls.values).zip(weights) {
+            if w > 0.0 {
+                let sums = &mut sums[row as usize];
+                let terms = [1.0, w, w * x, w * x * x];
+                sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+            }
+        }
+        let variance = |&[n, w, x, xx]: &[f64; 4]| {
+            // Without any variation the variant says nothing: its weights stay.
+            let variance = if w > 0.0 { (xx - x * x / w) / n } else { 0.0 };
+            if variance > 1e-9 * xx {
+                variance
+            } else {
+                1.0
+            }
+        };
+        let observed = sums.iter().map(|s| s[0]).collect();
+        let variance = sums.iter().map(variance).collect();
+        Problem { calls, weights, settings, solver, observed, variance }
+    }
+
+    /// The data, with the weights of each variant times a number.
+    fn data(&self, times: &[f64]) -> Result<WeightedMatrix, CoreError> {
+        let Csc { n_rows, starts, rows, values } = self.calls;
+        let n_columns = starts.len() - 1;
+        let weight = |at: usize| self.weights[at] * times[rows[at] as usize];
+        // Products with dense matrices cost a tenth per entry.
+        if 10 * values.len() < n_rows * n_columns {
+            let weights: Vec<f64> = (0..values.len()).map(weight).collect();
+            let weights = Csc { values: &weights, ..self.calls };
+            let weights = Weights::Entries(Matrix::Sparse(weights));
+            return WeightedMatrix::new(Matrix::Sparse(self.calls), weights);
+        }
+        let mut x = Mat::zeros(n_rows, n_columns);
+        let mut omega = Mat::zeros(n_rows, n_columns);
+        for j in 0..n_columns {
+            for at in starts[j] as usize..starts[j + 1] as usize {
+                x[(rows[at] as usize, j)] = values[at];
+                omega[(rows[at] as usize, j)] = weight(at);
+            }
+        }
+        let weights = Weights::Entries(Matrix::Dense(omega.as_ref()));
+        WeightedMatrix::new(Matrix::Dense(x.as_ref()), weights)
+    }
+
+    /// Alternates between the factors and the noise from a random start.
+    fn run(&self, index: usize, monitor: &Monitor<'_>) -> Result<NoisyFit, CoreError> {
+        let estimated = self.settings.noise == Noise::Variant;
+        let mut noise =
+            if estimated { self.variance.clone() } else { vec![1.0; self.observed.len()] };
+        let mut data = self.data(&inverse(&noise))?;
+        let mut rng = stream(self.settings.seed, Purpose::Start, index);
+        let (basis, coef) = random_start(&data, self.settings.rank, &self.solver, &mut rng);
+        let mut fit =
+            factorise_weighted(&data, (basis.as_ref(), coef.as_ref()), &self.solver, monitor)?;
+        let mut trace = vec![fit.trace[0] + self.log_noise(&noise)];
+        trace.push(fit.objective() + self.log_noise(&noise));
+        let mut iterations = fit.iterations;
+        for _ in 0..if estimated { MAX_ROUNDS } else { 0 } {
+            noise = self.noise(&fit);
+            data = self.data(&inverse(&noise))?;
+            let start = (fit.basis.as_ref(), fit.coef.as_ref());
+            fit = factorise_weighted(&data, start, &self.solver, monitor)?;
+            iterations += fit.iterations;
+            let last = trace[trace.len() - 1];
+            let objective = (fit.objective() + self.log_noise(&noise)).min(last);
+            trace.push(objective);
+            // the scale of a log-likelihood: changes below this mean nothing
+            if last - objective < 1e-6 * self.observed.iter().sum::<f64>() {
+                break;
+            }
+        }
+        Ok(NoisyFit { fit, noise, trace, iterations })
+    }
+
+    /// ½ Σ log σ².
+    fn log_noise(&self, noise: &[f64]) -> f64 {
+        0.5 * self.observed.iter().zip(noise).map(|(n, v)| n * v.ln()).sum::<f64>()
+    }
+
+    /// The σ² that minimise the objective above their floor.
+    fn noise(&self, fit: &WeightedFit) -> Vec<f64> {
+        let mut sums = vec![0.0; self.observed.len()];
+        self.for_each_error(fit, |i, weight, _, error| sums[i] += weight * error * error);
+        let floored = |((sum, n), variance): ((&f64, &f64), &f64)| {
+            if *n > 0.0 {
+                (sum / n).max(NOISE_FLOOR * variance)
+            } else {
+                *variance
+            }
+        };
+        sums.iter().zip(&self.observed).zip(&self.variance).map(floored).collect()
+    }
+
+    /// Shares from variants drawn with replacement, the noise as it is.
+    fn resample(
+        &self,
+        best: &NoisyFit,
+        resample: usize,
+        monitor: &Monitor<'_>,
+    ) -> Result<Mat<f64>, CoreError> {
+        let n_rows = self.calls.n_rows;
+        let mut rng = stream(self.settings.seed, Purpose::Resample, resample);
+        let mut times = vec![0.0; n_rows];
+        (0..n_rows).for_each(|_| times[rng.random_range(0..n_rows)] += 1.0);
+        times.iter_mut().zip(&best.noise).for_each(|(t, v)| *t /= v);
+        let data = self.data(&times)?;
+        let start = (best.fit.basis.as_ref(), best.fit.coef.as_ref());
+        let fit = factorise_weighted(&data, start, &self.solver, monitor)?;
+        let rank = self.settings.rank;
+        let shares = shares(&fit);
+        // which component of the resample is which: cosines over cells
+        let mut similarity = vec![0.0; rank * rank];
+        for r in 0..rank {
+            for s in 0..rank {
+                similarity[s * rank + r] = cosine(&best.fit.coef, r, &fit.coef, s);
+            }
+        }
+        let partner = best_assignment(&similarity, rank)?;
+        Ok(Mat::from_fn(rank, shares.ncols(), |r, j| shares[(partner[r], j)]))
+    }
+
+    /// Calls `f(variant, weight, call, error)` for every call.
+    fn for_each_error(&self, fit: &WeightedFit, mut f: impl FnMut(usize, f64, f64, f64)) {
+        let Csc { starts, rows, values, .. } = self.calls;
+        for j in 0..starts.len() - 1 {
+            for at in starts[j] as usize..starts[j + 1] as usize {
+                let i = rows[at] as usize;
+                let fitted: f64 =
+                    (0..self.settings.rank).map(|r| fit.basis[(i, r)] * fit.coef[(r, j)]).sum();
+                f(i, self.weights[at], values[at], values[at] - fitted);
+            }
+        }
+    }
+
+    /// Relative residuals with the weights and with their squares.
+    fn residuals(&self, fit: &WeightedFit) -> (f64, f64) {
+        let mut sums = [0.0; 4];
+        self.for_each_error(fit, |_, w, call, error| {
+            let terms = [w * error * error, w * call * call];
+            sums[0] += terms[0];
+            sums[1] += terms[1];
+            sums[2] += w * terms[0];
+            sums[3] += w * terms[1];
+        });
+        (sums[0] / sums[1], sums[2] / sums[3])
+    }
+}
+
+fn inverse(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|v| 1.0 / v).collect()
+}
+
+/// Cosine of row `r` of `a` with row `s` of `b`; 0 when one of them is zero.
+fn cosine(a: &Mat<f64>, r: usize, b: &Mat<f64>, s: usize) -> f64 {
+    let (a, b) = (a.row(r), b.row(s));
+    let dot: f64 = a.iter().zip(b.iter()).map(|(a, b)| a * b).sum();
+    let size = a.norm_l2() * b.norm_l2();
+    if size > 0.0 {
+        dot / size
+    } else {
+        0.0
+    }
+}
+
+/// Components by their part of the fitted total, the largest first.
+fn by_total(fit: &WeightedFit) -> Vec<usize> {
+    let rank = fit.basis.ncols();
+    let total: Vec<f64> = (0..rank)
+        .map(|r| fit.basis.col(r).iter().sum::<f64>() * fit.coef.row(r).iter().sum::<f64>())
+        .collect();
+    let mut order: Vec<usize> = (0..rank).collect();
+    order.sort_by(|&a, &b| total[b].total_cmp(&total[a]));
+    order
+}
+
+/// Components in the given order, each scaled so that its largest coefficient is
+/// 1: V shrinks by that, so both stay in the box.
+fn normalised(fit: &WeightedFit, order: &[usize]) -> WeightedFit {
+    let top = |r: usize| fit.coef.row(r).iter().fold(0.0, |a: f64, &b| a.max(b));
+    let scale: Vec<f64> = order.iter().map(|&r| if top(r) > 0.0 { top(r) } else { 1.0 }).collect();
+    let (n_rows, n_columns, rank) = (fit.basis.nrows(), fit.coef.ncols(), order.len());
+    WeightedFit {
+        basis: Mat::from_fn(n_rows, rank, |i, r| fit.basis[(i, order[r])] * scale[r]),
+        coef: Mat::from_fn(rank, n_columns, |r, j| fit.coef[(order[r], j)] / scale[r]),
+        exhausted: (0..rank).filter(|&r| fit.exhausted.contains(&order[r])).collect(),
+        ..fit.clone()
+    }
+}
+
+/// Part of each component in Σ_i (V C)_ij; zeros for a cell without any.  Does
+/// not depend on how the components are scaled.
+fn shares(fit: &WeightedFit) -> Mat<f64> {
+    let rank = fit.basis.ncols();
+    let size: Vec<f64> = (0..rank).map(|r| fit.basis.col(r).iter().sum()).collect();
+    let mut shares = Mat::from_fn(rank, fit.coef.ncols(), |r, j| size[r] * fit.coef[(r, j)]);
+    for j in 0..shares.ncols() {
+        let column = shares.col_as_slice_mut(j);
+        let total: f64 = column.iter().sum();
+        if total > 0.0 {
+            column.iter_mut().for_each(|v| *v /= total);
+        }
+    }
+    shares
+}
+
+fn intervals(resampled: &[Mat<f64>], level: f64) -> Intervals {
+    let (rank, n_columns) = resampled[0].shape();
+    let zeros = || Mat::zeros(rank, n_columns);
+    let mut out =
+        Intervals { mean: zeros(), sd: zeros(), lower: zeros(), upper: zeros(), chosen: zeros() };
+    let n = resampled.len() as f64;
+    for j in 0..n_columns {
+        for r in 0..rank {
+            let mut values: Vec<f64> = resampled.iter().map(|shares| shares[(r, j)]).collect();
+            values.sort_by(f64::total_cmp);
+            let mean = values.iter().sum::<f64>() / n;
+            let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
+            out.mean[(r, j)] = mean;
+            out.sd[(r, j)] = (squares / (n - 1.0).max(1.0)).sqrt();
+            out.lower[(r, j)] = quantile(&values, (1.0 - level) / 2.0);
+            out.upper[(r, j)] = quantile(&values, (1.0 + level) / 2.0);
+        }
+        for shares in resampled {
+            if let Some(r) = largest(shares.as_ref(), j) {
+                out.chosen[(r, j)] += 1.0 / n;
+            }
+        }
+    }
+    out
+}
+
+/// The component with the largest share of a cell; the first of equals, none
+/// for a cell without any.
+pub fn largest(shares: MatRef<'_, f64>, cell: usize) -> Option<usize> {
+    let mut best = None;
+    for r in 0..shares.nrows() {
+        let value = shares[(r, cell)];
+        if value > best.map_or(0.0, |b: usize| shares[(b, cell)]) {
+            best = Some(r);
+        }
+    }
+    best
+}
+
+/// Linear interpolation between order statistics.
+fn quantile(sorted: &[f64], probability: f64) -> f64 {
+    let place = probability * (sorted.len() - 1) as f64;
+    let below = place.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
+}
