@@ -17,6 +17,12 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
 
 #' @noRd
+rs_call_genotypes <- function(reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight) .Call(wrap__rs_call_genotypes, reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight)
+
+#' @noRd
+rs_factorise_variants <- function(calls, weights, n_rows, n_columns, settings, progress) .Call(wrap__rs_factorise_variants, calls, weights, n_rows, n_columns, settings, progress)
+
+#' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)
 
 #' @noRd

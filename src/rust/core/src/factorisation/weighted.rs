@@ -382,15 +382,16 @@ impl Descent<'_> {
             (self.data.rows(), coef, basis, &self.settings.basis, self.settings.known),
         ];
         for (lines, fixed, free, restraint, known) in sides {
-            let mut free = free.clone();
-            // Two sums from one pass each: gradients, then right-hand sides.
-            let gradient = for_each_line(lines, fixed, self.rank, &mut free, |gram, right, y| {
-                restraint.add_to(gram, right);
-                projected_gradient(gram, right, restraint.upper, known, y)
-            });
-            let size = for_each_line(lines, fixed, self.rank, &mut free, |_, right, _| {
-                right[known..].iter().map(|b| b * b).sum()
-            });
+            let mut scratch = free.clone();
+            // a line's y is not needed after its gradient: it takes the size
+            let gradient =
+                for_each_line(lines, fixed, self.rank, &mut scratch, |gram, right, y| {
+                    restraint.add_to(gram, right);
+                    let gradient = projected_gradient(gram, right, restraint.upper, known, y);
+                    y[0] = right[known..].iter().map(|b| b * b).sum();
+                    gradient
+                });
+            let size: f64 = scratch.iter().step_by(self.rank).sum();
             if gradient > 0.0 {
                 measure = f64::max(measure, (gradient / size.max(f64::MIN_POSITIVE)).sqrt());
             }
