@@ -59,9 +59,10 @@ plot_clone_composition <- function(x, group) {
   )
   if (all(group == "")) table$group <- plural(length(order), "cell")
   ggplot(table, aes(.data$place, .data$share, fill = .data$clone)) +
-    geom_col(width = 1) +
+    # outlines close the seams that thin bars have on screen
+    geom_col(aes(colour = .data$clone), width = 1, linewidth = 0.15) +
     facet_wrap(vars(.data$group), scales = "free_x") +
-    scale_discrete_manual("fill", values = type_palette(clones), breaks = clones, name = NULL) +
+    scale_discrete_manual(c("fill", "colour"), values = type_palette(clones), breaks = clones, name = NULL) +
     scale_x_continuous(breaks = NULL, expand = expansion(0)) +
     scale_y_continuous(expand = expansion(0)) +
     labs(title = "What cells are made of", x = "Cells, by clone and share",
