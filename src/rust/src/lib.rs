@@ -2,10 +2,14 @@
 //! the core and hand results back.  One file per verb; no numerics here.
 
 mod arguments;
+mod consensus;
 mod deconvolve_bulk;
+mod estimate_rank;
 mod factorise_variants;
 mod guard;
 mod interrupt;
+mod nmf;
+mod nmf_fit;
 mod scan_counts;
 mod simulate_bulk;
 
@@ -13,7 +17,11 @@ use extendr_api::prelude::*;
 
 extendr_module! {
     mod unalloy;
+    use consensus;
     use deconvolve_bulk;
+    use estimate_rank;
+    use nmf;
+    use nmf_fit;
     use factorise_variants;
     use scan_counts;
     use simulate_bulk;

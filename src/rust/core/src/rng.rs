@@ -15,6 +15,9 @@ pub enum Purpose {
     Platform,
     Cells,
     Bulk,
+    Factors,
+    Projection,
+    Permutation,
     Resample,
 }
 

@@ -1,5 +1,22 @@
-//! Non-negative matrix factorisation X ≈ W H.
+//! Non-negative matrix factorisation X ≈ W H: features × samples into a basis
+//! (features × rank) and coefficients (rank × samples).
 
+pub mod alternate;
+pub mod coefficients;
+pub mod consensus;
+pub mod data;
+pub mod fit;
+pub mod frobenius;
+pub mod held_out;
+pub mod init;
+mod kernels;
+pub mod kl;
+mod line;
 pub mod matching;
+pub mod penalty;
+pub mod rank;
 pub mod variants;
 pub mod weighted;
+
+pub use alternate::{Model, Outcome, Pair, Reason, Rules};
+pub use data::{Data, Side, Values};

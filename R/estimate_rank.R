@@ -1,0 +1,342 @@
+# How many components a factorisation needs.
+
+#' Estimate the rank of a factorisation
+#'
+#' Fits every rank several times and measures it: how well it predicts entries
+#' that it has not seen, how stable its clusters and components are, how well it
+#' fits, and how well it would fit data without structure. One object holds all
+#' fits and measures; a rank that fails is `NA` there, with the reason.
+#'
+#' @details
+#' **Held-out error** (`cv.error`). Entries anywhere in the matrix are held out, in
+#' `folds` disjoint folds of a fraction `held_out` each, chosen by a hash of the position and the
+#' seed. Every rank is fitted to the rest (twice, from random starts; the better
+#' is taken), and judged by the loss of the method over the
+#' held-out entries, divided by that of their mean. Zeros are entries like others.
+#' Penalties, smoothing and offsets of special methods do not take part.
+#' Matrices of more than 20 million entries are judged on as many samples, spread
+#' evenly, as 20 million allow.
+#'
+#' **Bi-cross-validation** (`bicv.error`; Owen and Perry 2009). Rows and columns are
+#' split into `blocks` parts each. Of the matrix (A B; C D), D is factorised, W of A's
+#' rows and H of its columns are found from B and C by exact non-negative regression, and A
+#' is predicted. Unlike held-out entries, held-out blocks leave nothing of
+#' a sample and a gene together, so the test is harder.
+#'
+#' **Stability.** `cophenetic` and `dispersion` of the consensus, mean silhouettes, and
+#' `stability`: the mean cosine of the metagenes of two runs, matched one to one, over all pairs
+#' of runs.
+#'
+#' **Null.** `residuals.null` is the objective for the matrix with the entries of each
+#' column permuted. Where the residual falls no faster than that, further components fit noise
+#' (Frigyesi and Höglund 2008).
+#'
+#' **Standard errors.** Of held-out errors over folds (or blocks); of cophenetic and
+#' dispersion by leaving out one run at a time; of stability over runs.
+#'
+#' **The rule.** The suggestion is the smallest rank whose held-out error is not
+#' more than one standard error above the lowest: the standard error of the lowest, or that of
+#' the difference between the two over the same folds if that is smaller. Without folds, it is taken from bi-cross-validation in the same way, and without that from the
+#' cophenetic correlation. The answers of the others are reported beside it:
+#' by cophenetic correlation (Brunet et al. 2004), the rank before its largest fall; by
+#' the null, the last rank at which the residual falls by more than the null's, each as
+#' a part of its value at the lowest rank.
+#' No rule knows what a component means; look at the plot.
+#'
+#' @param x As for [nmf()].
+#' @param ranks Ranks to try.
+#' @param nrun Runs per rank. More make cophenetic correlation and stability
+#'   steadier; they do not change held-out errors.
+#' @param method,assay,verbose,threads As for [nmf()].
+#' @param seed A whole number; the same seed gives the same result. `NULL` takes one
+#'   from R's random stream.
+#' @param ... Further arguments for [nmf()].
+#' @param folds Folds of held-out entries, at least 3; 0 for none. More make the
+#'   standard errors better.
+#' @param held_out Fraction of the entries in each fold.
+#' @param blocks Parts of rows and of columns for bi-cross-validation (so `blocks`² fits
+#'   per rank); 0 for none.
+#' @param null_runs Runs on the permuted matrix; 0 for none.
+#' @return A [rank_estimate].
+#' @section Errors: Those of [nmf()] for `x`; `unalloy_error_argument`;
+#'   `unalloy_error_no_rank` when every rank failed.
+#' @section Warnings: `unalloy_warning_rank_failed` names ranks that failed,
+#'   `unalloy_warning_not_converged` ranks with runs that did not converge.
+#' @references Brunet J-P et al. (2004) PNAS 101:4164. Frigyesi A, Höglund M (2008)
+#'   Cancer Informatics 6:275. Owen AB, Perry PO (2009) Annals of Applied Statistics
+#'   3:564. Wold S (1978) Technometrics 20:397.
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 200, n_types = 3, n_samples = 20, seed = 1)
+#' estimate <- estimate_rank(sim$bulk_counts, ranks = 2:4, nrun = 4, method = "kl", seed = 1,
+#'                           verbose = FALSE)
+#' estimate
+#' plot(estimate)
+#' estimate[["3"]]
+estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$method, seed = NULL,
+                          ..., folds = 3, held_out = 0.1, blocks = 2, null_runs = 2,
+                          assay = NULL, verbose = TRUE,
+                          threads = getOption("unalloy.threads", 2L)) {
+  call <- match.call()
+  algorithm <- nmf_method(method)
+  settings <- list(ranks = check_ranks(ranks), nrun = check_count(nrun, "nrun"), method = method,
+                   seed = check_seed(seed), folds = check_folds(folds),
+                   held_out = check_number(held_out, "held_out", 0, 0.5, above = TRUE),
+                   blocks = check_blocks(blocks),
+                   null_runs = check_count(null_runs, "null_runs", min = 0),
+                   threads = check_threads(threads), loss = algorithm$loss)
+  if (settings$folds * settings$held_out > 1) {
+    stop_user("argument", "`folds` of a fraction `held_out` each must fit into the matrix.",
+              x = paste0(folds, " x ", held_out, " is above 1."))
+  }
+  more <- list(...)
+  input <- nmf_input(x, assay, algorithm$prefer)
+  check_nmf_values(input)
+  fitting <- function(data, rank, nrun, ...) {
+    do.call(nmf, c(list(x = data, rank = rank, method = method, nrun = nrun, seed = settings$seed,
+                        verbose = FALSE, threads = settings$threads, ...), more))
+  }
+  total <- length(settings$ranks) * settings$nrun
+  progress <- progress_bar("Runs x ranks", total, check_flag(verbose, "verbose"))
+  fits <- list()
+  tables <- list()
+  for (at in seq_along(settings$ranks)) {
+    found <- measure_rank(input$matrix, settings$ranks[at], fitting, settings)
+    fits[[as.character(settings$ranks[at])]] <- found$fit
+    tables[[at]] <- found$measures
+    progress(at * settings$nrun)
+  }
+  measures <- do.call(rbind, tables)
+  failed <- is.na(measures$residuals)
+  if (all(failed)) {
+    stop_user("no_rank", "No rank could be fitted.",
+              x = paste0("Rank ", measures$rank[1L], ": ", measures$reason[1L]))
+  }
+  warn_of_ranks(measures)
+  usable <- measures$rank[!failed]
+  cv <- safely(speckled_errors(input, usable, settings, verbose))
+  bicv <- safely(block_errors(input$matrix, usable, fitting, settings))
+  null <- safely(null_residuals(input$matrix, usable, fitting, settings))
+  measures <- join_errors(measures, cv$value, "cv")
+  measures <- join_errors(measures, bicv$value, "bicv")
+  measures$residuals.null <- null$value[match(measures$rank, usable)] %||% NA_real_
+  new_rank_estimate(measures, fits, list(cv = cv$value, bicv = bicv$value),
+                    c(cv = cv$reason, bicv = bicv$reason, null = null$reason), settings, call)
+}
+
+check_ranks <- function(ranks, .call = caller_env()) {
+  ok <- is.numeric(ranks) && length(ranks) && !anyNA(ranks) && all(ranks >= 1) &&
+    all(ranks == round(ranks))
+  if (!ok) {
+    stop_user("argument", "`ranks` must be whole numbers of at least 1.",
+              x = paste0("They are ", describe(ranks), "."), .call = .call)
+  }
+  sort(unique(ranks))
+}
+
+check_folds <- function(folds, .call = caller_env()) {
+  folds <- check_count(folds, "folds", min = 0, .call = .call)
+  if (folds %in% 1:2) {
+    stop_user("argument", "`folds` must be 0 or at least 3.", x = paste0("It is ", folds, "."),
+              i = "Fewer than three folds give no usable standard error.", .call = .call)
+  }
+  folds
+}
+
+check_blocks <- function(blocks, .call = caller_env()) {
+  blocks <- check_count(blocks, "blocks", min = 0, .call = .call)
+  if (blocks == 1) {
+    stop_user("argument", "`blocks` must be 0 or at least 2.", x = "It is 1.", .call = .call)
+  }
+  blocks
+}
+
+# The value, or the reason why there is none.
+safely <- function(expr) {
+  tryCatch(list(value = expr), error = function(e) list(value = NULL, reason = conditionMessage(e)))
+}
+
+# One rank: the best fit, without its other runs, and a row of measures.
+measure_rank <- function(x, rank, fitting, settings) {
+  fit <- tryCatch(
+    withCallingHandlers(
+      fitting(x, rank, settings$nrun, keep_all = TRUE),
+      # told of once, for all ranks
+      unalloy_warning_not_converged = function(w) rlang::cnd_muffle(w)
+    ),
+    error = function(e) e
+  )
+  if (inherits(fit, "error")) {
+    reason <- sub("\n.*", "", conditionMessage(fit))
+    detail <- rlang::cnd_body(fit)
+    return(list(measures = rank_row(rank, reason = paste(c(reason, detail), collapse = " "))))
+  }
+  matched <- matched_cosines(fit)
+  fit$fits <- NULL
+  labels <- fit$membership
+  values <- unclass(summary(fit, data = x))
+  several <- settings$nrun > 1
+  list(fit = fit, measures = rank_row(
+    rank, residuals = fit$objective, residuals.sd = stats::sd(fit$runs$objective),
+    rss = values[["rss"]], evar = values[["evar"]],
+    cophenetic = if (several) values[["cophenetic"]],
+    cophenetic.se = if (several && nrow(labels) <= COLLAPSE_FROM) jackknife(labels, cophenetic_of),
+    dispersion = if (several) values[["dispersion"]],
+    dispersion.se = if (several) jackknife(labels, dispersion_of),
+    silhouette.consensus = if (several) values[["silhouette.consensus"]],
+    silhouette.coef = values[["silhouette.coef"]], silhouette.basis = values[["silhouette.basis"]],
+    sparseness.basis = values[["sparseness.basis"]], sparseness.coef = values[["sparseness.coef"]],
+    stability = if (several) mean(matched), stability.se = if (several) standard_error(matched),
+    converged = mean(fit$runs$converged), cpu = sum(fit$runs$cpu)
+  ))
+}
+
+RANK_MEASURES <- c("residuals", "residuals.sd", "residuals.null", "rss", "evar", "cv.error",
+                   "cv.se", "bicv.error", "bicv.se", "cophenetic", "cophenetic.se", "dispersion",
+                   "dispersion.se", "silhouette.consensus", "silhouette.coef", "silhouette.basis",
+                   "stability", "stability.se", "sparseness.basis", "sparseness.coef",
+                   "converged", "cpu")
+
+rank_row <- function(rank, ..., reason = NA_character_) {
+  given <- list(...)
+  values <- lapply(stats::setNames(RANK_MEASURES, RANK_MEASURES), function(name) {
+    given[[name]] %||% NA_real_
+  })
+  cbind(data.frame(rank = rank), as.data.frame(values), data.frame(reason = reason))
+}
+
+standard_error <- function(values) stats::sd(values) / sqrt(length(values))
+
+# Standard error of a function of the runs.
+jackknife <- function(labels, f) {
+  n <- ncol(labels)
+  if (n < 3L) return(NA_real_)
+  values <- vapply(seq_len(n), function(run) f(labels[, -run, drop = FALSE]), 0)
+  sqrt((n - 1) / n * sum((values - mean(values))^2))
+}
+
+# For each run, the mean cosine of its metagenes with those of the other runs,
+# matched one to one.
+matched_cosines <- function(fit) {
+  bases <- lapply(fit$fits, function(factors) {
+    norm <- sqrt(colSums(factors$basis^2))
+    sweep(factors$basis, 2L, ifelse(norm > 0, norm, 1), "/")
+  })
+  n <- length(bases)
+  cosines <- matrix(NA_real_, n, n)
+  for (i in seq_len(n - 1L)) {
+    for (j in seq(i + 1L, n)) {
+      cosine <- crossprod(bases[[i]], bases[[j]])
+      pairs <- call_rs(rs_best_assignment(cosine))
+      cosines[i, j] <- cosines[j, i] <- mean(cosine[cbind(seq_along(pairs), pairs)])
+    }
+  }
+  rowMeans(cosines, na.rm = TRUE)
+}
+
+# Two starts per fold and rank; a held-out error needs no more digits.
+CV_STARTS <- 2
+CV_ITERATIONS <- 500
+CV_TOLERANCE <- 1e-5
+CV_ENTRIES <- 2e7
+
+speckled_errors <- function(input, ranks, settings, verbose) {
+  if (settings$folds == 0) return(NULL)
+  x <- input$matrix
+  if (nrow(x) * ncol(x) > CV_ENTRIES) {
+    n <- max(2, floor(CV_ENTRIES / nrow(x)))
+    x <- x[, unique(round(seq(1, ncol(x), length.out = n))), drop = FALSE]
+  }
+  engine <- list(loss = settings$loss, fraction = settings$held_out, folds = settings$folds,
+                 starts = CV_STARTS, seed = settings$seed, max_iter = CV_ITERATIONS,
+                 tolerance = CV_TOLERANCE, threads = settings$threads)
+  total <- settings$folds * length(ranks) * CV_STARTS
+  progress <- progress_bar("Cross-validation", total, verbose)
+  found <- call_rs(rs_cross_validate(rust_values(x), nrow(x), ncol(x), as.integer(ranks), engine,
+                                     progress))
+  as.data.frame(found)
+}
+
+# Bi-cross-validation, in blocks that a permutation-free stride spreads over the
+# matrix.
+block_errors <- function(x, ranks, fitting, settings) {
+  parts <- settings$blocks
+  if (parts == 0) return(NULL)
+  if (anyNA(if (is.matrix(x)) x else x@x)) {
+    stop_user("missing_values", "Bi-cross-validation needs complete data.")
+  }
+  rows <- seq_len(nrow(x)) %% parts
+  columns <- seq_len(ncol(x)) %% parts
+  folds <- expand.grid(row = seq_len(parts) - 1L, column = seq_len(parts) - 1L)
+  tables <- lapply(seq_len(nrow(folds)), function(at) {
+    in_row <- rows == folds$row[at]
+    in_column <- columns == folds$column[at]
+    kept <- x[!in_row, !in_column, drop = FALSE]
+    level <- sum(kept) / prod(dim(kept))
+    block <- as.matrix(x[in_row, in_column, drop = FALSE])
+    errors <- vapply(ranks, function(rank) {
+      if (rank > min(dim(kept))) return(NA_real_)
+      fit <- suppressWarnings(fitting(kept, rank, 1))
+      predicted <- predict_block(fit, x[in_row, !in_column, drop = FALSE],
+                                 x[!in_row, in_column, drop = FALSE])
+      loss_between(block, predicted, settings$loss, level) /
+        loss_between(block, level, settings$loss, level)
+    }, 0)
+    data.frame(fold = at, rank = ranks, error = errors, entries = length(block))
+  })
+  do.call(rbind, tables)
+}
+
+# A from B (its rows in other columns) and C (its columns in other rows).
+predict_block <- function(fit, right, below) {
+  basis <- smoothed_basis(fit)
+  of_rows <- fixed_coefficients(t(fit$coef), NULL, t(as.matrix(right)), fit$loss)
+  of_columns <- fixed_coefficients(basis, NULL, below, fit$loss)
+  crossprod(of_rows, of_columns)
+}
+
+loss_between <- function(x, mu, loss, level) {
+  if (loss == "frobenius") return(sum((x - mu)^2) / 2)
+  # as for held-out entries: an infinite loss compares nothing
+  mu <- pmax(mu, 1e-6 * level)
+  sum(ifelse(x > 0, x * log(x / mu), 0) - x + mu)
+}
+
+null_residuals <- function(x, ranks, fitting, settings) {
+  if (settings$null_runs == 0) return(NULL)
+  permuted <- x
+  made <- call_rs(rs_permute_columns(rust_values(x), nrow(x), settings$seed))
+  if (is.matrix(x)) {
+    permuted[] <- made
+  } else {
+    permuted@i <- made$rows
+    permuted@x <- made$values
+  }
+  vapply(ranks, function(rank) {
+    suppressWarnings(fitting(permuted, rank, settings$null_runs, keep_x = FALSE))$objective
+  }, 0)
+}
+
+# Means and standard errors over folds, per rank.
+join_errors <- function(measures, errors, name) {
+  if (is.null(errors)) return(measures)
+  by_rank <- split(errors$error, errors$rank)
+  at <- match(measures$rank, names(by_rank))
+  measures[[paste0(name, ".error")]] <- vapply(by_rank, mean, 0)[at]
+  measures[[paste0(name, ".se")]] <- vapply(by_rank, standard_error, 0)[at]
+  measures
+}
+
+warn_of_ranks <- function(measures, .call = caller_env()) {
+  failed <- is.na(measures$residuals)
+  if (any(failed)) {
+    warn_user("rank_failed", paste0("Not fitted: rank ", toString(measures$rank[failed]), "."),
+              x = measures$reason[failed][1L], .call = .call)
+  }
+  unsettled <- !failed & measures$converged < 1
+  if (any(unsettled)) {
+    warn_user("not_converged", "Some runs did not converge.",
+              x = paste0("Rank ", toString(measures$rank[unsettled]), "."),
+              i = "Raise `max_iter`, or compare ranks by their held-out error.", .call = .call)
+  }
+}

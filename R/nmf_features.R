@@ -1,0 +1,157 @@
+# Which features make a component.
+
+#' Features that characterise components
+#'
+#' `top_features()` lists the features with the largest weight in each
+#' component. `featureScore()` and `extractFeatures()` find features that belong to
+#' one component more than to others, as package NMF does it.
+#'
+#' @details
+#' Method `"kim"` (Kim and Park 2007) scores a feature by 1 + Σ p log₂ p / log₂ k,
+#' where p are the shares of components in its row of W: 1 when it has weight in
+#' one component, 0 when it has the same in all, or none. Features are selected
+#' whose score is above the median score plus 3 median absolute deviations and whose largest
+#' weight is above the median of W. Method `"max"` (Carmona-Saez et al. 2006)
+#' sorts features by weight in a component and takes those before the
+#' first that has as much weight in another.
+#'
+#' Scores compare weights between components, so they depend on the scale of the
+#' columns of W; [nmf()] documents the one it uses.
+#'
+#' @param fit,object An [nmf_fit]; for the scores also a matrix features ×
+#'   components.
+#' @param n Features per component.
+#' @param by Sort by `"weight"` in the component (the largest entries of W), or by
+#'   `"specificity"`: the weight times the score of the feature.
+#' @param method `"kim"` or `"max"`; for `extractFeatures()` also a number: that many
+#'   features with the largest weight, or below 1 all whose share of the row is
+#'   at least that.
+#' @param format A `"list"` with a vector of row numbers per component, named by
+#'   feature (`NA` for a component without); `"combine"`, all row numbers;
+#'   `"subset"`, the rows of W.
+#' @param nodups For `"combine"`: leave out repeats?
+#' @param ... Not used; for agreement with the generics.
+#' @return `top_features()`: data frame with `component`, `place`, `feature`,
+#'   `weight`, `share` (of the component in the feature's row) and `score`. `featureScore()`:
+#'   a number per feature, for method `"max"` the largest weight.
+#' @section Errors: `unalloy_error_argument`.
+#' @references Kim H, Park H (2007) Bioinformatics 23:1495. Carmona-Saez P et
+#'   al. (2006) BMC Bioinformatics 7:78.
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 12, seed = 1)
+#' fit <- nmf(sim$bulk_counts, rank = 3, seed = 1)
+#' top_features(fit, n = 3)
+#' lengths(extractFeatures(fit))
+top_features <- function(fit, n = 10, by = c("weight", "specificity")) {
+  if (!inherits(fit, "nmf_fit")) {
+    stop_user("class", "`top_features()` takes what `nmf()` returns.",
+              x = paste0("It is ", describe(fit), "."))
+  }
+  n <- min(check_count(n, "n"), nrow(fit$basis))
+  by <- check_choice(by, c("weight", "specificity"), "by")
+  basis <- fit$basis
+  score <- feature_score(basis, "kim")
+  total <- rowSums(basis)
+  features <- rownames(basis) %||% seq_len(nrow(basis))
+  key <- if (by == "weight") basis else basis * score
+  tables <- lapply(seq_len(ncol(basis)), function(k) {
+    top <- utils::head(order(-key[, k]), n)
+    data.frame(component = colnames(basis)[k], place = seq_along(top), feature = features[top],
+               weight = basis[top, k], share = ifelse(total[top] > 0, basis[top, k] / total[top], 0),
+               score = score[top])
+  })
+  out <- do.call(rbind, tables)
+  out$component <- factor(out$component, colnames(basis))
+  rownames(out) <- NULL
+  out
+}
+
+#' @rdname top_features
+#' @export
+featureScore.nmf_fit <- function(object, method = c("kim", "max"), ...) {
+  feature_score(object$basis, check_choice(method, c("kim", "max"), "method"))
+}
+
+#' @rdname top_features
+#' @export
+featureScore.matrix <- function(object, method = c("kim", "max"), ...) {
+  feature_score(object, check_choice(method, c("kim", "max"), "method"))
+}
+
+#' @rdname top_features
+#' @export
+extractFeatures.nmf_fit <- function(object, method = c("kim", "max"),
+                                    format = c("list", "combine", "subset"), nodups = TRUE, ...) {
+  extract_features(object$basis, method, format, nodups)
+}
+
+#' @rdname top_features
+#' @export
+extractFeatures.matrix <- function(object, method = c("kim", "max"),
+                                   format = c("list", "combine", "subset"), nodups = TRUE, ...) {
+  extract_features(object, method, format, nodups)
+}
+
+feature_score <- function(basis, method) {
+  if (method == "max") return(apply(abs(basis), 1L, max))
+  if (ncol(basis) < 2L) return(stats::setNames(numeric(nrow(basis)), rownames(basis)))
+  total <- rowSums(abs(basis))
+  share <- abs(basis) / ifelse(total > 0, total, 1)
+  # 0 log 0 = 0
+  information <- rowSums(share * ifelse(share > 0, log2(share), 0))
+  ifelse(total > 0, 1 + information / log2(ncol(basis)), 0)
+}
+
+extract_features <- function(basis, method, format, nodups, .call = caller_env()) {
+  format <- check_choice(format, c("list", "combine", "subset"), "format", .call = .call)
+  nodups <- check_flag(nodups, "nodups", .call = .call)
+  picked <- if (is.numeric(method)) {
+    largest_features(basis, check_number(method, "method", min = 0, above = TRUE, .call = .call))
+  } else {
+    method <- check_choice(method, c("kim", "max"), "method", .call = .call)
+    if (method == "kim") specific_features(basis) else leading_features(basis)
+  }
+  if (format == "list") {
+    named <- lapply(picked, function(rows) {
+      if (!length(rows)) return(NA_integer_)
+      stats::setNames(rows, rownames(basis)[rows])
+    })
+    return(stats::setNames(named, colnames(basis)))
+  }
+  rows <- unlist(picked)
+  if (format == "subset") return(basis[unique(rows), , drop = FALSE])
+  if (nodups) rows <- unique(rows)
+  stats::setNames(rows, rownames(basis)[rows])
+}
+
+# So many by weight, or all with so large a share of their row.
+largest_features <- function(basis, limit) {
+  lapply(seq_len(ncol(basis)), function(k) {
+    if (limit >= 1) return(utils::head(order(-basis[, k]), round(limit)))
+    unname(which(basis[, k] >= limit * rowSums(basis) & basis[, k] > 0))
+  })
+}
+
+specific_features <- function(basis) {
+  score <- feature_score(basis, "kim")
+  largest <- apply(abs(basis), 1L, max)
+  chosen <- score > stats::median(score) + 3 * stats::mad(score) &
+    largest > stats::median(abs(basis))
+  component <- max.col(abs(basis), ties.method = "first")
+  lapply(seq_len(ncol(basis)), function(k) {
+    rows <- unname(which(chosen & component == k))
+    rows[order(-score[rows])]
+  })
+}
+
+leading_features <- function(basis) {
+  lapply(seq_len(ncol(basis)), function(k) {
+    rows <- order(-basis[, k])
+    if (ncol(basis) == 1L) return(rows)
+    rival <- apply(basis[rows, -k, drop = FALSE], 1L, max)
+    rows[cumall(unname(rival < basis[rows, k]))]
+  })
+}
+
+cumall <- function(x) cumsum(!x) == 0L

@@ -1,0 +1,176 @@
+//! Coefficients of new samples on a basis that is held fixed: a convex problem
+//! per sample, solved exactly.
+
+use crate::counts::{Counts, Values};
+use crate::deconvolution::{fit, Model, Params};
+use crate::error::{check_length, check_value, CoreError};
+use crate::nnls::solve_nonnegative;
+use crate::parallel::{with_threads, Monitor};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+use rayon::prelude::*;
+
+/// Minimises ½‖x_j − offset − W h_j‖² over h_j ≥ 0 for every column j of `data`.
+/// `basis` is features × components; `offset` is empty or has an entry per
+/// feature.  Returns components × samples.
+///
+/// # Errors
+/// `Shape`, `Threads`, and `Interrupted` when the monitor says so.
+pub fn least_squares(
+    basis: MatRef<'_, f64>,
+    offset: &[f64],
+    data: Values<'_>,
+    n_samples: usize,
+    threads: usize,
+    monitor: &Monitor<'_>,
+) -> Result<Mat<f64>, CoreError> {
+    let (n_features, rank) = basis.shape();
+    let rows: Vec<i32> = (0..n_features as i32).collect();
+    let data = Counts::new(data, (n_features, n_samples), &rows, n_features)?;
+    if !offset.is_empty() {
+        check_length("offset", n_features, offset.len())?;
+    }
+    let mut gram = Mat::<f64>::zeros(rank, rank);
+    matmul(gram.as_mut(), Accum::Replace, basis.transpose(), basis, 1.0, Par::Seq);
+    let gram: Vec<f64> = (0..rank * rank).map(|at| gram[(at % rank, at / rank)]).collect();
+    // rows of the basis side by side: a column of the data reads only some
+    let by_row: Vec<f64> = (0..n_features * rank).map(|at| basis[(at / rank, at % rank)]).collect();
+    let row = |i: usize| &by_row[i * rank..(i + 1) * rank];
+    let mut constant = vec![0.0; rank];
+    for (i, &o) in offset.iter().enumerate() {
+        constant.iter_mut().zip(row(i)).for_each(|(c, w)| *c += w * o);
+    }
+    let columns: Vec<Vec<f64>> = with_threads(threads, || {
+        (0..n_samples)
+            .into_par_iter()
+            .map(|j| {
+                monitor.check()?;
+                let mut linear: Vec<f64> = constant.iter().map(|c| -c).collect();
+                data.for_each(j, |i, x| {
+                    linear.iter_mut().zip(row(i)).for_each(|(b, w)| *b += w * x);
+                });
+                let mut h = vec![0.0; rank];
+                solve_nonnegative(&gram, &linear, 0.0, &mut h);
+                Ok(h)
+            })
+            .collect::<Result<_, CoreError>>()
+    })??;
+    Ok(Mat::from_fn(rank, n_samples, |k, j| columns[j][k]))
+}
+
+/// Minimises the generalised Kullback-Leibler divergence of W h_j from x_j over
+/// h_j ≥ 0 for every column j of `data`: a Poisson model with W as signatures,
+/// fitted by Newton's method with a certified bound.  Features that no
+/// component has do not count; a sample that is zero in all others has the
+/// coefficients zero, and so has a component without features.
+///
+/// # Errors
+/// `Shape`, `Argument`, `Threads`, and `Interrupted` when the monitor says so.
+pub fn kullback_leibler(
+    basis: MatRef<'_, f64>,
+    data: Values<'_>,
+    n_samples: usize,
+    threads: usize,
+    monitor: &Monitor<'_>,
+) -> Result<Mat<f64>, CoreError> {
+    let (n_features, rank) = basis.shape();
+    let mut out = Mat::<f64>::zeros(rank, n_samples);
+    let used: Vec<usize> = (0..rank).filter(|&k| basis.col(k).iter().any(|&w| w > 0.0)).collect();
+    if used.is_empty() || n_samples == 0 {
+        return Ok(out);
+    }
+    let signatures = Mat::from_fn(n_features, used.len(), |i, k| basis[(i, used[k])]);
+    let ones = vec![1.0; n_features];
+    let model = Model::new(signatures.as_ref(), &ones, &ones, used.len())?;
+    let data = Counts::new(data, (n_features, n_samples), model.row_of_gene(), model.n_rows())?;
+    let params = Params { threads, ..Params::default() };
+    params.check()?;
+    check_value("threads", threads as f64, "at least 1", |t| t >= 1.0)?;
+    // Samples without a count that the basis could explain have no optimum to
+    // look for; the others are handed over in one go.
+    let mut column = vec![0.0; model.n_rows()];
+    let mut present = Vec::new();
+    let (mut starts, mut rows, mut values) = (vec![0_i32], Vec::new(), Vec::new());
+    for j in 0..n_samples {
+        data.column_into(j, &mut column);
+        let before = rows.len();
+        for (i, &x) in column.iter().enumerate().filter(|(_, &x)| x != 0.0) {
+            rows.push(i as i32);
+            values.push(x);
+        }
+        if rows.len() > before {
+            present.push(j);
+            starts.push(rows.len() as i32);
+        }
+    }
+    let every: Vec<i32> = (0..model.n_rows() as i32).collect();
+    let sparse = Values::Sparse { starts: &starts, rows: &rows, values: &values };
+    let kept = Counts::new(sparse, (model.n_rows(), present.len()), &every, model.n_rows())?;
+    let fitted = fit(&model, &kept, &params, monitor)?;
+    for (&j, sample) in present.iter().zip(&fitted.samples) {
+        for (&k, &h) in used.iter().zip(&sample.exposures) {
+            out[(k, j)] = h;
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::unmonitored;
+    use crate::rng::{stream, Purpose};
+    use rand::Rng;
+
+    fn planted() -> (Mat<f64>, Mat<f64>, Vec<f64>) {
+        let mut rng = stream(1, Purpose::Start, 0);
+        let basis = Mat::from_fn(30, 3, |_, _| rng.random::<f64>());
+        let coef = Mat::from_fn(3, 4, |k, j| if j == 3 { 0.0 } else { (k + j) as f64 });
+        let x = (0..30 * 4)
+            .map(|at| (0..3).map(|k| basis[(at % 30, k)] * coef[(k, at / 30)]).sum())
+            .collect();
+        (basis, coef, x)
+    }
+
+    #[test]
+    fn planted_coefficients_come_back_under_both_losses() {
+        let (basis, coef, x) = planted();
+        let squares =
+            unmonitored(|m| least_squares(basis.as_ref(), &[], Values::Double(&x), 4, 2, m))
+                .unwrap();
+        let divergence =
+            unmonitored(|m| kullback_leibler(basis.as_ref(), Values::Double(&x), 4, 2, m)).unwrap();
+        for j in 0..4 {
+            for k in 0..3 {
+                assert!((squares[(k, j)] - coef[(k, j)]).abs() < 1e-9);
+                // the certificate bounds the loss, so half the digits
+                assert!((divergence[(k, j)] - coef[(k, j)]).abs() < 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn an_offset_is_taken_from_the_data() {
+        let (basis, coef, mut x) = planted();
+        let offset: Vec<f64> = (0..30).map(|i| i as f64 / 10.0).collect();
+        x.iter_mut().enumerate().for_each(|(at, v)| *v += offset[at % 30]);
+        let found =
+            unmonitored(|m| least_squares(basis.as_ref(), &offset, Values::Double(&x), 4, 1, m))
+                .unwrap();
+        assert!((found[(1, 2)] - coef[(1, 2)]).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_component_without_features_has_no_part() {
+        let (basis, _, x) = planted();
+        let empty = Mat::from_fn(30, 3, |i, k| if k == 1 { 0.0 } else { basis[(i, k)] });
+        let found =
+            unmonitored(|m| kullback_leibler(empty.as_ref(), Values::Double(&x), 4, 1, m)).unwrap();
+        assert_eq!(found[(1, 0)], 0.0);
+        assert!(found[(0, 1)] > 0.0);
+        let none = Mat::<f64>::zeros(30, 2);
+        let found =
+            unmonitored(|m| kullback_leibler(none.as_ref(), Values::Double(&x), 4, 1, m)).unwrap();
+        assert_eq!(found.shape(), (2, 4));
+    }
+}

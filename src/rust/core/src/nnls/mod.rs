@@ -1,0 +1,13 @@
+//! Non-negative least squares on Gram matrices: min ½ xᵀGx − bᵀx over x ≥ 0.
+//!
+//! Three methods for three uses: the active set for one hard problem, block
+//! principal pivoting for exact answers to many right-hand sides, coordinate
+//! descent for cheap improvements of a good start, with upper bounds.
+
+mod active_set;
+mod coordinate;
+mod pivoting;
+
+pub use active_set::{cholesky, solve_nonnegative, solve_with_cholesky};
+pub use coordinate::{descend, Descent, Sweeps};
+pub use pivoting::Pivoting;
