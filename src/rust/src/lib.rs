@@ -3,6 +3,7 @@
 
 mod arguments;
 mod consensus;
+mod consensus_programs;
 mod deconvolve_bulk;
 mod estimate_rank;
 mod factorise_variants;
@@ -18,6 +19,7 @@ use extendr_api::prelude::*;
 extendr_module! {
     mod unalloy;
     use consensus;
+    use consensus_programs;
     use deconvolve_bulk;
     use estimate_rank;
     use nmf;

@@ -14,6 +14,7 @@ pub mod kl;
 mod line;
 pub mod matching;
 pub mod penalty;
+pub mod programs;
 pub mod rank;
 pub mod variants;
 pub mod weighted;
