@@ -61,7 +61,7 @@
 #' @section Errors: Those of [nmf()] for `x`; `unalloy_error_argument`;
 #'   `unalloy_error_no_rank` when every rank failed.
 #' @section Warnings: `unalloy_warning_rank_failed` names ranks that failed,
-#'   `unalloy_warning_not_converged` ranks with runs that did not converge.
+#'   `unalloy_warning_not_converged` ranks whose best run did not converge.
 #' @references Brunet J-P et al. (2004) PNAS 101:4164. Frigyesi A, Höglund M (2008)
 #'   Cancer Informatics 6:275. Owen AB, Perry PO (2009) Annals of Applied Statistics
 #'   3:564. Wold S (1978) Technometrics 20:397.
@@ -79,49 +79,66 @@ estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$metho
                           threads = getOption("unalloy.threads", 2L)) {
   call <- match.call()
   algorithm <- nmf_method(method)
+  more <- check_rank_dots(list(...))
   settings <- list(ranks = check_ranks(ranks), nrun = check_count(nrun, "nrun"), method = method,
                    seed = check_seed(seed), folds = check_folds(folds),
                    held_out = check_number(held_out, "held_out", 0, 0.5, above = TRUE),
                    blocks = check_blocks(blocks),
                    null_runs = check_count(null_runs, "null_runs", min = 0),
-                   threads = check_threads(threads), loss = algorithm$loss)
+                   threads = check_threads(threads), loss = algorithm$loss,
+                   verbose = check_flag(verbose, "verbose"),
+                   weighted = !is.null(more$weights %||% more$weight))
   if (settings$folds * settings$held_out > 1) {
     stop_user("argument", "`folds` of a fraction `held_out` each must fit into the matrix.",
               x = paste0(folds, " x ", held_out, " is above 1."))
   }
-  more <- list(...)
   input <- nmf_input(x, assay, algorithm$prefer)
-  check_nmf_values(input)
+  check_nmf_values(input, more$na %||% "refuse", algorithm)
   fitting <- function(data, rank, nrun, ...) {
     do.call(nmf, c(list(x = data, rank = rank, method = method, nrun = nrun, seed = settings$seed,
                         verbose = FALSE, threads = settings$threads, ...), more))
   }
-  total <- length(settings$ranks) * settings$nrun
-  progress <- progress_bar("Runs x ranks", total, check_flag(verbose, "verbose"))
-  fits <- list()
-  tables <- list()
-  for (at in seq_along(settings$ranks)) {
-    found <- measure_rank(input$matrix, settings$ranks[at], fitting, settings)
-    fits[[as.character(settings$ranks[at])]] <- found$fit
-    tables[[at]] <- found$measures
-    progress(at * settings$nrun)
-  }
-  measures <- do.call(rbind, tables)
+  ranked <- measure_ranks(input$matrix, fitting, settings)
+  measures <- ranked$measures
   failed <- is.na(measures$residuals)
   if (all(failed)) {
     stop_user("no_rank", "No rank could be fitted.",
               x = paste0("Rank ", measures$rank[1L], ": ", measures$reason[1L]))
   }
-  warn_of_ranks(measures)
+  warn_of_ranks(measures, ranked$fits)
   usable <- measures$rank[!failed]
-  cv <- safely(speckled_errors(input, usable, settings, verbose))
+  cv <- safely(speckled_errors(input$matrix, usable, settings))
   bicv <- safely(block_errors(input$matrix, usable, fitting, settings))
   null <- safely(null_residuals(input$matrix, usable, fitting, settings))
   measures <- join_errors(measures, cv$value, "cv")
   measures <- join_errors(measures, bicv$value, "bicv")
-  measures$residuals.null <- null$value[match(measures$rank, usable)] %||% NA_real_
-  new_rank_estimate(measures, fits, list(cv = cv$value, bicv = bicv$value),
-                    c(cv = cv$reason, bicv = bicv$reason, null = null$reason), settings, call)
+  if (!is.null(null$value)) measures$residuals.null <- null$value[match(measures$rank, usable)]
+  new_rank_estimate(measures, ranked$fits, list(cv = cv$value, bicv = bicv$value),
+                    c("held-out error" = cv$reason, "bi-cross-validation" = bicv$reason,
+                      "null" = null$reason), settings, call)
+}
+
+# Arguments for nmf() that this verb does not set itself.
+check_rank_dots <- function(more, .call = caller_env()) {
+  own <- intersect(names(more), c("x", "rank", "keep_all", "keep_x"))
+  if (length(own) || (length(more) && !all(nzchar(names(more) %||% "")))) {
+    stop_user("argument", "Further arguments must be named ones of `nmf()`.",
+              x = if (length(own)) paste0("Set for every rank: ", some_of(own), "."), .call = .call)
+  }
+  more
+}
+
+measure_ranks <- function(x, fitting, settings, .call = caller_env()) {
+  ranks <- settings$ranks
+  progress <- progress_bar("Runs x ranks", length(ranks) * settings$nrun, settings$verbose)
+  fits <- tables <- list()
+  for (at in seq_along(ranks)) {
+    found <- measure_rank(x, ranks[at], fitting, settings)
+    fits[[as.character(ranks[at])]] <- found$fit
+    tables[[at]] <- found$measures
+    progress(at * settings$nrun)
+  }
+  list(measures = do.call(rbind, tables), fits = fits)
 }
 
 check_ranks <- function(ranks, .call = caller_env()) {
@@ -240,9 +257,10 @@ CV_ITERATIONS <- 500
 CV_TOLERANCE <- 1e-5
 CV_ENTRIES <- 2e7
 
-speckled_errors <- function(input, ranks, settings, verbose) {
+speckled_errors <- function(x, ranks, settings) {
   if (settings$folds == 0) return(NULL)
-  x <- input$matrix
+  if (settings$weighted) stop("not offered for weighted fits")
+  if (!is.matrix(x) && anyNA(x@x)) stop("not offered for sparse matrices with missing entries")
   if (nrow(x) * ncol(x) > CV_ENTRIES) {
     n <- max(2, floor(CV_ENTRIES / nrow(x)))
     x <- x[, unique(round(seq(1, ncol(x), length.out = n))), drop = FALSE]
@@ -251,7 +269,7 @@ speckled_errors <- function(input, ranks, settings, verbose) {
                  starts = CV_STARTS, seed = settings$seed, max_iter = CV_ITERATIONS,
                  tolerance = CV_TOLERANCE, threads = settings$threads)
   total <- settings$folds * length(ranks) * CV_STARTS
-  progress <- progress_bar("Cross-validation", total, verbose)
+  progress <- progress_bar("Cross-validation", total, settings$verbose)
   found <- call_rs(rs_cross_validate(rust_values(x), nrow(x), ncol(x), as.integer(ranks), engine,
                                      progress))
   as.data.frame(found)
@@ -262,9 +280,8 @@ speckled_errors <- function(input, ranks, settings, verbose) {
 block_errors <- function(x, ranks, fitting, settings) {
   parts <- settings$blocks
   if (parts == 0) return(NULL)
-  if (anyNA(if (is.matrix(x)) x else x@x)) {
-    stop_user("missing_values", "Bi-cross-validation needs complete data.")
-  }
+  if (settings$weighted) stop("not offered for weighted fits")
+  if (anyNA(if (is.matrix(x)) x else x@x)) stop("needs a matrix without missing entries")
   rows <- seq_len(nrow(x)) %% parts
   columns <- seq_len(ncol(x)) %% parts
   folds <- expand.grid(row = seq_len(parts) - 1L, column = seq_len(parts) - 1L)
@@ -304,6 +321,7 @@ loss_between <- function(x, mu, loss, level) {
 
 null_residuals <- function(x, ranks, fitting, settings) {
   if (settings$null_runs == 0) return(NULL)
+  if (settings$weighted) stop("not offered for weighted fits")
   permuted <- x
   made <- call_rs(rs_permute_columns(rust_values(x), nrow(x), settings$seed))
   if (is.matrix(x)) {
@@ -327,16 +345,16 @@ join_errors <- function(measures, errors, name) {
   measures
 }
 
-warn_of_ranks <- function(measures, .call = caller_env()) {
+warn_of_ranks <- function(measures, fits, .call = caller_env()) {
   failed <- is.na(measures$residuals)
   if (any(failed)) {
     warn_user("rank_failed", paste0("Not fitted: rank ", toString(measures$rank[failed]), "."),
               x = measures$reason[failed][1L], .call = .call)
   }
-  unsettled <- !failed & measures$converged < 1
+  unsettled <- vapply(fits, function(fit) !fit$runs$converged[best_run(fit)], NA)
   if (any(unsettled)) {
-    warn_user("not_converged", "Some runs did not converge.",
-              x = paste0("Rank ", toString(measures$rank[unsettled]), "."),
+    warn_user("not_converged", "The best run ended before it met its stopping rule.",
+              x = paste0("Rank ", toString(names(fits)[unsettled]), "."),
               i = "Raise `max_iter`, or compare ranks by their held-out error.", .call = .call)
   }
 }

@@ -12,7 +12,7 @@ MAX_CONSENSUS <- 20000L
 
 #' Stability of a factorisation over its runs
 #'
-#' Each run puts a sample into the component of its largest coefficient. The
+#' Each run puts a sample into the component that contributes most to it. The
 #' consensus matrix holds the fraction of runs in which two samples are together
 #' (Monti et al. 2003, Brunet et al. 2004). It is computed from the labels of
 #' samples in runs: a fit holds nothing of size samples × samples.
@@ -57,7 +57,7 @@ consensus.nmf_fit <- function(object, samples = NULL, ...) {
 #' @export
 connectivity.nmf_fit <- function(object, samples = NULL, ...) {
   at <- sample_places(samples, object)
-  best <- as.integer(largest_component(object$coef[, at, drop = FALSE]))
+  best <- as.integer(predict(object))[at]
   agreement_matrix(matrix(best), colnames(object$coef)[at])
 }
 

@@ -20,8 +20,8 @@
 #'     the optimality conditions, free of scale), `iterations`, `converged`,
 #'     `reason`, `cpu` (seconds). The parts above are those of the best run.}
 #'   \item{`trace`}{Data frame: objective by iteration in the best run.}
-#'   \item{`membership`}{Samples × runs: the component with the largest
-#'     coefficient. All that [consensus()] needs.}
+#'   \item{`membership`}{Samples × runs: the component that contributes most to the
+#'     sample. All that [consensus()] needs.}
 #'   \item{`x`}{The data, unless `keep_x = FALSE`.}
 #' }
 #'
@@ -31,17 +31,19 @@
 #' @param track Return the objective of each iteration?
 #' @param type `"objective"`, as NMF does it, or `"response"`, the matrix X − WH.
 #' @param data The data, when the fit was told not to keep them.
-#' @param what For `predict()`: `"samples"` or `"features"` give the component
-#'   with the largest coefficient (or basis value), `"consensus"` cuts the
+#' @param what For `predict()`: `"samples"` gives the component that contributes
+#'   most to the fitted total of a sample, \eqn{H_{kj} \sum_i W_{ik}}, which does not depend
+#'   on how components are scaled (where columns of W have the same sum, it is the largest
+#'   coefficient); `"features"` the largest basis value, `"consensus"` cuts the
 #'   average-linkage tree of the consensus matrix into as many clusters as
 #'   there are components, `"coef"` gives coefficients. NMF's `"columns"`, `"rows"`
 #'   and `"chc"` mean samples, features and consensus.
-#' @param newdata New samples: a features × samples matrix, dense or `dgCMatrix`,
-#'   with the features of the fit (matched by name where both have names). Their
+#' @param newdata New samples, in any form that [nmf()] takes, or a vector for one
+#'   sample, with the features of the fit (matched by name where both have names). Their
 #'   coefficients are the exact optimum for the loss of the fit with W held fixed;
 #'   `what` is then `"coef"` (the default) or `"samples"`.
 #' @param prob For samples and features: return a list of `predict` and `prob`, the
-#'   share of the largest component?
+#'   share of that component?
 #' @param row.names,optional,digits,... Not used; for agreement with the
 #'   generics.
 #' @return `basis()`, `coef()`, `fitted()`: matrices; `nbasis()`: the rank; `dim()`:
@@ -134,6 +136,7 @@ predict.nmf_fit <- function(object, what = c("samples", "features", "consensus",
     coefficients_of(object, newdata)
   }
   if (what == "coef") return(values)
+  if (what == "samples") values <- values * colSums(object$basis)
   labels <- largest_component(values)
   if (!check_flag(prob, "prob")) return(labels)
   total <- colSums(values)
@@ -158,7 +161,7 @@ print.nmf_fit <- function(x, digits = 3, ...) {
   if (!is.null(x$x)) {
     cat("Explained variation: ", format(round(evar(x), digits)), "\n", sep = "")
   }
-  sizes <- table(largest_component(x$coef))
+  sizes <- table(predict(x))
   cat("Samples by largest component: ",
       paste0(colnames(x$basis), " ", as.vector(sizes), collapse = ", "), "\n", sep = "")
   cat("Parts: basis(), coef(), predict(), summary(), consensus(), top_features()\n")
@@ -176,6 +179,9 @@ smoothed_basis <- function(fit) {
   if (is.null(fit$theta) || fit$theta == 0) return(fit$basis)
   (1 - fit$theta) * fit$basis + fit$theta * rowMeans(fit$basis)
 }
+
+# What each component adds to the total of each sample: components x samples.
+contributions <- function(fit) fit$coef * colSums(fit$basis)
 
 # Number of the largest row in each column; the first of equals.
 largest_component <- function(values) {
@@ -230,11 +236,10 @@ fixed_coefficients <- function(basis, offset, data, loss, .call = caller_env()) 
 
 # The rows of new data in the order of the basis.
 aligned_features <- function(fit, newdata, .call = caller_env()) {
-  if (methods::is(newdata, "Matrix")) {
-    newdata <- as_csc(newdata)
-  } else {
-    newdata <- as.matrix(newdata)
+  if (is.numeric(newdata) && is.null(dim(newdata))) {
+    newdata <- matrix(newdata, dimnames = list(names(newdata), NULL))
   }
+  newdata <- nmf_input(newdata, NULL, nmf_method(fit$method)$prefer, .call = .call)$matrix
   features <- rownames(fit$basis)
   if (!is.null(features) && !is.null(rownames(newdata))) {
     at <- match(features, rownames(newdata))

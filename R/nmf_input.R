@@ -89,10 +89,19 @@ nmf_data_frame <- function(x, .call) {
   matrix
 }
 
-# Refuses what has no non-negative factorisation.
-check_nmf_values <- function(input, .call = caller_env()) {
+# Refuses what has no non-negative factorisation.  Returns what was seen, with
+# the number of missing entries.
+check_nmf_values <- function(input, na, method, .call = caller_env()) {
   x <- input$matrix
-  scan <- call_rs(rs_scan_counts(input$values, nrow(x), ncol(x)), .call = .call)
+  entries <- if (is.matrix(x)) x else x@x
+  values <- input$values
+  missing <- sum(is.na(entries))
+  if (missing && na == "missing") {
+    check_takes(method, "weights", "na = \"missing\"", .call = .call)
+    entries[is.na(entries)] <- 0
+    values <- if (is.matrix(x)) entries else list(x@p, x@i, entries)
+  }
+  scan <- call_rs(rs_scan_counts(values, nrow(x), ncol(x)), .call = .call)
   where <- function(at) {
     name <- function(names, i) if (is.null(names)) i else paste0("\"", names[i], "\"")
     paste0("The first is at feature ", name(rownames(x), at[1L]), ", sample ",
@@ -106,7 +115,7 @@ check_nmf_values <- function(input, .call = caller_env()) {
   }
   if (length(scan$infinite)) {
     stop_user("infinite_values", "`x` has infinite values.", x = where(scan$infinite),
-              .call = .call)
+              i = "Replace them, or leave the feature or sample out.", .call = .call)
   }
   if (length(scan$missing)) {
     stop_user("missing_values", "`x` has missing values.", x = where(scan$missing),
@@ -117,5 +126,5 @@ check_nmf_values <- function(input, .call = caller_env()) {
     stop_user("empty_matrix", "`x` has only zeros: there is nothing to factorise.",
               .call = .call)
   }
-  invisible(scan)
+  list(max = scan$max, n_missing = missing)
 }

@@ -15,8 +15,8 @@
 #'   classes −n log₂(n / cluster size) / (N log₂ classes); 0 when every cluster has
 #'   one class (Kim and Park 2007).
 #' * `silhouette()`: for samples (or features), distance is 1 − Pearson
-#'   correlation of the columns of H (or rows of W) and clusters are the largest
-#'   components; for the consensus, distance is 1 − C and clusters are those of
+#'   correlation of the contributions of components (or rows of W) and clusters are the
+#'   largest components; for the consensus, distance is 1 − C and clusters are those of
 #'   [predict.nmf_fit()]. Mean distances to clusters are inner products with
 #'   cluster sums, so no matrix of distances is made: half a million features
 #'   take seconds. A sample without correlation (constant coefficients) is at
@@ -197,7 +197,7 @@ silhouette_widths <- function(fit, what) {
     clusters <- as.integer(labels)
     apart <- cluster_distances(fit$membership, clusters, max(clusters))
   } else {
-    values <- if (what == "samples") t(fit$coef) else fit$basis
+    values <- if (what == "samples") t(contributions(fit)) else fit$basis
     labels <- largest_component(t(values))
     clusters <- as.integer(labels)
     # the inner product of standardised rows is their correlation

@@ -18,8 +18,8 @@ MAX_DRAWN_TREE <- 2000L
 #' @param object An [nmf_fit]; for `consensusmap()` also the result of
 #'   [estimate_rank()], which gives a picture per rank.
 #' @param main Title.
-#' @param scale `"share"`: rows of W or columns of H divided by their sums;
-#'   `"none"`: as they are.
+#' @param scale `"share"`: of components in the row of W, or in the fitted total of
+#'   the sample; `"none"`: W or H as they are.
 #' @param order Order of features or samples: `"cluster"` by average-linkage clustering of
 #'   what is shown; `"component"` by largest component and its share; `"none"`
 #'   as in the data.
@@ -78,7 +78,7 @@ coefmap.nmf_fit <- function(object, main = "Coefficients: components in samples"
   given <- nmf_map_arguments(list(annotation = annotation, colours = colours), list(...), "annCol")
   scale <- check_choice(scale, c("share", "none"), "scale")
   order <- check_choice(order, c("cluster", "component", "none"), "order")
-  coef <- object$coef
+  coef <- if (scale == "share") contributions(object) else object$coef
   notes <- check_annotation(given$annotation, ncol(coef), "sample")
   shown <- coef
   if (scale == "share") {
@@ -86,7 +86,7 @@ coefmap.nmf_fit <- function(object, main = "Coefficients: components in samples"
   }
   placed <- place_items(shown, order)
   tracks <- c(if (check_flag(track, "track")) {
-    list(component = named_components(largest_component(coef), object))
+    list(component = named_components(predict(object), object))
   }, notes)
   draw_heatmap(shown[, placed$order, drop = FALSE],
                if (scale == "share") "Share" else "Coefficient",
@@ -119,7 +119,7 @@ consensusmap.nmf_fit <- function(object, main = NULL, annotation = NULL, colours
                      paste("cluster", seq_len(object$rank)))
   tracks <- c(if (check_flag(track, "track")) {
     list(consensus = clusters,
-         component = named_components(largest_component(object$coef), object))
+         component = named_components(predict(object), object))
   }, notes)
   colours <- given$colours
   if (track) {

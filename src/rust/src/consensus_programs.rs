@@ -1,9 +1,8 @@
 //! Consensus of the spectra of many factorisations.
 
-use crate::arguments::{matrix, r_matrix};
+use crate::arguments::{matrix, matrix_data, r_matrix};
 use crate::guard::guard;
 use crate::interrupt::supervise;
-use crate::nmf::matrix_data;
 use extendr_api::prelude::*;
 use unalloy_core::factorisation::programs::{cluster_spectra, program_spectra, Clustering};
 use unalloy_core::parallel::with_threads;

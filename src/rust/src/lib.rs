@@ -6,6 +6,7 @@ mod consensus;
 mod consensus_programs;
 mod deconvolve_bulk;
 mod estimate_rank;
+mod factorise_integrative;
 mod factorise_variants;
 mod guard;
 mod interrupt;
@@ -24,6 +25,7 @@ extendr_module! {
     use estimate_rank;
     use nmf;
     use nmf_fit;
+    use factorise_integrative;
     use factorise_variants;
     use scan_counts;
     use simulate_bulk;

@@ -5,39 +5,99 @@ use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use unalloy_core::counts::Values as CountValues;
-use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Settings};
+use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Input, Settings, Weights};
 use unalloy_core::factorisation::init::Init;
-use unalloy_core::factorisation::penalty::{Constraint, Penalty};
+use unalloy_core::factorisation::kl::Weighted;
+use unalloy_core::factorisation::penalty::{Constraint, Graph, Penalty};
+use unalloy_core::factorisation::weighted::{Csc, Matrix, WeightedMatrix, Weights as Given};
+use unalloy_core::factorisation::weights::{without_missing, Prepared, Weighting};
 use unalloy_core::factorisation::{Data, Pair, Side, Values};
+use unalloy_core::faer::MatRef;
 use unalloy_core::parallel::with_threads;
 use unalloy_core::CoreError;
 
 type Outcome<T> = std::result::Result<T, CoreError>;
 
+/// `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
+/// and `samples`; `x` may hold missing values if `settings$missing` says so.
 /// @noRd
 #[extendr]
-fn rs_nmf(x: Robj, n_rows: i32, n_columns: i32, settings: List, progress: Function) -> Robj {
+fn rs_nmf(
+    x: Robj,
+    n_rows: i32,
+    n_columns: i32,
+    weights: Robj,
+    settings: List,
+    progress: Function,
+) -> Robj {
     guard(|| {
         let shape = (n_rows.max(0) as usize, n_columns.max(0) as usize);
-        let data = matrix_data(&x, shape)?;
+        let entries = double_values(&x)?;
         let chosen = nmf_settings(&settings, shape)?;
-        let fitted = supervise(&progress, |monitor| {
-            with_threads(chosen.threads, || fit(&data, &chosen, monitor))?
-        })?;
+        let run = |input: Input<'_>| {
+            supervise(&progress, |monitor| {
+                with_threads(chosen.threads, || fit(input, &chosen, monitor))?
+            })
+        };
+        let missing = number(&settings, "missing")? > 0.0;
+        let fitted = if weights.is_null() && !missing {
+            run(Input { data: Data::new(entries, shape)?, weights: Weights::None })?
+        } else {
+            let list = weights.as_list().unwrap_or_default();
+            let (features, samples) = (element(&list, "features"), element(&list, "samples"));
+            let weighting = if weights.is_null() {
+                Weighting::Equal
+            } else if !features.is_null() {
+                let features = numbers(&features, "weights")?;
+                Weighting::Outer { features, samples: numbers(&samples, "weights")? }
+            } else {
+                Weighting::Entries(double_values(&weights)?)
+            };
+            let clean = without_missing(entries);
+            let data = Data::new(clean.values(), shape)?;
+            if chosen.algorithm == Algorithm::Hals {
+                let weighted =
+                    WeightedMatrix::new(matrix(entries, shape), given(weighting, shape))?;
+                run(Input { data, weights: Weights::Frobenius(weighted) })?
+            } else {
+                let prepared = Prepared::new(entries, shape, weighting)?;
+                let totals = prepared.totals(shape)?;
+                let weighted = Weighted { totals, constant: prepared.constant };
+                let product = Data::new(prepared.weighted.values(), shape)?;
+                run(Input { data, weights: Weights::Divergence(product, weighted) })?
+            }
+        };
         Ok(fit_list(&fitted, shape))
     })
 }
 
 /// A double matrix, or the slots of a `dgCMatrix`.
-pub fn matrix_data(x: &Robj, shape: (usize, usize)) -> Outcome<Data<'_>> {
-    let entries = match values(x)? {
-        CountValues::Double(x) => Values::Dense(x),
-        CountValues::Sparse { starts, rows, values } => Values::Sparse { starts, rows, values },
+fn double_values(x: &Robj) -> Outcome<Values<'_>> {
+    match values(x)? {
+        CountValues::Double(x) => Ok(Values::Dense(x)),
+        CountValues::Sparse { starts, rows, values } => Ok(Values::Sparse { starts, rows, values }),
         CountValues::Integer(_) => {
-            return Err(CoreError::Shape { what: "x (doubles)", expected: 1, found: 0 })
+            Err(CoreError::Shape { what: "x (doubles)", expected: 1, found: 0 })
         }
-    };
-    Data::new(entries, shape)
+    }
+}
+
+/// The same entries as the weighted solver takes them.
+fn matrix(values: Values<'_>, (m, n): (usize, usize)) -> Matrix<'_> {
+    match values {
+        Values::Dense(x) => Matrix::Dense(MatRef::from_column_major_slice(x, m, n)),
+        Values::Sparse { starts, rows, values } => {
+            Matrix::Sparse(Csc { n_rows: m, starts, rows, values })
+        }
+    }
+}
+
+fn given(weighting: Weighting<'_>, shape: (usize, usize)) -> Given<'_> {
+    match weighting {
+        Weighting::Equal => Given::Equal,
+        Weighting::Outer { features, samples } => Given::Outer { rows: features, columns: samples },
+        Weighting::Entries(values) => Given::Entries(matrix(values, shape)),
+    }
 }
 
 fn nmf_settings(settings: &List, (m, n): (usize, usize)) -> Outcome<Settings> {
@@ -47,6 +107,10 @@ fn nmf_settings(settings: &List, (m, n): (usize, usize)) -> Outcome<Settings> {
     let algorithm = match text("algorithm").as_str() {
         "hals" => Algorithm::Hals,
         "anls" => Algorithm::Anls,
+        "gradient" => Algorithm::Gradient,
+        "lee" => Algorithm::Lee,
+        "offset" => Algorithm::Offset,
+        "nonsmooth" => Algorithm::NonSmooth { theta: number(settings, "theta")? },
         "kl" => Algorithm::KullbackLeibler,
         "brunet" => Algorithm::Brunet,
         _ => return Err(unknown("algorithm")),
@@ -83,14 +147,15 @@ fn nmf_settings(settings: &List, (m, n): (usize, usize)) -> Outcome<Settings> {
         max_iter: count("max_iter")?,
         tolerance: number(settings, "tolerance")?,
         unchanged: (unchanged > 0).then_some(unchanged),
-        constraints: [constraint(settings, 0)?, constraint(settings, 1)?],
+        constraints: [constraint(settings, 0, m)?, constraint(settings, 1, n)?],
+        known: element(settings, "known").as_real_slice().unwrap_or_default().to_vec(),
         keep_all: count("keep_all")? > 0,
         threads: count("threads")?,
     })
 }
 
 /// What the basis (`side` 0) or the coefficients (1) have to obey.
-fn constraint(settings: &List, side: usize) -> Outcome<Constraint> {
+fn constraint(settings: &List, side: usize, lines: usize) -> Outcome<Constraint> {
     let of = |name: &'static str| -> Outcome<f64> {
         let both = element(settings, name);
         let both = numbers(&both, name)?;
@@ -100,13 +165,22 @@ fn constraint(settings: &List, side: usize) -> Outcome<Constraint> {
             found: both.len(),
         })
     };
+    let adjacency = element(settings, ["feature_graph", "sample_graph"][side]);
+    let graph = if adjacency.is_null() {
+        None
+    } else {
+        let CountValues::Sparse { starts, rows, values } = values(&adjacency)? else {
+            return Err(CoreError::Shape { what: "graph (p, i, x)", expected: 3, found: 1 });
+        };
+        Some(Graph::new((starts, rows, values), lines, of("smoothness")?)?)
+    };
     Ok(Constraint {
         penalty: Penalty {
             l1: of("l1")?,
             l2: of("l2")?,
             l1_squared: of("l1_squared")?,
             angle: of("angle")?,
-            graph: None,
+            graph,
         },
         upper: of("upper")?,
         fixed: Vec::new(),
@@ -135,6 +209,7 @@ fn fit_list(fitted: &Fit, shape: (usize, usize)) -> List {
         .collect();
     list!(
         factors = factor_list(&fitted.pair, shape),
+        offset = fitted.offset.clone().unwrap_or_default(),
         objective = fitted.objective,
         best = fitted.best as i32 + 1,
         iteration = fitted.trace.iter().map(|t| t.0 as i32).collect::<Vec<_>>(),

@@ -1,7 +1,7 @@
 //! Identities and recoveries of the factorisations.
 
 use rand::Rng;
-use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Settings};
+use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Input, Settings, Weights};
 use unalloy_core::factorisation::init::Init;
 use unalloy_core::factorisation::penalty::Constraint;
 use unalloy_core::factorisation::{Data, Side, Values};
@@ -20,14 +20,16 @@ fn settings(algorithm: Algorithm, rank: usize) -> Settings {
         tolerance: 1e-9,
         unchanged: None,
         constraints: [Constraint::default(), Constraint::default()],
+        known: Vec::new(),
         keep_all: false,
         threads: 1,
     }
 }
 
 fn run(data: &Data<'_>, settings: &Settings) -> Fit {
+    let input = Input { data: data.clone(), weights: Weights::None };
     unmonitored(|monitor| {
-        with_threads(settings.threads, || fit(data, settings, monitor)).unwrap().unwrap()
+        with_threads(settings.threads, || fit(input, settings, monitor)).unwrap().unwrap()
     })
 }
 
@@ -56,8 +58,16 @@ fn planted(seed: u64, (m, n): (usize, usize), rank: usize, noise: f64) -> Vec<f6
     x
 }
 
-const ALL: [Algorithm; 4] =
-    [Algorithm::Hals, Algorithm::Anls, Algorithm::KullbackLeibler, Algorithm::Brunet];
+const ALL: [Algorithm; 8] = [
+    Algorithm::Hals,
+    Algorithm::Anls,
+    Algorithm::Gradient,
+    Algorithm::Lee,
+    Algorithm::Offset,
+    Algorithm::KullbackLeibler,
+    Algorithm::Brunet,
+    Algorithm::NonSmooth { theta: 0.5 },
+];
 
 #[test]
 fn objectives_never_rise() {

@@ -36,12 +36,15 @@ impl Pair {
         (0..self.rank).filter(|&r| basis[r] <= 0.0 || coef[r] <= 0.0).collect()
     }
 
-    /// Per sample, the component with the largest coefficient.
+    /// Per sample, the component that contributes most to its fitted total,
+    /// H_kj Σ_i W_ik: coefficients alone compare only up to the scale of the
+    /// components.
     pub fn membership(&self) -> Vec<u32> {
+        let sizes = self.sums(Side::Basis);
         let largest = |column: &[f64]| {
             let mut best = 0;
-            for (r, &v) in column.iter().enumerate() {
-                if v > column[best] {
+            for (r, (v, size)) in column.iter().zip(&sizes).enumerate() {
+                if v * size > column[best] * sizes[best] {
                     best = r;
                 }
             }
@@ -71,6 +74,11 @@ pub trait Model: Sync {
     /// above zero for losses that are infinite where the fit vanishes.
     fn kept_part(&self) -> f64 {
         0.0
+    }
+
+    /// Largest value of an entry.
+    fn upper(&self, _side: Side) -> f64 {
+        f64::INFINITY
     }
 
     /// Gives a dead component a new start from what is explained worst, without
@@ -202,7 +210,7 @@ pub fn alternate(
         let [basis, coef] = &mut next.factors;
         model.update(Side::Basis, coef, basis, false);
         let solved = basis.clone();
-        extrapolate(basis, &last.factors[0], beta, kept);
+        extrapolate(basis, &last.factors[0], beta, kept, model.upper(Side::Basis));
         let value = model.update(Side::Coef, basis, coef, look) + model.penalty(Side::Basis, basis);
         if look {
             // Rounding in the objective must not look like a rise.
@@ -219,7 +227,8 @@ pub fn alternate(
         }
         extrapolation.succeed();
         ahead.clone_from(&next);
-        extrapolate(&mut ahead.factors[1], &last.factors[1], beta, kept);
+        let upper = model.upper(Side::Coef);
+        extrapolate(&mut ahead.factors[1], &last.factors[1], beta, kept, upper);
         last.factors[0] = solved;
         last.factors[1].clone_from(&next.factors[1]);
         best = next;
@@ -243,15 +252,15 @@ pub fn alternate(
     finish(model, best, objective, trace, reason, iterations)
 }
 
-/// x ← max(x + β (x − last), kept · x).
-fn extrapolate(x: &mut [f64], last: &[f64], beta: f64, kept: f64) {
+/// x ← x + β (x − last), between kept · x and the upper bound.
+fn extrapolate(x: &mut [f64], last: &[f64], beta: f64, kept: f64, upper: f64) {
     if beta == 0.0 {
         return;
     }
     for (x, &last) in x.iter_mut().zip(last) {
         let moved = *x + beta * (*x - last);
         let floor = kept * *x;
-        *x = if moved > floor { moved } else { floor };
+        *x = if moved > floor { moved } else { floor }.min(upper);
     }
 }
 

@@ -4,7 +4,7 @@
 use super::alternate::{Model, Pair};
 use super::data::{Data, Side};
 use super::penalty::Constraint;
-use crate::nnls::{descend, Descent, Pivoting, Sweeps};
+use crate::nnls::{descend, project, Descent, Pivoting, Sweeps};
 
 /// How the quadratic program of a half-step is solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub enum Solver {
     CoordinateDescent,
     /// Exactly (alternating non-negative least squares).
     Pivoting,
+    /// Projected gradient steps of length 1 / L, L the largest row sum of the Gram
+    /// matrix (compare Lin 2007).
+    Gradient,
 }
 
 pub struct Frobenius<'a> {
@@ -56,14 +59,6 @@ impl<'a> Frobenius<'a> {
             out.iter_mut().for_each(|b| *b -= l1);
         }
     }
-
-    /// ½‖X − W H‖², entry by entry.
-    pub fn loss(&self, pair: &Pair) -> f64 {
-        squared_residuals(&self.data, pair.rank, pair.side(Side::Basis), pair.side(Side::Coef))
-            .iter()
-            .sum::<f64>()
-            * 0.5
-    }
 }
 
 /// ‖x_j − W h_j‖² per sample.
@@ -103,7 +98,11 @@ impl Model for Frobenius<'_> {
                     pivoting.solve(b, x);
                 }
             }
-            let sweeps = if exact { Sweeps { max: 0, ..sweeps } } else { sweeps };
+            if self.solver == Solver::Gradient {
+                project(&gram, &linear, out, 2 * sweeps.max);
+            }
+            let descending = self.solver == Solver::CoordinateDescent;
+            let sweeps = if descending { sweeps } else { Sweeps { max: 0, ..sweeps } };
             let problem = Descent {
                 gram: &gram,
                 linear: &linear,
@@ -173,6 +172,10 @@ impl Model for Frobenius<'_> {
         } else {
             0.0
         }
+    }
+
+    fn upper(&self, side: Side) -> f64 {
+        self.constraints[side.index()].upper
     }
 
     fn revive(&self, pair: &mut Pair, component: usize) -> bool {

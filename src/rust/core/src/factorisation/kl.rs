@@ -9,6 +9,7 @@ use super::data::{Data, Side};
 use super::frobenius::revive_from_residual;
 use super::line::{self, Work};
 use super::penalty::Constraint;
+use super::weights::Totals;
 
 /// How a line's program is improved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,36 +26,61 @@ pub struct KullbackLeibler<'a> {
     rank: usize,
     step: Step,
     constraints: [Constraint; 2],
-    /// Σ x log x − x.
+    weights: Option<Totals<'a>>,
+    /// Σ ω (x log x − x).
     constant: f64,
     total: f64,
 }
 
-impl<'a> KullbackLeibler<'a> {
-    pub fn new(data: Data<'a>, rank: usize, step: Step, constraints: [Constraint; 2]) -> Self {
-        let data = data.with_lines();
-        let constant = data.sum_of(|x| if x > 0.0 { x * x.ln() - x } else { 0.0 });
-        let total = data.sum();
-        KullbackLeibler { data, rank, step, constraints, constant, total }
-    }
-
-    /// Σ of the standing factor over its lines, plus the L1 penalty of the other.
-    fn totals(&self, side: Side, fixed: &[f64]) -> Vec<f64> {
-        let mut totals = vec![0.0; self.rank];
-        for line in fixed.chunks_exact(self.rank) {
-            totals.iter_mut().zip(line).for_each(|(sum, v)| *sum += v);
-        }
-        let l1 = self.constraints[side.index()].penalty.l1;
-        totals.iter_mut().for_each(|u| *u += l1);
-        totals
-    }
+/// Weights, and what the divergence of the weighted matrix needs beside it.
+pub struct Weighted<'a> {
+    pub totals: Totals<'a>,
+    /// Σ ω (x log x − x).
+    pub constant: f64,
 }
 
-impl Model for KullbackLeibler<'_> {
-    fn update(&self, side: Side, fixed: &[f64], current: &mut [f64], value: bool) -> f64 {
+impl<'a> KullbackLeibler<'a> {
+    /// With weights, `data` is Ω ∘ X.
+    pub fn new(
+        data: Data<'a>,
+        rank: usize,
+        step: Step,
+        constraints: [Constraint; 2],
+        weighted: Option<Weighted<'a>>,
+    ) -> Self {
+        let data = data.with_lines();
+        let total = data.sum();
+        let (weights, constant) = match weighted {
+            Some(Weighted { totals, constant }) => (Some(totals), constant),
+            None => (None, data.sum_of(|x| if x > 0.0 { x * x.ln() - x } else { 0.0 })),
+        };
+        KullbackLeibler { data, rank, step, constraints, weights, constant, total }
+    }
+
+    /// Calls `f` with the program of every line and its coefficients; the sum of
+    /// what it returns, in a fixed order.
+    fn over_lines(
+        &self,
+        side: Side,
+        fixed: &[f64],
+        current: &mut [f64],
+        f: impl Fn(&line::Problem<'_>, &mut [f64], &mut Work) -> f64 + Sync,
+    ) -> f64 {
         let rank = self.rank;
         let constraint = &self.constraints[side.index()];
-        let totals = self.totals(side, fixed);
+        let l1 = constraint.penalty.l1;
+        // per line with weights, else one for all
+        let mut totals = match &self.weights {
+            Some(weights) => weights.of(side, fixed, rank),
+            None => {
+                let mut sums = vec![0.0; rank];
+                for line in fixed.chunks_exact(rank) {
+                    sums.iter_mut().zip(line).for_each(|(sum, v)| *sum += v);
+                }
+                sums
+            }
+        };
+        totals.iter_mut().for_each(|u| *u += l1);
         let mut quadratic = vec![0.0; rank * rank];
         constraint.penalty.add_to_gram(&mut quadratic, rank);
         let graph = constraint.penalty.graph.as_ref().map(|g| g.majoriser(current, rank));
@@ -63,10 +89,11 @@ impl Model for KullbackLeibler<'_> {
             let mut sum = 0.0;
             for (offset, c) in out.chunks_exact_mut(rank).enumerate() {
                 let index = first + offset;
+                let own = if self.weights.is_some() { index * rank } else { 0 };
                 let problem = line::Problem {
                     factor: fixed,
                     entries: self.data.line(side, index),
-                    totals: &totals,
+                    totals: &totals[own..own + rank],
                     quadratic: &quadratic,
                     majoriser: graph
                         .as_ref()
@@ -74,18 +101,25 @@ impl Model for KullbackLeibler<'_> {
                     upper: constraint.upper,
                     fixed: &constraint.fixed,
                 };
-                sum += match self.step {
-                    Step::Newton => line::newton(&problem, c, &mut work, value),
-                    Step::Multiplicative => line::multiplicative(&problem, c, &mut work, value),
-                };
+                sum += f(&problem, c, &mut work);
             }
             sum
+        });
+        sums.iter().sum()
+    }
+}
+
+impl Model for KullbackLeibler<'_> {
+    fn update(&self, side: Side, fixed: &[f64], current: &mut [f64], value: bool) -> f64 {
+        let sum = self.over_lines(side, fixed, current, |problem, c, work| match self.step {
+            Step::Newton => line::newton(problem, c, work, value),
+            Step::Multiplicative => line::multiplicative(problem, c, work, value),
         });
         if !value {
             return f64::NAN;
         }
-        let graph = constraint.penalty.graph.as_ref().map_or(0.0, |g| g.value(current, rank));
-        self.constant + sums.iter().sum::<f64>() + graph
+        let graph = &self.constraints[side.index()].penalty.graph;
+        self.constant + sum + graph.as_ref().map_or(0.0, |g| g.value(current, self.rank))
     }
 
     fn penalty(&self, side: Side, factor: &[f64]) -> f64 {
@@ -93,38 +127,19 @@ impl Model for KullbackLeibler<'_> {
     }
 
     fn residual(&self, side: Side, fixed: &[f64], current: &[f64]) -> f64 {
-        let rank = self.rank;
-        let constraint = &self.constraints[side.index()];
-        let totals = self.totals(side, fixed);
-        let mut quadratic = vec![0.0; rank * rank];
-        constraint.penalty.add_to_gram(&mut quadratic, rank);
-        let graph = constraint.penalty.graph.as_ref().map(|g| g.majoriser(current, rank));
         let mut copy = current.to_vec();
-        let sums = self.data.over_blocks(side, rank, &mut copy, |first, out| {
-            let mut work = Work::new(rank);
-            let mut sum = 0.0;
-            for (offset, c) in out.chunks_exact(rank).enumerate() {
-                let index = first + offset;
-                let problem = line::Problem {
-                    factor: fixed,
-                    entries: self.data.line(side, index),
-                    totals: &totals,
-                    quadratic: &quadratic,
-                    majoriser: graph
-                        .as_ref()
-                        .map(|(d, b)| (d[index], &b[index * rank..(index + 1) * rank])),
-                    upper: constraint.upper,
-                    fixed: &constraint.fixed,
-                };
-                sum += line::residual(&problem, c, &mut work);
-            }
-            sum
+        let sum = self.over_lines(side, fixed, &mut copy, |problem, c, work| {
+            line::residual(problem, c, work)
         });
         if self.total > 0.0 {
-            (sums.iter().sum::<f64>() / self.total).sqrt()
+            (sum / self.total).sqrt()
         } else {
             0.0
         }
+    }
+
+    fn upper(&self, side: Side) -> f64 {
+        self.constraints[side.index()].upper
     }
 
     fn kept_part(&self) -> f64 {
@@ -134,6 +149,7 @@ impl Model for KullbackLeibler<'_> {
     fn revive(&self, pair: &mut Pair, component: usize) -> bool {
         let free = |side: Side| self.constraints[side.index()].is_free(component);
         self.step == Step::Newton
+            && self.weights.is_none()
             && free(Side::Basis)
             && free(Side::Coef)
             && self.constraints.iter().all(|c| c.penalty.is_none())

@@ -2,6 +2,7 @@
 //! (features × rank) and coefficients (rank × samples).
 
 pub mod alternate;
+mod arrange;
 pub mod coefficients;
 pub mod consensus;
 pub mod data;
@@ -9,15 +10,18 @@ pub mod fit;
 pub mod frobenius;
 pub mod held_out;
 pub mod init;
+pub mod integrative;
 mod kernels;
 pub mod kl;
 mod line;
 pub mod matching;
+pub mod multiplicative;
 pub mod penalty;
 pub mod programs;
 pub mod rank;
 pub mod variants;
 pub mod weighted;
+pub mod weights;
 
 pub use alternate::{Model, Outcome, Pair, Reason, Rules};
 pub use data::{Data, Side, Values};

@@ -1,5 +1,8 @@
 //! Penalties and bounds of one factor.
 
+use super::data::{Data, Values};
+use crate::error::{check_value, CoreError};
+
 /// A penalty on the factor C (rank × lines) of one side:
 /// l1 Σ c + ½ l2 Σ c² + ½ l1_squared Σ_j (Σ_k c_kj)² + ½ angle Σ_j Σ_{k≠l} c_kj c_lj
 /// + ½ graph Σ_{i<j} a_ij ‖c_i − c_j‖².
@@ -17,16 +20,34 @@ pub struct Penalty {
 /// A symmetric adjacency among the lines of a side, and how much it weighs.
 #[derive(Debug, Clone)]
 pub struct Graph {
-    pub weight: f64,
-    pub starts: Vec<usize>,
-    pub neighbours: Vec<u32>,
-    pub weights: Vec<f64>,
+    weight: f64,
+    starts: Vec<usize>,
+    neighbours: Vec<u32>,
+    weights: Vec<f64>,
 }
 
 impl Graph {
+    /// From the columns of a symmetric sparse matrix; its diagonal counts nothing.
+    ///
+    /// # Errors
+    /// `Shape` or `Argument` for columns that are not those of such a matrix.
+    pub fn new(
+        (starts, rows, values): (&[i32], &[i32], &[f64]),
+        lines: usize,
+        weight: f64,
+    ) -> Result<Self, CoreError> {
+        // checks the layout and the values
+        Data::new(Values::Sparse { starts, rows, values }, (lines, lines))?;
+        check_value("graph", weight, "finite and non-negative", |v| v >= 0.0 && v.is_finite())?;
+        let neighbours = rows.iter().map(|&r| r as u32).collect();
+        let starts = starts.iter().map(|&s| s as usize).collect();
+        Ok(Graph { weight, starts, neighbours, weights: values.to_vec() })
+    }
+
     fn edges(&self, line: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let range = self.starts[line]..self.starts[line + 1];
-        range.map(|at| (self.neighbours[at] as usize, self.weights[at]))
+        let edge = |at: usize| (self.neighbours[at] as usize, self.weights[at]);
+        range.map(edge).filter(move |&(other, _)| other != line)
     }
 
     /// Value of the graph's term.
@@ -122,8 +143,8 @@ impl Constraint {
         self.fixed.is_empty() || !self.fixed[component]
     }
 
-    /// True when components can be rescaled at will.
+    /// True when a component that is not fixed can be rescaled at will.
     pub fn is_scalable(&self) -> bool {
-        self.penalty.is_none() && self.upper.is_infinite() && !self.fixed.contains(&true)
+        self.penalty.is_none() && self.upper.is_infinite()
     }
 }

@@ -185,18 +185,12 @@ fn lloyd(
             within[cluster[a]] += mean[a * rank + cluster[a]] / size[cluster[a]];
         }
         let square = |a: usize, c: usize| (1.0 - 2.0 * mean[a * rank + c] + within[c]).max(0.0);
-        let mut next = cluster.clone();
-        let mut total = 0.0;
-        for a in 0..n {
-            let mut best = (f64::INFINITY, 0);
-            for c in (0..rank).filter(|&c| size[c] > 0.0) {
-                if square(a, c) < best.0 {
-                    best = (square(a, c), c);
-                }
-            }
-            total += best.0;
-            next[a] = best.1;
-        }
+        let nearest = |a: usize| {
+            let filled = (0..rank).filter(|&c| size[c] > 0.0).map(|c| (square(a, c), c));
+            filled.fold((f64::INFINITY, 0), |best, next| if next.0 < best.0 { next } else { best })
+        };
+        let (squares, mut next): (Vec<f64>, Vec<usize>) = (0..n).map(nearest).unzip();
+        let total: f64 = squares.iter().sum();
         // an empty cluster takes the point that is farthest from its centre
         for c in 0..rank {
             if next.contains(&c) {

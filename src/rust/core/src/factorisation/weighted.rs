@@ -15,8 +15,10 @@ mod data;
 mod gram;
 mod line;
 mod lists;
+mod model;
 
 pub use data::{Csc, Matrix, WeightedMatrix, Weights};
+pub use model::WeightedModel;
 
 use crate::error::{check_length, check_value, CoreError};
 use crate::parallel::Monitor;
