@@ -105,8 +105,8 @@ consensus_programs <- function(x, rank, nrun = 100, n_features = 2000, features 
   verbose <- check_flag(verbose, "verbose")
   ranks <- check_ranks(rank)
   input <- nmf_input(x, assay, prefer = c("counts", "logcounts", "data"))
-  scan <- check_nmf_values(input)
-  if (!scan$integer) {
+  whole <- check_factorisable(input)
+  if (!whole) {
     warn_user("not_counts", "`x` has values that are not whole numbers.",
               i = "Programs are found in counts; logarithms hide how strongly genes are used.")
   }
@@ -149,7 +149,7 @@ new_consensus_programs <- function(data, replicates, rank, settings, call, .call
   kept <- sum(all$density <= settings$density_threshold)
   if (kept < rank) {
     stop_user("no_consensus", "The density threshold leaves too few spectra.",
-              x = paste0(kept, " of ", plural(length(all$density), "spectrum"),
+              x = paste0(kept, " of ", count_text(length(all$density)), " spectra",
                          " below ", settings$density_threshold, "; the median is ",
                          format(stats::median(all$density), digits = 3), "."),
               i = "Raise `density_threshold`, make more runs, or lower `rank`.", .call = .call)

@@ -45,7 +45,7 @@ top_genes <- function(x, n = 20) {
 predict.consensus_programs <- function(object, newdata, assay = NULL,
                                        threads = getOption("unalloy.threads", 2L), ...) {
   input <- nmf_input(newdata, assay, prefer = c("counts", "logcounts", "data"))
-  check_nmf_values(input)
+  check_factorisable(input)
   x <- input$matrix
   genes <- object$features$gene
   place <- if (is.null(rownames(x)) && nrow(x) == length(genes)) {

@@ -53,7 +53,7 @@ chosen_features <- function(table, features, n, .call) {
   }
   if (length(chosen) < 2L) {
     stop_user("features", "Programs need at least two genes that vary.",
-              x = paste0("There are ", length(chosen), "."), .call = .call)
+              x = paste0("Left: ", plural(length(chosen), "gene"), "."), .call = .call)
   }
   sort(chosen)
 }

@@ -170,7 +170,7 @@ integrative_data <- function(datasets, unshared, scale, .call = caller_env()) {
   }
   matrices <- lapply(datasets, function(x) {
     input <- nmf_input(x, .call = .call)
-    check_nmf_values(input, .call = .call)
+    check_factorisable(input, .call = .call)
     input$matrix
   })
   features <- lapply(matrices, rownames)
@@ -178,12 +178,13 @@ integrative_data <- function(datasets, unshared, scale, .call = caller_env()) {
   rows <- vapply(matrices, nrow, 0L)
   if (!named && length(unique(rows)) > 1L) {
     stop_user("features", "Data sets without feature names must have the same rows.",
-              x = paste0(names(rows), ": ", rows), .call = .call)
+              x = paste0(names(rows), ": ", rows, collapse = "; "), .call = .call)
   }
   common <- if (named) Reduce(intersect, features) else seq_len(rows[[1L]])
   if (length(common) < 2L) {
     stop_user("features", "The data sets must share features.",
-              x = paste0(names(matrices), ": ", vapply(features, some_of, "")), .call = .call)
+              x = paste0(names(matrices), ": ", vapply(features, some_of, ""), collapse = "; "),
+              .call = .call)
   }
   own <- unshared_features(unshared, features, common, .call)
   Map(function(x, own) {
@@ -235,7 +236,7 @@ unshared_features <- function(unshared, features, common, .call) {
 #' @export
 predict.integrative_factorisation <- function(object, newdata, dataset = NULL, ...) {
   input <- nmf_input(newdata)
-  check_nmf_values(input)
+  check_factorisable(input)
   x <- input$matrix
   here <- environment()
   shared <- align_rows(x, object$shared, "newdata", here)

@@ -101,7 +101,7 @@ check_blocks <- function(blocks, .call = caller_env()) {
   names(blocks) <- names
   blocks <- lapply(blocks, function(block) {
     input <- nmf_input(block, .call = .call)
-    check_nmf_values(input, .call = .call)
+    check_factorisable(input, .call = .call)
     input$matrix
   })
   samples <- lapply(blocks, colnames)
@@ -110,7 +110,8 @@ check_blocks <- function(blocks, .call = caller_env()) {
     dropped <- setdiff(unlist(samples), common)
     if (!length(common)) {
       stop_user("blocks", "The blocks have no samples in common.",
-                x = paste0(names, ": ", vapply(samples, some_of, "")), .call = .call)
+                x = paste0(names, ": ", vapply(samples, some_of, ""), collapse = "; "),
+                .call = .call)
     }
     if (length(dropped)) {
       inform_user(TRUE, paste0(plural(length(dropped), "sample"), " not in every block left out: ",
@@ -121,7 +122,7 @@ check_blocks <- function(blocks, .call = caller_env()) {
   counts <- vapply(blocks, ncol, 0L)
   if (length(unique(counts)) > 1L) {
     stop_user("blocks", "Blocks without sample names must have the same number of samples.",
-              x = paste0(names, ": ", counts), .call = .call)
+              x = paste0(names, ": ", counts, collapse = "; "), .call = .call)
   }
   blocks
 }

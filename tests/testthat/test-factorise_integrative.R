@@ -92,9 +92,9 @@ test_that("features of one data set alone help its samples", {
 test_that("sparse = dense, one thread = three, seeds are kept", {
   thin <- lapply(planted$x, function(x) x * (x > quantile(x, 0.6)))
   sparse <- lapply(thin, function(x) as(as(x, "dMatrix"), "CsparseMatrix"))
-  a <- integrate_sets(x = thin, unshared = TRUE, max_iter = 60, tolerance = 0) |>
+  a <- integrate_sets(x = thin, unshared = TRUE, max_iter = 25, tolerance = 0) |>
     suppressWarnings()
-  b <- integrate_sets(x = sparse, unshared = TRUE, max_iter = 60, tolerance = 0) |>
+  b <- integrate_sets(x = sparse, unshared = TRUE, max_iter = 25, tolerance = 0) |>
     suppressWarnings()
   expect_equal(a$shared, b$shared, tolerance = 1e-8)
   expect_equal(a$trace, b$trace, tolerance = 1e-10)
