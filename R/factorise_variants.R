@@ -64,8 +64,8 @@
 #'   none.
 #' @param level Coverage of the intervals.
 #' @param max_iter Iterations of one factorisation at most.
-#' @param tolerance A factorisation ends when its projected gradient is below this
-#'   part of its right-hand side.
+#' @param tolerance A factorisation ends when its objective falls by less than this part
+#'   of itself per iteration, on average over ten.
 #' @param threads Threads; the result does not depend on them.
 #' @param seed A whole number; `NULL` takes one from R's random stream.
 #' @param verbose Show progress?
@@ -114,7 +114,7 @@ factorise_variants <- function(ref, alt, rank, weights = c("constant", "coverage
                                min_coverage = 2, min_allele_reads = 1, min_allele_frequency = 0,
                                min_variant_coverage = 0, min_cell_coverage = 0, exclude = NULL,
                                noise = c("variant", "common"), ridge = NULL, nrun = 10,
-                               bootstrap = 50, level = 0.95, max_iter = 1000, tolerance = 1e-4,
+                               bootstrap = 50, level = 0.95, max_iter = 1000, tolerance = 1e-6,
                                threads = getOption("unalloy.threads", 2L), seed = NULL,
                                verbose = interactive()) {
   call <- match.call()
@@ -214,8 +214,8 @@ warn_variant_fit <- function(fit, exhausted, .call = caller_env()) {
   best <- fit$runs[fit$runs$best, ]
   if (!best$converged) {
     warn_user("convergence", "The best run used up its iterations.",
-              x = paste0("Its projected gradient is ", signif(best$kkt, 2), ", above ",
-                         fit$settings$tolerance, "."),
+              x = paste0("Its projected gradient is ", signif(best$kkt, 2),
+                         " of its right-hand side."),
               i = "Raise `max_iter`.", .call = .call)
   }
 }

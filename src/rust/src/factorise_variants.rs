@@ -8,7 +8,8 @@ use unalloy_core::counts::Values;
 use unalloy_core::factorisation::variants::{
     call_genotypes, factorise_variants, CallWeight, Intervals, Noise, VariantFit, VariantSettings,
 };
-use unalloy_core::factorisation::weighted::{Csc, Matrix, Stop};
+use unalloy_core::factorisation::weighted::{Csc, Matrix};
+use unalloy_core::factorisation::Side;
 use unalloy_core::faer::MatRef;
 use unalloy_core::parallel::with_threads;
 use unalloy_core::CoreError;
@@ -28,15 +29,6 @@ pub fn features_by_samples(
             Ok(Matrix::Sparse(Csc { n_rows, starts, rows, values }))
         }
         _ => Err(CoreError::Shape { what: "x", expected: n_rows * n_columns, found: robj.len() }),
-    }
-}
-
-/// Why a run ended, as R's tables have it.
-pub fn reason(stop: Stop) -> &'static str {
-    match stop {
-        Stop::Optimal => "tolerance",
-        Stop::Stalled => "stalled",
-        Stop::Iterations => "iterations",
     }
 }
 
@@ -112,20 +104,23 @@ fn handed_back(fit: VariantFit) -> List {
         )
         .into(),
     };
+    let factors = &fit.best.factors;
+    let rank = factors.rank;
+    let (basis, coef) = (factors.side(Side::Basis), factors.side(Side::Coef));
     list!(
-        basis = r_matrix(&fit.best.fit.basis),
-        coef = r_matrix(&fit.best.fit.coef),
+        basis = RMatrix::new_matrix(basis.len() / rank, rank, |i, r| basis[i * rank + r]),
+        coef = RMatrix::new_matrix(rank, coef.len() / rank, |r, j| coef[j * rank + r]),
         shares = r_matrix(&fit.shares),
         intervals = intervals,
         residuals = [fit.residuals.0, fit.residuals.1],
         best_run = fit.best_run as i32 + 1,
         objective = of_runs(&|run| fit.runs[run].objective),
-        kkt = of_runs(&|run| fit.runs[run].optimality),
+        kkt = of_runs(&|run| fit.runs[run].kkt),
         iterations = of_runs(&|run| fit.runs[run].iterations as f64),
-        reason = fit.runs.iter().map(|run| reason(run.stop)).collect::<Vec<_>>(),
+        reason = fit.runs.iter().map(|run| run.reason.name()).collect::<Vec<_>>(),
         trace = fit.best.trace,
         noise = fit.best.noise,
-        exhausted = fit.best.fit.exhausted.iter().map(|&r| r as i32 + 1).collect::<Vec<_>>()
+        exhausted = factors.dead().iter().map(|&r| r as i32 + 1).collect::<Vec<_>>()
     )
 }
 

@@ -85,16 +85,14 @@ fn scores_are_a_regression_and_levels_a_non_negative_one() {
         for r in 0..2 {
             let slope: f64 = (0..40)
                 .map(|j| {
-                    let fitted: f64 =
-                        (0..2).map(|s| found.scores[(i, s)] * usage[j * 2 + s]).sum();
+                    let fitted: f64 = (0..2).map(|s| found.scores[(i, s)] * usage[j * 2 + s]).sum();
                     usage[j * 2 + r] * ((row(i)[j] - mean) / 0.5 - fitted)
                 })
                 .sum();
             assert!(slope.abs() < 1e-10, "{slope}");
             let slope: f64 = (0..40)
                 .map(|j| {
-                    let fitted: f64 =
-                        (0..2).map(|s| found.levels[(i, s)] * usage[j * 2 + s]).sum();
+                    let fitted: f64 = (0..2).map(|s| found.levels[(i, s)] * usage[j * 2 + s]).sum();
                     usage[j * 2 + r] * (row(i)[j] - fitted)
                 })
                 .sum();
@@ -170,13 +168,14 @@ fn genotypes_are_called_and_the_objective_of_noisy_clones_never_rises() {
     let views = (Matrix::Dense(own.as_ref()), Matrix::Dense(other.as_ref()));
     let made = call_genotypes(views.0, views.1, (2.0, 1.0), CallWeight::Coverage).unwrap();
     assert_eq!(made.calls.len(), n_rows * n_columns);
-    assert!(made.weights.iter().zip(&made.calls).all(|(&w, &c)| {
-        w == if c == 0.5 { 1.0 } else { 1.0 - 1.0 / 16.0 }
-    }));
+    assert!(made
+        .weights
+        .iter()
+        .zip(&made.calls)
+        .all(|(&w, &c)| { w == if c == 0.5 { 1.0 } else { 1.0 - 1.0 / 16.0 } }));
     let none = call_genotypes(views.0, views.1, (5.0, 1.0), CallWeight::Binary).unwrap();
     assert!(none.calls.is_empty());
-    let calls =
-        Csc { n_rows, starts: &made.starts, rows: &made.rows, values: &made.calls };
+    let calls = Csc { n_rows, starts: &made.starts, rows: &made.rows, values: &made.calls };
     let mut settings = VariantSettings {
         rank: 2,
         runs: 3,

@@ -12,10 +12,12 @@
 //! a heterozygous site show one allele only) then gets a large σ_i instead of a
 //! component, as in factor analysis.
 
+use super::alternate::{Outcome, Pair, Reason, Rules};
+use super::data::Side;
 use super::matching::best_assignment;
 use super::weighted::{
-    factorise_weighted, random_start, Csc, Matrix, Restraint, WeightedFit, WeightedMatrix,
-    WeightedSettings, Weights,
+    factorise_weighted, random_start, Csc, Matrix, Restraint, WeightedMatrix, WeightedModel,
+    Weights,
 };
 use crate::error::{check_length, check_value, CoreError};
 use crate::parallel::Monitor;
@@ -126,10 +128,14 @@ const MAX_ROUNDS: usize = 50;
 /// Factors and noise of one start.
 #[derive(Clone)]
 pub struct NoisyFit {
-    pub fit: WeightedFit,
+    /// V and C, rank × variants and rank × cells.
+    pub factors: Pair,
+    /// Optimality measure of the factors at this noise.
+    pub kkt: f64,
+    pub reason: Reason,
     /// σ² per variant.
     pub noise: Vec<f64>,
-    /// The objective at the start and after every round; never rises.
+    /// The objective after every round; never rises.
     pub trace: Vec<f64>,
     pub iterations: usize,
 }
@@ -139,7 +145,7 @@ pub struct NoisyFit {
 pub struct VariantFit {
     pub best: NoisyFit,
     pub best_run: usize,
-    pub runs: Vec<WeightedRun>,
+    pub runs: Vec<VariantRun>,
     /// Share of each component in the fitted alleles of a cell, rank × cells.
     pub shares: Mat<f64>,
     /// From the resamples; empty without them.
@@ -150,11 +156,11 @@ pub struct VariantFit {
 
 /// How one run ended.
 #[derive(Clone, Debug)]
-pub struct WeightedRun {
+pub struct VariantRun {
     pub objective: f64,
-    pub optimality: f64,
+    pub kkt: f64,
     pub iterations: usize,
-    pub stop: super::weighted::Stop,
+    pub reason: Reason,
 }
 
 /// Shares over resamples of the variants, rank × cells.
@@ -190,14 +196,14 @@ pub fn factorise_variants(
             Ok(fit)
         })
         .collect::<Result<_, CoreError>>()?;
-    let objective = |fit: &NoisyFit| *fit.trace.last().expect("a trace begins with the start");
-    let runs: Vec<WeightedRun> = fits
+    let objective = |fit: &NoisyFit| *fit.trace.last().expect("there is a round");
+    let runs: Vec<VariantRun> = fits
         .iter()
-        .map(|one| WeightedRun {
+        .map(|one| VariantRun {
             objective: objective(one),
-            optimality: one.fit.optimality,
+            kkt: one.kkt,
             iterations: one.iterations,
-            stop: one.fit.stop,
+            reason: one.reason,
         })
         .collect();
     let order = runs.iter().enumerate().min_by(|a, b| a.1.objective.total_cmp(&b.1.objective));
@@ -211,16 +217,16 @@ pub fn factorise_variants(
             Ok(shares)
         })
         .collect::<Result<_, CoreError>>()?;
-    let order = by_total(&best.fit);
+    let order = by_total(&best.factors);
     let ordered = |x: &Mat<f64>| Mat::from_fn(x.nrows(), x.ncols(), |r, j| x[(order[r], j)]);
     let resampled: Vec<Mat<f64>> = resampled.iter().map(ordered).collect();
-    let best = NoisyFit { fit: normalised(&best.fit, &order), ..best.clone() };
+    let best = NoisyFit { factors: normalised(&best.factors, &order), ..best.clone() };
     Ok(VariantFit {
         best_run,
         runs,
-        shares: shares(&best.fit),
+        shares: shares(&best.factors),
         intervals: (!resampled.is_empty()).then(|| intervals(&resampled, settings.level)),
-        residuals: problem.residuals(&best.fit),
+        residuals: problem.residuals(&best.factors),
         best,
     })
 }
@@ -229,7 +235,6 @@ struct Problem<'a> {
     calls: Csc<'a>,
     weights: &'a [f64],
     settings: &'a VariantSettings,
-    solver: WeightedSettings,
     /// Calls per variant.
     observed: Vec<f64>,
     /// Mean of Ω (M − mean)² over the calls of each variant.
@@ -238,14 +243,6 @@ struct Problem<'a> {
 
 impl<'a> Problem<'a> {
     fn new(calls: Csc<'a>, weights: &'a [f64], settings: &'a VariantSettings) -> Self {
-        let unit = Restraint { upper: 1.0, ..Restraint::default() };
-        let solver = WeightedSettings {
-            basis: unit,
-            coef: Restraint { l2: settings.ridge, ..unit },
-            max_iterations: settings.max_iterations,
-            tolerance: settings.tolerance,
-            ..WeightedSettings::default()
-        };
         let mut sums = vec![[0.0; 4]; calls.n_rows];
         for ((&row, &x), &w) in calls.rows.iter().zip(calls.values).zip(weights) {
             if w > 0.0 {
@@ -265,7 +262,7 @@ impl<'a> Problem<'a> {
         };
         let observed = sums.iter().map(|s| s[0]).collect();
         let variance = sums.iter().map(variance).collect();
-        Problem { calls, weights, settings, solver, observed, variance }
+        Problem { calls, weights, settings, observed, variance }
     }
 
     /// The data, with the weights of each variant times a number.
@@ -292,34 +289,55 @@ impl<'a> Problem<'a> {
         WeightedMatrix::new(Matrix::Dense(x.as_ref()), weights)
     }
 
+    /// The factorisation for weights of variants times `times`.
+    fn model(&self, times: &[f64]) -> Result<WeightedModel, CoreError> {
+        let unit = Restraint { upper: 1.0, ..Restraint::default() };
+        let restraints = [unit, Restraint { l2: self.settings.ridge, ..unit }];
+        let data = self.data(times)?;
+        Ok(WeightedModel { data, rank: self.settings.rank, restraints, known: 0 })
+    }
+
+    fn factorise(
+        &self,
+        model: &WeightedModel,
+        start: Pair,
+        monitor: &Monitor<'_>,
+    ) -> Result<Outcome, CoreError> {
+        let rules = Rules {
+            max_iter: self.settings.max_iterations,
+            tolerance: self.settings.tolerance,
+            extrapolate: true,
+            unchanged: None,
+            every: 1,
+        };
+        factorise_weighted(model, start, &rules, monitor)
+    }
+
     /// Alternates between the factors and the noise from a random start.
     fn run(&self, index: usize, monitor: &Monitor<'_>) -> Result<NoisyFit, CoreError> {
         let estimated = self.settings.noise == Noise::Variant;
         let mut noise =
             if estimated { self.variance.clone() } else { vec![1.0; self.observed.len()] };
-        let mut data = self.data(&inverse(&noise))?;
+        let model = self.model(&inverse(&noise))?;
         let mut rng = stream(self.settings.seed, Purpose::Start, index);
-        let (basis, coef) = random_start(&data, self.settings.rank, &self.solver, &mut rng);
-        let mut fit =
-            factorise_weighted(&data, (basis.as_ref(), coef.as_ref()), &self.solver, monitor)?;
-        let mut trace = vec![fit.trace[0] + self.log_noise(&noise)];
-        trace.push(fit.objective() + self.log_noise(&noise));
+        let mut fit = self.factorise(&model, random_start(&model, &mut rng), monitor)?;
+        let mut trace = vec![fit.objective + self.log_noise(&noise)];
         let mut iterations = fit.iterations;
         for _ in 0..if estimated { MAX_ROUNDS } else { 0 } {
-            noise = self.noise(&fit);
-            data = self.data(&inverse(&noise))?;
-            let start = (fit.basis.as_ref(), fit.coef.as_ref());
-            fit = factorise_weighted(&data, start, &self.solver, monitor)?;
+            noise = self.noise(&fit.pair);
+            let model = self.model(&inverse(&noise))?;
+            fit = self.factorise(&model, fit.pair, monitor)?;
             iterations += fit.iterations;
             let last = trace[trace.len() - 1];
-            let objective = (fit.objective() + self.log_noise(&noise)).min(last);
+            let objective = (fit.objective + self.log_noise(&noise)).min(last);
             trace.push(objective);
             // the scale of a log-likelihood: changes below this mean nothing
             if last - objective < 1e-6 * self.observed.iter().sum::<f64>() {
                 break;
             }
         }
-        Ok(NoisyFit { fit, noise, trace, iterations })
+        let Outcome { pair: factors, kkt, reason, .. } = fit;
+        Ok(NoisyFit { factors, kkt, reason, noise, trace, iterations })
     }
 
     /// ½ Σ log σ².
@@ -328,7 +346,7 @@ impl<'a> Problem<'a> {
     }
 
     /// The σ² that minimise the objective above their floor.
-    fn noise(&self, fit: &WeightedFit) -> Vec<f64> {
+    fn noise(&self, fit: &Pair) -> Vec<f64> {
         let mut sums = vec![0.0; self.observed.len()];
         self.for_each_error(fit, |i, weight, _, error| sums[i] += weight * error * error);
         let floored = |((sum, n), variance): ((&f64, &f64), &f64)| {
@@ -353,16 +371,14 @@ impl<'a> Problem<'a> {
         let mut times = vec![0.0; n_rows];
         (0..n_rows).for_each(|_| times[rng.random_range(0..n_rows)] += 1.0);
         times.iter_mut().zip(&best.noise).for_each(|(t, v)| *t /= v);
-        let data = self.data(&times)?;
-        let start = (best.fit.basis.as_ref(), best.fit.coef.as_ref());
-        let fit = factorise_weighted(&data, start, &self.solver, monitor)?;
+        let fit = self.factorise(&self.model(&times)?, best.factors.clone(), monitor)?.pair;
         let rank = self.settings.rank;
         let shares = shares(&fit);
         // which component of the resample is which: cosines over cells
         let mut similarity = vec![0.0; rank * rank];
         for r in 0..rank {
             for s in 0..rank {
-                similarity[s * rank + r] = cosine(&best.fit.coef, r, &fit.coef, s);
+                similarity[s * rank + r] = cosine(&best.factors, r, &fit, s);
             }
         }
         let partner = best_assignment(&similarity, rank)?;
@@ -370,20 +386,21 @@ impl<'a> Problem<'a> {
     }
 
     /// Calls `f(variant, weight, call, error)` for every call.
-    fn for_each_error(&self, fit: &WeightedFit, mut f: impl FnMut(usize, f64, f64, f64)) {
+    fn for_each_error(&self, fit: &Pair, mut f: impl FnMut(usize, f64, f64, f64)) {
         let Csc { starts, rows, values, .. } = self.calls;
+        let line = |side: Side, at: usize| &fit.side(side)[at * fit.rank..(at + 1) * fit.rank];
         for j in 0..starts.len() - 1 {
             for at in starts[j] as usize..starts[j + 1] as usize {
                 let i = rows[at] as usize;
-                let fitted: f64 =
-                    (0..self.settings.rank).map(|r| fit.basis[(i, r)] * fit.coef[(r, j)]).sum();
+                let both = line(Side::Basis, i).iter().zip(line(Side::Coef, j));
+                let fitted: f64 = both.map(|(v, c)| v * c).sum();
                 f(i, self.weights[at], values[at], values[at] - fitted);
             }
         }
     }
 
     /// Relative residuals with the weights and with their squares.
-    fn residuals(&self, fit: &WeightedFit) -> (f64, f64) {
+    fn residuals(&self, fit: &Pair) -> (f64, f64) {
         let mut sums = [0.0; 4];
         self.for_each_error(fit, |_, w, call, error| {
             let terms = [w * error * error, w * call * call];
@@ -400,49 +417,64 @@ fn inverse(values: &[f64]) -> Vec<f64> {
     values.iter().map(|v| 1.0 / v).collect()
 }
 
-/// Cosine of row `r` of `a` with row `s` of `b`; 0 when one of them is zero.
-fn cosine(a: &Mat<f64>, r: usize, b: &Mat<f64>, s: usize) -> f64 {
-    let (a, b) = (a.row(r), b.row(s));
-    let dot: f64 = a.iter().zip(b.iter()).map(|(a, b)| a * b).sum();
-    let size = a.norm_l2() * b.norm_l2();
+/// Cosine over the cells of component `r` of `a` and `s` of `b`; 0 when one of
+/// them is zero.
+fn cosine(a: &Pair, r: usize, b: &Pair, s: usize) -> f64 {
+    let mut sums = [0.0; 3];
+    let cells =
+        a.side(Side::Coef).chunks_exact(a.rank).zip(b.side(Side::Coef).chunks_exact(b.rank));
+    for (a, b) in cells {
+        sums[0] += a[r] * b[s];
+        sums[1] += a[r] * a[r];
+        sums[2] += b[s] * b[s];
+    }
+    let size = (sums[1] * sums[2]).sqrt();
     if size > 0.0 {
-        dot / size
+        sums[0] / size
     } else {
         0.0
     }
 }
 
 /// Components by their part of the fitted total, the largest first.
-fn by_total(fit: &WeightedFit) -> Vec<usize> {
-    let rank = fit.basis.ncols();
-    let total: Vec<f64> = (0..rank)
-        .map(|r| fit.basis.col(r).iter().sum::<f64>() * fit.coef.row(r).iter().sum::<f64>())
-        .collect();
-    let mut order: Vec<usize> = (0..rank).collect();
-    order.sort_by(|&a, &b| total[b].total_cmp(&total[a]));
+fn by_total(fit: &Pair) -> Vec<usize> {
+    let (basis, coef) = (fit.sums(Side::Basis), fit.sums(Side::Coef));
+    let mut order: Vec<usize> = (0..fit.rank).collect();
+    order.sort_by(|&a, &b| (basis[b] * coef[b]).total_cmp(&(basis[a] * coef[a])));
     order
 }
 
 /// Components in the given order, each scaled so that its largest coefficient is
 /// 1: V shrinks by that, so both stay in the box.
-fn normalised(fit: &WeightedFit, order: &[usize]) -> WeightedFit {
-    let top = |r: usize| fit.coef.row(r).iter().fold(0.0, |a: f64, &b| a.max(b));
-    let scale: Vec<f64> = order.iter().map(|&r| if top(r) > 0.0 { top(r) } else { 1.0 }).collect();
-    let (n_rows, n_columns, rank) = (fit.basis.nrows(), fit.coef.ncols(), order.len());
-    WeightedFit {
-        basis: Mat::from_fn(n_rows, rank, |i, r| fit.basis[(i, order[r])] * scale[r]),
-        coef: Mat::from_fn(rank, n_columns, |r, j| fit.coef[(order[r], j)] / scale[r]),
-        exhausted: (0..rank).filter(|&r| fit.exhausted.contains(&order[r])).collect(),
-        ..fit.clone()
-    }
+fn normalised(fit: &Pair, order: &[usize]) -> Pair {
+    let rank = fit.rank;
+    let top = |&r: &usize| {
+        let largest =
+            fit.side(Side::Coef)[r..].iter().step_by(rank).fold(0.0, |a: f64, &b| a.max(b));
+        if largest > 0.0 {
+            largest
+        } else {
+            1.0
+        }
+    };
+    let scale: Vec<f64> = order.iter().map(top).collect();
+    let arranged = |side: Side, by: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        let lines = fit.side(side).chunks_exact(rank);
+        lines
+            .flat_map(|line| (0..rank).map(|r| line[order[r]] * by(r)).collect::<Vec<_>>())
+            .collect()
+    };
+    let basis = arranged(Side::Basis, &|r| scale[r]);
+    let coef = arranged(Side::Coef, &|r| 1.0 / scale[r]);
+    Pair { rank, factors: [basis, coef] }
 }
 
 /// Part of each component in Σ_i (V C)_ij; zeros for a cell without any.  Does
 /// not depend on how the components are scaled.
-fn shares(fit: &WeightedFit) -> Mat<f64> {
-    let rank = fit.basis.ncols();
-    let size: Vec<f64> = (0..rank).map(|r| fit.basis.col(r).iter().sum()).collect();
-    let mut shares = Mat::from_fn(rank, fit.coef.ncols(), |r, j| size[r] * fit.coef[(r, j)]);
+fn shares(fit: &Pair) -> Mat<f64> {
+    let (rank, coef) = (fit.rank, fit.side(Side::Coef));
+    let size = fit.sums(Side::Basis);
+    let mut shares = Mat::from_fn(rank, coef.len() / rank, |r, j| size[r] * coef[j * rank + r]);
     for j in 0..shares.ncols() {
         let column = shares.col_as_slice_mut(j);
         let total: f64 = column.iter().sum();
