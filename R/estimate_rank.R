@@ -18,7 +18,7 @@
 #' evenly, as 20 million allow.
 #'
 #' **Bi-cross-validation** (`bicv.error`; Owen and Perry 2009). Rows and columns are
-#' split into `blocks` parts each. Of the matrix (A B; C D), D is factorised, W of A's
+#' split at random into `blocks` parts each. Of the matrix (A B; C D), D is factorised, W of A's
 #' rows and H of its columns are found from B and C by exact non-negative regression, and A
 #' is predicted. Unlike held-out entries, held-out blocks leave nothing of
 #' a sample and a gene together, so the test is harder.
@@ -35,12 +35,12 @@
 #' dispersion by leaving out one run at a time; of stability over runs.
 #'
 #' **The rule.** The suggestion is the smallest rank whose held-out error is not
-#' more than one standard error above the lowest: the standard error of the lowest, or that of
-#' the difference between the two over the same folds if that is smaller. Without folds, it is taken from bi-cross-validation in the same way, and without that from the
-#' cophenetic correlation. The answers of the others are reported beside it:
-#' by cophenetic correlation (Brunet et al. 2004), the rank before its largest fall; by
-#' the null, the last rank at which the residual falls by more than the null's, each as
-#' a part of its value at the lowest rank.
+#' more than one standard error, that of the lowest error over its folds, above the
+#' lowest (Breiman et al. 1984). Without folds, it is taken from bi-cross-validation
+#' in the same way, and without that from the cophenetic correlation. The answers of the others are
+#' reported beside it: by cophenetic correlation (Brunet et al. 2004), the rank before
+#' its largest fall; by the null, the last rank at which the residual falls by
+#' more than the null's, each as a part of its value at the lowest rank.
 #' No rule knows what a component means; look at the plot.
 #'
 #' @param x As for [nmf()].
@@ -62,7 +62,8 @@
 #'   `unalloy_error_no_rank` when every rank failed.
 #' @section Warnings: `unalloy_warning_rank_failed` names ranks that failed,
 #'   `unalloy_warning_not_converged` ranks whose best run did not converge.
-#' @references Brunet J-P et al. (2004) PNAS 101:4164. Frigyesi A, Höglund M (2008)
+#' @references Breiman L et al. (1984) Classification and Regression Trees, section 3.4.3.
+#'   Brunet J-P et al. (2004) PNAS 101:4164. Frigyesi A, Höglund M (2008)
 #'   Cancer Informatics 6:275. Owen AB, Perry PO (2009) Annals of Applied Statistics
 #'   3:564. Wold S (1978) Technometrics 20:397.
 #' @export
@@ -275,15 +276,20 @@ speckled_errors <- function(x, ranks, settings) {
   as.data.frame(found)
 }
 
-# Bi-cross-validation, in blocks that a permutation-free stride spreads over the
-# matrix.
+# Parts of rows or columns, drawn at random and as equal as can be.
+random_parts <- function(n, parts, seed) {
+  place <- call_rs(rs_permute_columns(as.double(seq_len(n)), n, seed))
+  as.integer(place) %% parts
+}
+
+# Bi-cross-validation.
 block_errors <- function(x, ranks, fitting, settings) {
   parts <- settings$blocks
   if (parts == 0) return(NULL)
   if (settings$weighted) stop("not offered for weighted fits")
   if (anyNA(if (is.matrix(x)) x else x@x)) stop("needs a matrix without missing entries")
-  rows <- seq_len(nrow(x)) %% parts
-  columns <- seq_len(ncol(x)) %% parts
+  rows <- random_parts(nrow(x), parts, settings$seed)
+  columns <- random_parts(ncol(x), parts, settings$seed + 1)
   folds <- expand.grid(row = seq_len(parts) - 1L, column = seq_len(parts) - 1L)
   tables <- lapply(seq_len(nrow(folds)), function(at) {
     in_row <- rows == folds$row[at]

@@ -162,7 +162,7 @@ print.nmf_fit <- function(x, digits = 3, ...) {
     cat("Explained variation: ", format(round(evar(x), digits)), "\n", sep = "")
   }
   sizes <- table(predict(x))
-  cat("Samples by largest component: ",
+  cat("Samples by component: ",
       paste0(colnames(x$basis), " ", as.vector(sizes), collapse = ", "), "\n", sep = "")
   cat("Parts: basis(), coef(), predict(), summary(), consensus(), top_features()\n")
   invisible(x)

@@ -149,7 +149,10 @@ pass_on <- function(name, object, ..., .call = caller_env()) {
   }
   passing[[name]] <- TRUE
   on.exit(passing[[name]] <- FALSE)
-  other(object, ...)
+  # S3 generics look for methods where they are called: not among ours
+  call_other <- function(object, ...) other(object, ...)
+  environment(call_other) <- list2env(list(other = other), parent = globalenv())
+  call_other(object, ...)
 }
 
 # The first function of that name in the attached packages, then in the loaded

@@ -57,21 +57,16 @@ suggest_rank <- function(measures, errors) {
   out
 }
 
-# The smallest rank whose error is not more than a standard error above the
-# lowest: the smaller of the lowest error's own, and that of the difference over
-# the same folds. The former alone is wide when folds differ in difficulty, the
-# latter when a rank fails in one of them.
+# The smallest rank whose mean error is not more than one standard error (of the
+# lowest, over folds) above the lowest (Breiman et al. 1984).
 one_error_rule <- function(errors) {
   if (is.null(errors)) return(NA_real_)
   table <- tapply(errors$error, list(errors$fold, errors$rank), mean)
   table <- table[, colSums(is.na(table)) == 0, drop = FALSE]
   if (!ncol(table)) return(NA_real_)
-  best <- which.min(colMeans(table))
-  excess <- table - table[, best]
-  margin <- pmin(apply(excess, 2L, standard_error), standard_error(table[, best]))
-  near <- colMeans(excess) <= margin
-  near[best] <- TRUE
-  min(as.numeric(colnames(table))[near])
+  means <- colMeans(table)
+  best <- which.min(means)
+  min(as.numeric(colnames(table))[means <= means[best] + standard_error(table[, best])])
 }
 
 # The rank before the largest fall.

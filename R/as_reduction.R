@@ -1,0 +1,96 @@
+#' Put a factorisation into a single-cell object
+#'
+#' Adds the coefficients as a reduced dimension to a `SingleCellExperiment` or a
+#' Seurat object, where neighbours, UMAP and clusters can be computed from them, or makes the
+#' reduced dimension alone.
+#'
+#' @param fit An [nmf_fit].
+#' @param object The object whose cells were factorised; its cells are matched by name.
+#'   `NULL` gives the reduction itself.
+#' @param name Name of the reduction.
+#' @param format Without `object`: `"reducedDim"`, a cells × components matrix with the
+#'   basis as attribute `basis`, as package scater makes it; or `"DimReduc"`, of package SeuratObject.
+#' @param assay For Seurat: the assay that was factorised; the active one by default.
+#' @param ... Not used; for agreement with the generic.
+#' @return The object with the reduction, or the reduction.
+#' @section Errors: `unalloy_error_samples` when cells of the object are not in the fit,
+#'   `unalloy_error_argument`.
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 200, n_types = 3, n_samples = 2, cells_per_type = 10, seed = 1)
+#' fit <- nmf(sim$reference, rank = 3, method = "kl", seed = 1)
+#' dim(as_reduction(fit))
+#' if (requireNamespace("SingleCellExperiment", quietly = TRUE)) {
+#'   cells <- SingleCellExperiment::SingleCellExperiment(list(counts = sim$reference))
+#'   as_reduction(fit, cells)
+#' }
+as_reduction <- function(fit, object = NULL, name = "NMF", ...) UseMethod("as_reduction")
+
+#' @export
+as_reduction.default <- function(fit, object = NULL, name = "NMF", ...) {
+  stop_user("class", "`as_reduction()` takes what `nmf()` returns.",
+            x = paste0("It is ", describe(fit), "."))
+}
+
+#' @rdname as_reduction
+#' @export
+as_reduction.nmf_fit <- function(fit, object = NULL, name = "NMF",
+                                 format = c("reducedDim", "DimReduc"), assay = NULL, ...) {
+  if (!is.character(name) || length(name) != 1L || is.na(name) || !nzchar(name)) {
+    stop_user("argument", "`name` must be one text.", x = paste0("It is ", describe(name), "."))
+  }
+  format <- check_choice(format, c("reducedDim", "DimReduc"), "format")
+  if (is.null(object)) {
+    if (format == "reducedDim") return(embedding_of(fit, colnames(fit$coef)))
+    return(dim_reduc(fit, colnames(fit$coef), name, assay %||% "RNA"))
+  }
+  if (inherits(object, "Seurat")) {
+    rlang::check_installed("SeuratObject", "to change a Seurat object.")
+    assay <- assay %||% methods::slot(object, "active.assay")
+    cells <- rownames(methods::slot(object, "meta.data"))
+    object[[name]] <- dim_reduc(fit, cells, name, assay)
+    return(object)
+  }
+  if (inherits(object, "SingleCellExperiment")) {
+    rlang::check_installed("SingleCellExperiment", "to change a SingleCellExperiment.")
+    values <- embedding_of(fit, colnames(object), ncol(object))
+    SingleCellExperiment::reducedDim(object, name) <- values
+    return(object)
+  }
+  stop_user("argument", "`object` must be a SingleCellExperiment or a Seurat object.",
+            x = paste0("It is ", describe(object), "."))
+}
+
+# Cells x components, in the order of `cells`.
+embedding_of <- function(fit, cells, n = length(cells), .call = caller_env()) {
+  values <- t(fit$coef)
+  if (!is.null(cells) && !is.null(rownames(values))) {
+    at <- match(cells, rownames(values))
+    if (anyNA(at)) {
+      stop_user("samples", "Every cell of the object must be in the fit.",
+                x = paste0(plural(sum(is.na(at)), "cell"), " not in it: ",
+                           some_of(cells[is.na(at)]), "."), .call = .call)
+    }
+    values <- values[at, , drop = FALSE]
+  } else if (!is.null(cells) || n > 0L) {
+    if (nrow(values) != n) {
+      stop_user("samples", "The object must have the cells of the fit.",
+                x = paste0("It has ", plural(n, "cell"), "; the fit has ", nrow(values), "."),
+                .call = .call)
+    }
+  }
+  attr(values, "basis") <- fit$basis
+  values
+}
+
+dim_reduc <- function(fit, cells, name, assay, .call = caller_env()) {
+  rlang::check_installed("SeuratObject", "to make a DimReduc.")
+  values <- embedding_of(fit, cells, .call = .call)
+  attr(values, "basis") <- NULL
+  # keys of Seurat are letters and digits, then an underscore
+  key <- paste0(gsub("[^A-Za-z0-9]", "", name), "_")
+  loadings <- fit$basis
+  colnames(values) <- colnames(loadings) <- paste0(key, seq_len(fit$rank))
+  SeuratObject::CreateDimReducObject(embeddings = values, loadings = loadings, key = key,
+                                     assay = assay)
+}
