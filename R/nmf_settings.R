@@ -221,7 +221,8 @@ check_graph <- function(graph, what, size, .call) {
   ok <- methods::is(graph, "Matrix") && identical(dim(graph), c(size, size))
   if (ok) {
     graph <- as_csc(graph)
-    ok <- all(is.finite(graph@x)) && all(graph@x >= 0) && Matrix::isSymmetric(unname(graph))
+    dimnames(graph) <- list(NULL, NULL)
+    ok <- all(is.finite(graph@x)) && all(graph@x >= 0) && Matrix::isSymmetric(graph)
   }
   if (!ok) {
     stop_user("argument", paste0("`", what, "` must be a symmetric non-negative ", size, " x ",

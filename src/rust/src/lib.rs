@@ -23,10 +23,10 @@ extendr_module! {
     use consensus_programs;
     use deconvolve_bulk;
     use estimate_rank;
-    use nmf;
-    use nmf_fit;
     use factorise_integrative;
     use factorise_variants;
+    use nmf;
+    use nmf_fit;
     use scan_counts;
     use simulate_bulk;
 }

@@ -3,10 +3,23 @@
 use rand::Rng;
 use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Input, Settings, Weights};
 use unalloy_core::factorisation::init::Init;
-use unalloy_core::factorisation::penalty::Constraint;
-use unalloy_core::factorisation::{Data, Side, Values};
+use unalloy_core::factorisation::kl::Weighted;
+use unalloy_core::factorisation::penalty::{Constraint, Graph};
+use unalloy_core::factorisation::weights::{without_missing, Prepared, Weighting};
+use unalloy_core::factorisation::{Data, Pair, Side, Values};
 use unalloy_core::parallel::{unmonitored, with_threads};
 use unalloy_core::rng::{stream, Purpose};
+
+const ALL: [Algorithm; 8] = [
+    Algorithm::Hals,
+    Algorithm::Anls,
+    Algorithm::Gradient,
+    Algorithm::Lee,
+    Algorithm::Offset,
+    Algorithm::KullbackLeibler,
+    Algorithm::Brunet,
+    Algorithm::NonSmooth { theta: 0.5 },
+];
 
 fn settings(algorithm: Algorithm, rank: usize) -> Settings {
     Settings {
@@ -26,11 +39,24 @@ fn settings(algorithm: Algorithm, rank: usize) -> Settings {
     }
 }
 
-fn run(data: &Data<'_>, settings: &Settings) -> Fit {
-    let input = Input { data: data.clone(), weights: Weights::None };
+fn run_input(input: Input<'_>, settings: &Settings) -> Fit {
     unmonitored(|monitor| {
         with_threads(settings.threads, || fit(input, settings, monitor)).unwrap().unwrap()
     })
+}
+
+fn run(data: &Data<'_>, settings: &Settings) -> Fit {
+    run_input(Input { data: data.clone(), weights: Weights::None }, settings)
+}
+
+fn run_weighted_kl(x: &[f64], shape: (usize, usize), weights: Weighting<'_>, s: &Settings) -> Fit {
+    let clean = without_missing(Values::Dense(x));
+    let prepared = Prepared::new(Values::Dense(x), shape, weights).unwrap();
+    let weighted =
+        Weighted { totals: prepared.totals(shape).unwrap(), constant: prepared.constant };
+    let product = Data::new(prepared.weighted.values(), shape).unwrap();
+    let data = Data::new(clean.values(), shape).unwrap();
+    run_input(Input { data, weights: Weights::Divergence(product, weighted) }, s)
 }
 
 fn uniform(seed: u64, n: usize) -> Vec<f64> {
@@ -38,51 +64,104 @@ fn uniform(seed: u64, n: usize) -> Vec<f64> {
     (0..n).map(|_| rng.random()).collect()
 }
 
-/// features × samples of a planted rank, with some noise.
+/// features × samples of a planted rank with zeros in its factors, plus noise.
 fn planted(seed: u64, (m, n): (usize, usize), rank: usize, noise: f64) -> Vec<f64> {
-    let basis = uniform(seed, m * rank);
-    let coef = uniform(seed + 1000, n * rank);
-    let extra = uniform(seed + 2000, m * n);
-    let mut x = vec![0.0; m * n];
+    let sparse = |v: &f64| if *v < 0.4 { 0.0 } else { *v };
+    let basis: Vec<f64> = uniform(seed, m * rank).iter().map(sparse).collect();
+    let coef: Vec<f64> = uniform(seed + 1000, n * rank).iter().map(sparse).collect();
+    let mut x = uniform(seed + 2000, m * n);
     for j in 0..n {
         for i in 0..m {
-            let fit: f64 = (0..rank)
-                .map(|r| {
-                    let sparse = |v: f64| if v < 0.4 { 0.0 } else { v };
-                    sparse(basis[i * rank + r]) * sparse(coef[j * rank + r])
-                })
-                .sum();
-            x[j * m + i] = fit + noise * extra[j * m + i];
+            let fit: f64 = (0..rank).map(|r| basis[i * rank + r] * coef[j * rank + r]).sum();
+            x[j * m + i] = fit + noise * x[j * m + i];
         }
     }
     x
 }
 
-const ALL: [Algorithm; 8] = [
-    Algorithm::Hals,
-    Algorithm::Anls,
-    Algorithm::Gradient,
-    Algorithm::Lee,
-    Algorithm::Offset,
-    Algorithm::KullbackLeibler,
-    Algorithm::Brunet,
-    Algorithm::NonSmooth { theta: 0.5 },
-];
+/// The stored entries of a dense matrix.
+fn compressed(x: &[f64], m: usize) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
+    let (mut starts, mut rows, mut values) = (vec![0], Vec::new(), Vec::new());
+    for column in x.chunks_exact(m) {
+        for (i, &v) in column.iter().enumerate().filter(|(_, &v)| v != 0.0) {
+            rows.push(i as i32);
+            values.push(v);
+        }
+        starts.push(rows.len() as i32);
+    }
+    (starts, rows, values)
+}
+
+fn fitted(pair: &Pair, i: usize, j: usize) -> f64 {
+    let k = pair.rank;
+    let (w, h) = (&pair.side(Side::Basis)[i * k..], &pair.side(Side::Coef)[j * k..]);
+    (0..k).map(|r| w[r] * h[r]).sum()
+}
+
+fn frobenius(x: &[f64], pair: &Pair, m: usize) -> f64 {
+    let square = |at: usize| (x[at] - fitted(pair, at % m, at / m)).powi(2);
+    0.5 * (0..x.len()).map(square).sum::<f64>()
+}
+
+fn divergence(x: &[f64], pair: &Pair, m: usize) -> f64 {
+    let part = |at: usize| {
+        let mu = fitted(pair, at % m, at / m);
+        if x[at] > 0.0 {
+            x[at] * (x[at] / mu).ln() - x[at] + mu
+        } else {
+            mu
+        }
+    };
+    (0..x.len()).map(part).sum()
+}
 
 #[test]
-fn objectives_never_rise() {
+fn objectives_never_rise_and_are_what_they_say() {
     let x = planted(1, (60, 40), 4, 0.2);
     let data = Data::new(Values::Dense(&x), (60, 40)).unwrap();
     for algorithm in ALL {
         let fit = run(&data, &settings(algorithm, 4));
         for pair in fit.trace.windows(2) {
+            // rounding in sums of 2,400 entries
             assert!(pair[1].1 <= pair[0].1 * (1.0 + 1e-12), "{algorithm:?}: {pair:?}");
         }
-        println!(
-            "{algorithm:?} {} {} {:e}",
-            fit.objective, fit.runs[0].iterations, fit.runs[0].kkt
-        );
+        let loss = match algorithm {
+            Algorithm::KullbackLeibler | Algorithm::Brunet => divergence(&x, &fit.pair, 60),
+            Algorithm::Hals | Algorithm::Anls | Algorithm::Gradient | Algorithm::Lee => {
+                frobenius(&x, &fit.pair, 60)
+            }
+            _ => continue,
+        };
+        assert!((fit.objective / loss - 1.0).abs() < 1e-10, "{algorithm:?}: {loss}");
     }
+}
+
+#[test]
+fn the_residual_of_the_optimality_conditions_goes_to_zero() {
+    let x = planted(1, (60, 40), 4, 0.2);
+    let data = Data::new(Values::Dense(&x), (60, 40)).unwrap();
+    use Algorithm::{Anls, Gradient, Hals, KullbackLeibler};
+    for algorithm in [Hals, Anls, Gradient, KullbackLeibler] {
+        let strict = Settings { tolerance: 1e-15, max_iter: 20_000, ..settings(algorithm, 4) };
+        let kkt = run(&data, &strict).runs[0].kkt;
+        // the square root of a decrease at rounding level
+        assert!(kkt < 1e-7, "{algorithm:?}: {kkt}");
+    }
+}
+
+#[test]
+fn methods_of_one_loss_find_the_same_minimum() {
+    let x = planted(3, (50, 30), 3, 0.1);
+    let data = Data::new(Values::Dense(&x), (50, 30)).unwrap();
+    let best = |algorithm| {
+        run(&data, &Settings { runs: 5, max_iter: 20_000, ..settings(algorithm, 3) }).objective
+    };
+    let hals = best(Algorithm::Hals);
+    for other in [Algorithm::Anls, Algorithm::Gradient, Algorithm::Lee] {
+        assert!((best(other) / hals - 1.0).abs() < 1e-3, "{other:?}: {} {hals}", best(other));
+    }
+    let (kl, brunet) = (best(Algorithm::KullbackLeibler), best(Algorithm::Brunet));
+    assert!((brunet / kl - 1.0).abs() < 1e-3, "{brunet} {kl}");
 }
 
 #[test]
@@ -96,10 +175,216 @@ fn rank_one_has_closed_forms() {
         let fit = run(&data, &settings(algorithm, 1));
         for j in 0..30 {
             for i in 0..50 {
-                let fitted = fit.pair.side(Side::Basis)[i] * fit.pair.side(Side::Coef)[j];
                 let expected = row(i) * column(j) / total;
-                assert!((fitted / expected - 1.0).abs() < 1e-9, "{algorithm:?}");
+                assert!((fitted(&fit.pair, i, j) / expected - 1.0).abs() < 1e-9, "{algorithm:?}");
             }
+        }
+    }
+    // The leading singular pair, by the power method.
+    let mut v = vec![1.0; 30];
+    let mut u = vec![0.0; 50];
+    for _ in 0..500 {
+        (0..50).for_each(|i| u[i] = (0..30).map(|j| x[j * 50 + i] * v[j]).sum());
+        (0..30).for_each(|j| v[j] = (0..50).map(|i| x[j * 50 + i] * u[i]).sum());
+        let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
+        v.iter_mut().for_each(|v| *v /= norm);
+    }
+    (0..50).for_each(|i| u[i] = (0..30).map(|j| x[j * 50 + i] * v[j]).sum());
+    for algorithm in [Algorithm::Hals, Algorithm::Anls, Algorithm::Gradient, Algorithm::Lee] {
+        let strict = Settings { tolerance: 1e-15, ..settings(algorithm, 1) };
+        let fit = run(&data, &strict);
+        for j in 0..30 {
+            for i in 0..50 {
+                let error = (fitted(&fit.pair, i, j) - u[i] * v[j]).abs();
+                assert!(error < 1e-6, "{algorithm:?}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sparse_and_dense_agree() {
+    let mut x = planted(4, (70, 45), 3, 0.0);
+    x.iter_mut().filter(|v| **v < 0.3).for_each(|v| *v = 0.0);
+    let (starts, rows, values) = compressed(&x, 70);
+    let dense = Data::new(Values::Dense(&x), (70, 45)).unwrap();
+    let sparse = Values::Sparse { starts: &starts, rows: &rows, values: &values };
+    let sparse = Data::new(sparse, (70, 45)).unwrap();
+    for algorithm in ALL {
+        for rank in [3, 11] {
+            // A few iterations: rounding grows along the way to a minimum.
+            let short = Settings { max_iter: 10, ..settings(algorithm, rank) };
+            let (a, b) = (run(&dense, &short).objective, run(&sparse, &short).objective);
+            assert!((a / b - 1.0).abs() < 1e-12, "{algorithm:?} {rank}: {a} {b}");
+        }
+    }
+}
+
+#[test]
+fn threads_and_company_of_runs_do_not_change_a_bit() {
+    let x = planted(5, (300, 200), 4, 0.3);
+    let data = Data::new(Values::Dense(&x), (300, 200)).unwrap();
+    for algorithm in ALL {
+        let short = |threads, runs| {
+            let short = Settings { max_iter: 15, ..settings(algorithm, 4) };
+            run(&data, &Settings { threads, runs, keep_all: true, ..short })
+        };
+        let (one, two) = (short(1, 1), short(2, 1));
+        assert_eq!(one.pair, two.pair, "{algorithm:?}");
+        assert_eq!(one.objective.to_bits(), two.objective.to_bits());
+        let (several, again) = (short(2, 5), short(3, 5));
+        assert_eq!(several.pair, again.pair, "{algorithm:?}");
+        assert_eq!(several.runs[0].pair.as_ref(), Some(&one.pair), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn planted_factors_are_recovered() {
+    // Each component has features and samples of its own: the answer is unique.
+    let (m, n, k) = (40, 36, 4);
+    let mut basis = uniform(6, m * k);
+    let mut coef = uniform(7, n * k);
+    for i in 0..m {
+        (0..k).filter(|r| i < 12 && i % 4 != *r).for_each(|r| basis[i * k + r] = 0.0);
+    }
+    for j in 0..n {
+        (0..k).filter(|r| j < 12 && j % 4 != *r).for_each(|r| coef[j * k + r] = 0.0);
+    }
+    let planted = Pair { rank: k, factors: [basis, coef] };
+    let x: Vec<f64> = (0..m * n).map(|at| fitted(&planted, at % m, at / m)).collect();
+    let data = Data::new(Values::Dense(&x), (m, n)).unwrap();
+    for algorithm in [Algorithm::Hals, Algorithm::Anls, Algorithm::KullbackLeibler] {
+        let strict =
+            Settings { runs: 10, tolerance: 1e-12, max_iter: 20_000, ..settings(algorithm, k) };
+        let found = run(&data, &strict).pair;
+        for r in 0..k {
+            let column = |pair: &Pair, r: usize| -> Vec<f64> {
+                pair.side(Side::Basis).iter().skip(r).step_by(k).copied().collect()
+            };
+            let cosine = |a: &[f64], b: &[f64]| {
+                let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(p, q)| p * q).sum::<f64>();
+                dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+            };
+            let truth = column(&planted, r);
+            let best = (0..k).map(|s| cosine(&truth, &column(&found, s))).fold(0.0, f64::max);
+            assert!(best > 0.9999, "{algorithm:?}, component {r}: {best}");
+        }
+    }
+}
+
+#[test]
+fn missing_is_masked_is_weight_zero() {
+    let x = planted(8, (40, 30), 3, 0.2);
+    let hidden: Vec<bool> = uniform(9, 1200).iter().map(|u| *u < 0.1).collect();
+    let weights: Vec<f64> = hidden.iter().map(|h| if *h { 0.0 } else { 1.0 }).collect();
+    let holes: Vec<f64> =
+        x.iter().zip(&hidden).map(|(x, h)| if *h { f64::NAN } else { *x }).collect();
+    let mut other = x.clone();
+    other.iter_mut().zip(&hidden).filter(|(_, h)| **h).for_each(|(x, _)| *x = 0.0);
+    for algorithm in [Algorithm::KullbackLeibler, Algorithm::Brunet] {
+        let short = Settings { max_iter: 20, ..settings(algorithm, 3) };
+        let from = |x: &[f64], weights| run_weighted_kl(x, (40, 30), weights, &short);
+        let missing = from(&holes, Weighting::Equal);
+        // What a masked entry holds must not matter; the start is made without it.
+        let masked = from(&other, Weighting::Entries(Values::Dense(&weights)));
+        assert_eq!(missing.pair, masked.pair, "{algorithm:?}");
+        let dropped = from(&holes, Weighting::Entries(Values::Dense(&weights)));
+        assert_eq!(masked.pair, dropped.pair, "{algorithm:?}");
+        let both = uniform(10, 70);
+        let (features, samples) = both.split_at(40);
+        let outer = from(&x, Weighting::Outer { features, samples });
+        let full: Vec<f64> = (0..1200).map(|at| features[at % 40] * samples[at / 40]).collect();
+        let entries = from(&x, Weighting::Entries(Values::Dense(&full)));
+        assert!((outer.objective / entries.objective - 1.0).abs() < 1e-10, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn zero_lines_stay_and_nothing_is_nan() {
+    let mut x = planted(11, (30, 20), 2, 0.1);
+    x[5 * 30..6 * 30].fill(0.0);
+    (0..20).for_each(|j| x[j * 30 + 7] = 0.0);
+    let data = Data::new(Values::Dense(&x), (30, 20)).unwrap();
+    for algorithm in ALL {
+        // more components than the data have
+        let fit = run(&data, &Settings { max_iter: 300, ..settings(algorithm, 6) });
+        assert!(fit.objective.is_finite() && fit.runs[0].kkt.is_finite(), "{algorithm:?}");
+        assert!(fit.pair.factors.iter().flatten().all(|v| v.is_finite() && *v >= 0.0));
+        if algorithm != (Algorithm::NonSmooth { theta: 0.5 }) {
+            assert!((0..20).all(|j| fitted(&fit.pair, 7, j) < 1e-9), "{algorithm:?}");
+            assert!((0..30).all(|i| fitted(&fit.pair, i, 5) < 1e-9), "{algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn a_dead_component_is_started_again() {
+    let x = planted(12, (40, 30), 3, 0.1);
+    let data = Data::new(Values::Dense(&x), (40, 30)).unwrap();
+    for algorithm in [Algorithm::Hals, Algorithm::Anls, Algorithm::KullbackLeibler] {
+        let mut start = Pair { rank: 3, factors: [uniform(13, 120), uniform(14, 90)] };
+        start.side_mut(Side::Basis).iter_mut().skip(1).step_by(3).for_each(|v| *v = 0.0);
+        start.side_mut(Side::Coef).iter_mut().skip(1).step_by(3).for_each(|v| *v = 0.0);
+        let begun = Settings { start: Some(start), ..settings(algorithm, 3) };
+        let (dead, fresh) = (run(&data, &begun), run(&data, &settings(algorithm, 3)));
+        assert_eq!(dead.runs[0].dead, 0, "{algorithm:?}");
+        assert!(dead.objective < 1.1 * fresh.objective, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn bounds_known_columns_and_graphs_hold() {
+    let x = planted(15, (40, 30), 3, 0.1);
+    let data = Data::new(Values::Dense(&x), (40, 30)).unwrap();
+    // a chain of samples
+    let (mut starts, mut rows) = (vec![0], Vec::new());
+    for j in 0..30i32 {
+        rows.extend([j - 1, j + 1].into_iter().filter(|i| (0..30).contains(i)));
+        starts.push(rows.len() as i32);
+    }
+    let ones = vec![1.0; rows.len()];
+    for algorithm in [Algorithm::Hals, Algorithm::KullbackLeibler] {
+        let mut bounded = settings(algorithm, 3);
+        bounded.constraints.iter_mut().for_each(|c| c.upper = 0.5);
+        let fit = run(&data, &bounded);
+        // entries of X reach beyond 3 · 0.5²: the bounds are met
+        assert!(fit.pair.factors.iter().flatten().all(|v| *v <= 0.5), "{algorithm:?}");
+        assert!(fit.pair.factors.iter().flatten().any(|v| *v == 0.5), "{algorithm:?}");
+
+        let known = uniform(16, 40);
+        let guided = Settings { known: known.clone(), ..settings(algorithm, 3) };
+        let fit = run(&data, &guided);
+        let first: Vec<f64> = fit.pair.side(Side::Basis).iter().step_by(3).copied().collect();
+        assert_eq!(first, known, "{algorithm:?}");
+
+        let rough = |weight: f64| {
+            let mut smooth = settings(algorithm, 3);
+            smooth.constraints[0].penalty.l2 = 1.0;
+            let graph = Graph::new((&starts, &rows, &ones), 30, weight).unwrap();
+            smooth.constraints[1].penalty.graph = Some(graph);
+            let fit = run(&data, &smooth);
+            for pair in fit.trace.windows(2) {
+                assert!(pair[1].1 <= pair[0].1 * (1.0 + 1e-12), "{algorithm:?}: {pair:?}");
+            }
+            let h = fit.pair.side(Side::Coef);
+            let jumps: f64 = (3..90).map(|at| (h[at] - h[at - 3]).powi(2)).sum();
+            jumps / h.iter().map(|v| v * v).sum::<f64>()
+        };
+        assert!(rough(100.0) < 0.2 * rough(0.0), "{algorithm:?}: {} {}", rough(100.0), rough(0.0));
+    }
+}
+
+#[test]
+fn an_svd_start_beats_the_mean_and_follows_no_seed() {
+    let x = planted(17, (60, 40), 4, 0.05);
+    let data = Data::new(Values::Dense(&x), (60, 40)).unwrap();
+    for init in [Init::Nndsvd, Init::NndsvdMean, Init::NndsvdRandom] {
+        let one = |seed| Settings { init, seed, max_iter: 1, ..settings(Algorithm::Hals, 4) };
+        let (a, b) = (run(&data, &one(1)), run(&data, &one(2)));
+        let random = run(&data, &Settings { init: Init::Random, ..one(1) });
+        assert!(a.objective < random.objective, "{init:?}: {} {}", a.objective, random.objective);
+        if init != Init::NndsvdRandom {
+            assert!((a.objective / b.objective - 1.0).abs() < 1e-6, "{init:?}");
         }
     }
 }

@@ -66,6 +66,7 @@ pub struct Data<'a> {
     samples: usize,
     transposed: Option<Arc<Transposed>>,
     parallel: bool,
+    nonzeros: usize,
 }
 
 /// Multiplications worth a block of their own.
@@ -102,7 +103,9 @@ impl<'a> Data<'a> {
         for &value in entries {
             check_value("x", value, "finite and non-negative", |v| v >= 0.0 && v.is_finite())?;
         }
-        let mut data = Data { values, features, samples, transposed: None, parallel: true };
+        let nonzeros = entries.iter().filter(|v| **v != 0.0).count();
+        let mut data =
+            Data { values, features, samples, transposed: None, parallel: true, nonzeros };
         if let Values::Sparse { .. } = values {
             data.transposed = Some(Arc::new(data.transpose()));
         }
@@ -142,6 +145,11 @@ impl<'a> Data<'a> {
             Values::Dense(x) => x,
             Values::Sparse { values, .. } => values,
         }
+    }
+
+    /// Entries that are not zero, however they are stored.
+    pub fn nonzeros(&self) -> usize {
+        self.nonzeros
     }
 
     pub fn sum(&self) -> f64 {
@@ -222,6 +230,17 @@ impl<'a> Data<'a> {
                 Line::Sparse { at: &columns[range.clone()], values: &values[range] }
             }
             (Side::Basis, _, None) => panic!("rows are asked for without `with_lines`"),
+        }
+    }
+
+    /// Dense data with the lines of a side next to each other in memory, and the
+    /// distance between two entries of a line (needs
+    /// [`with_lines`](Self::with_lines) for `Side::Coef`).
+    pub fn side_by_side(&self, side: Side) -> Option<(&[f64], usize)> {
+        match (side, self.values, self.transposed.as_deref()) {
+            (Side::Basis, Values::Dense(x), _) => Some((x, self.features)),
+            (Side::Coef, Values::Dense(_), Some(Transposed::Dense(x))) => Some((x, self.samples)),
+            _ => None,
         }
     }
 

@@ -1,15 +1,14 @@
 //! Many runs of one factorisation: the best is kept, of the others only what
 //! measures of stability need.
 
-use super::alternate::{alternate, Model, Outcome, Pair, Reason, Rules};
+use super::alternate::{alternate, Outcome, Pair, Reason, Rules};
 use super::arrange::{arrange, split_last};
 use super::data::{Data, Side};
-use super::frobenius::{Frobenius, Solver};
 use super::init::{nndsvd, random, Init};
-use super::kl::{KullbackLeibler, Step, Weighted};
-use super::multiplicative::{Lee, NonSmooth};
-use super::penalty::{Constraint, Penalty};
-use super::weighted::{Restraint, WeightedMatrix, WeightedModel};
+use super::kl::Weighted;
+use super::model::build;
+use super::penalty::Constraint;
+use super::weighted::WeightedMatrix;
 use super::weights::Totals;
 use crate::error::{check_length, check_value, CoreError};
 use crate::parallel::Monitor;
@@ -42,7 +41,7 @@ impl Algorithm {
         matches!(self, Algorithm::Brunet | Algorithm::Lee | Algorithm::NonSmooth { .. })
     }
 
-    fn is_divergence(self) -> bool {
+    pub(super) fn is_divergence(self) -> bool {
         use Algorithm::{Brunet, KullbackLeibler, NonSmooth};
         matches!(self, KullbackLeibler | Brunet | NonSmooth { .. })
     }
@@ -193,68 +192,6 @@ impl Settings {
         }
         constraints
     }
-
-    /// The model, which takes the weights with it.
-    fn model<'a>(
-        &self,
-        data: Data<'a>,
-        weights: Weights<'a>,
-        constraints: &[Constraint; 2],
-    ) -> Result<Box<dyn Model + 'a>, CoreError> {
-        let refuse = |found| {
-            let expected = "absent for this algorithm";
-            Err(CoreError::Argument { name: "weights", found, expected })
-        };
-        let frobenius = |data, rank, solver| -> Result<Box<dyn Model + 'a>, CoreError> {
-            Ok(Box::new(Frobenius::new(data, rank, solver, constraints.clone())))
-        };
-        let rank = self.rank;
-        match (self.algorithm, weights) {
-            (Algorithm::Hals, Weights::Frobenius(weighted)) => {
-                let known = constraints[0].fixed.iter().filter(|&&f| f).count();
-                let restraints = [restraint(&constraints[0])?, restraint(&constraints[1])?];
-                Ok(Box::new(WeightedModel { data: weighted, rank, restraints, known }))
-            }
-            (algorithm, weights) if algorithm.is_divergence() => {
-                let (data, weighted) = match weights {
-                    Weights::None => (data, None),
-                    Weights::Divergence(data, weighted) => (data, Some(weighted)),
-                    Weights::Frobenius(_) => return refuse(1.0),
-                };
-                let step = match algorithm {
-                    Algorithm::KullbackLeibler => Step::Newton,
-                    _ => Step::Multiplicative,
-                };
-                if let Algorithm::NonSmooth { theta } = algorithm {
-                    return if weighted.is_some() {
-                        refuse(1.0)
-                    } else {
-                        Ok(Box::new(NonSmooth::new(data, rank, theta)))
-                    };
-                }
-                let constraints = constraints.clone();
-                Ok(Box::new(KullbackLeibler::new(data, rank, step, constraints, weighted)))
-            }
-            (Algorithm::Hals, Weights::None) => frobenius(data, rank, Solver::CoordinateDescent),
-            (Algorithm::Anls, Weights::None) => frobenius(data, rank, Solver::Pivoting),
-            (Algorithm::Gradient, Weights::None) => frobenius(data, rank, Solver::Gradient),
-            (Algorithm::Offset, Weights::None) => {
-                frobenius(data, rank + 1, Solver::CoordinateDescent)
-            }
-            (Algorithm::Lee, Weights::None) => Ok(Box::new(Lee::new(data, rank))),
-            _ => refuse(1.0),
-        }
-    }
-}
-
-/// What the weighted solver knows of constraints.
-fn restraint(constraint: &Constraint) -> Result<Restraint, CoreError> {
-    let Penalty { l1, l2, l1_squared, angle, ref graph } = constraint.penalty;
-    let extra = l1_squared + f64::from(graph.is_some());
-    check_value("penalty", extra, "without graph and squared L1 when entries have weights", |v| {
-        v == 0.0
-    })?;
-    Ok(Restraint { upper: constraint.upper, l1, l2, angle })
 }
 
 /// One more component: half of each feature's mean, with coefficients of 1.
@@ -296,7 +233,7 @@ pub fn fit(input: Input<'_>, settings: &Settings, monitor: &Monitor<'_>) -> Resu
     let known = settings.known.len() / data.count(Side::Basis).max(1);
     let constraints = settings.model_constraints(known);
     let scalable = !matches!(settings.algorithm, Algorithm::NonSmooth { .. });
-    let model = settings.model(data.clone(), weights, &constraints)?;
+    let model = build(settings, data.clone(), weights, &constraints)?;
     let rules = settings.algorithm.rules(settings);
     let best: Mutex<Option<(usize, Outcome)>> = Mutex::new(None);
     let one = |run: usize| -> Result<Run, CoreError> {

@@ -39,7 +39,7 @@ impl<'a> Frobenius<'a> {
     /// Sweeps per half-step: as many as cost half of the product with X.
     fn sweeps(&self, side: Side) -> Sweeps {
         let (lines, across) = (self.data.count(side), self.data.count(side.other()));
-        let product = self.data.entries().len() + across * self.rank;
+        let product = self.data.nonzeros() + across * self.rank;
         let sweep = lines * (self.rank + 1);
         let max = 1 + (0.5 * (1.0 + product as f64 / sweep.max(1) as f64)) as usize;
         Sweeps { max, tolerance: 0.01 }

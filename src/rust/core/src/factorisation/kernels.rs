@@ -5,29 +5,28 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use pulp::{Arch, Simd, WithSimd};
 
-/// Calls `$f::<K>` for a rank that is known at compile time, `$f::<0>` else.
+/// Calls `$f::<K, _>` for a rank that is known at compile time, `$f::<0, _>` else.
 macro_rules! with_rank {
     ($rank:expr, $f:ident $args:tt) => {
         match $rank {
-            1 => $f::<1> $args,
-            2 => $f::<2> $args,
-            3 => $f::<3> $args,
-            4 => $f::<4> $args,
-            5 => $f::<5> $args,
-            6 => $f::<6> $args,
-            7 => $f::<7> $args,
-            8 => $f::<8> $args,
-            9 => $f::<9> $args,
-            10 => $f::<10> $args,
-            12 => $f::<12> $args,
-            15 => $f::<15> $args,
-            16 => $f::<16> $args,
-            20 => $f::<20> $args,
-            _ => $f::<0> $args,
+            1 => $f::<1, _> $args,
+            2 => $f::<2, _> $args,
+            3 => $f::<3, _> $args,
+            4 => $f::<4, _> $args,
+            5 => $f::<5, _> $args,
+            6 => $f::<6, _> $args,
+            7 => $f::<7, _> $args,
+            8 => $f::<8, _> $args,
+            9 => $f::<9, _> $args,
+            10 => $f::<10, _> $args,
+            12 => $f::<12, _> $args,
+            15 => $f::<15, _> $args,
+            16 => $f::<16, _> $args,
+            20 => $f::<20, _> $args,
+            _ => $f::<0, _> $args,
         }
     };
 }
-pub(crate) use with_rank;
 
 /// out = Σ_p values[p] · factor[:, at[p]], for a factor of out.len() rows.
 pub fn add_scaled(factor: &[f64], at: &[i32], values: &[f64], out: &mut [f64]) {
@@ -45,13 +44,13 @@ impl WithSimd for AddScaled<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        with_rank!(self.out.len(), sum_scaled(self))
+    fn with_simd<S: Simd>(self, simd: S) {
+        with_rank!(self.out.len(), sum_scaled(simd, self))
     }
 }
 
 #[inline(always)]
-fn sum_scaled<const K: usize>(job: AddScaled<'_>) {
+fn sum_scaled<const K: usize, S: Simd>(_: S, job: AddScaled<'_>) {
     let AddScaled { factor, at, values, out } = job;
     let k = if K > 0 { K } else { out.len() };
     if K > 0 {
@@ -59,7 +58,7 @@ fn sum_scaled<const K: usize>(job: AddScaled<'_>) {
         for (&at, &value) in at.iter().zip(values) {
             let from = &factor[at as usize * K..at as usize * K + K];
             for r in 0..K {
-                sum[r] += value * from[r];
+                sum[r] = fma::<S>(value, from[r], sum[r]);
             }
         }
         out.copy_from_slice(&sum);
@@ -67,8 +66,8 @@ fn sum_scaled<const K: usize>(job: AddScaled<'_>) {
         out.fill(0.0);
         for (&at, &value) in at.iter().zip(values) {
             let from = &factor[at as usize * k..at as usize * k + k];
-            for (sum, &f) in out.iter_mut().zip(from) {
-                *sum += value * f;
+            for (sum, f) in out.iter_mut().zip(from) {
+                *sum = fma::<S>(value, *f, *sum);
             }
         }
     }
@@ -79,6 +78,16 @@ pub fn gram_into(factor: &[f64], rank: usize, gram: &mut [f64]) {
     let factor = MatRef::from_column_major_slice(factor, rank, factor.len() / rank);
     let gram = MatMut::from_column_major_slice_mut(gram, rank, rank);
     matmul(gram, Accum::Replace, factor, factor.transpose(), 1.0, Par::Seq);
+}
+
+/// a b + c, rounded once where the vectors of the machine can do that.
+#[inline(always)]
+pub fn fma<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
+    if S::IS_SCALAR {
+        a * b + c
+    } else {
+        a.mul_add(b, c)
+    }
 }
 
 #[inline(always)]

@@ -7,9 +7,11 @@
 use super::alternate::{Model, Pair};
 use super::data::{Data, Side};
 use super::frobenius::revive_from_residual;
+use super::lanes;
 use super::line::{self, Work};
 use super::penalty::Constraint;
 use super::weights::Totals;
+use crate::kernels::LANES;
 
 /// How a line's program is improved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,14 +59,14 @@ impl<'a> KullbackLeibler<'a> {
         KullbackLeibler { data, rank, step, constraints, weights, constant, total }
     }
 
-    /// Calls `f` with the program of every line and its coefficients; the sum of
-    /// what it returns, in a fixed order.
+    /// Calls `f` with blocks of programs, the number of their first line and their
+    /// coefficients; the sum of what it returns, in a fixed order.
     fn over_lines(
         &self,
         side: Side,
         fixed: &[f64],
         current: &mut [f64],
-        f: impl Fn(&line::Problem<'_>, &mut [f64], &mut Work) -> f64 + Sync,
+        f: impl Fn(&[line::Problem<'_>], usize, &mut [f64]) -> f64 + Sync,
     ) -> f64 {
         let rank = self.rank;
         let constraint = &self.constraints[side.index()];
@@ -84,36 +86,90 @@ impl<'a> KullbackLeibler<'a> {
         let mut quadratic = vec![0.0; rank * rank];
         constraint.penalty.add_to_gram(&mut quadratic, rank);
         let graph = constraint.penalty.graph.as_ref().map(|g| g.majoriser(current, rank));
-        let sums = self.data.over_blocks(side, rank, current, |first, out| {
-            let mut work = Work::new(rank);
-            let mut sum = 0.0;
-            for (offset, c) in out.chunks_exact_mut(rank).enumerate() {
-                let index = first + offset;
-                let own = if self.weights.is_some() { index * rank } else { 0 };
-                let problem = line::Problem {
-                    factor: fixed,
-                    entries: self.data.line(side, index),
-                    totals: &totals[own..own + rank],
-                    quadratic: &quadratic,
-                    majoriser: graph
-                        .as_ref()
-                        .map(|(d, b)| (d[index], &b[index * rank..(index + 1) * rank])),
-                    upper: constraint.upper,
-                    fixed: &constraint.fixed,
-                };
-                sum += f(&problem, c, &mut work);
+        let problem = |index: usize| {
+            let own = if self.weights.is_some() { index * rank } else { 0 };
+            line::Problem {
+                factor: fixed,
+                entries: self.data.line(side, index),
+                totals: &totals[own..own + rank],
+                quadratic: &quadratic,
+                majoriser: graph
+                    .as_ref()
+                    .map(|(d, b)| (d[index], &b[index * rank..(index + 1) * rank])),
+                upper: constraint.upper,
+                fixed: &constraint.fixed,
             }
-            sum
+        };
+        let sums = self.data.over_blocks(side, rank, current, |first, out| {
+            let problems: Vec<_> = (first..first + out.len() / rank).map(problem).collect();
+            f(&problems, first, out)
         });
         sums.iter().sum()
+    }
+
+    /// One line after the other.
+    fn improve_lines(
+        &self,
+        problems: &[line::Problem<'_>],
+        work: &mut Work,
+        out: &mut [f64],
+        value: bool,
+    ) -> f64 {
+        let each = problems.iter().zip(out.chunks_exact_mut(self.rank));
+        each.map(|(problem, c)| match self.step {
+            Step::Newton => line::newton(problem, c, work, value),
+            Step::Multiplicative => line::multiplicative(problem, c, work, value),
+        })
+        .sum()
+    }
+
+    /// Dense lines in groups, where there is a kernel for the rank.
+    fn improve_groups(
+        &self,
+        (entries, stride): (&[f64], usize),
+        first: usize,
+        problems: &[line::Problem<'_>],
+        out: &mut [f64],
+        value: bool,
+    ) -> f64 {
+        let kind = match self.step {
+            Step::Newton => lanes::Kind::Newton,
+            Step::Multiplicative => lanes::Kind::Multiplicative,
+        };
+        let mut work = Work::new(self.rank);
+        let mut padded = Vec::new();
+        let mut sum = 0.0;
+        let groups = problems.chunks(LANES).zip(out.chunks_mut(LANES * self.rank));
+        for (at, (problems, out)) in groups.enumerate() {
+            let first = first + at * LANES;
+            let whole = problems.len() == LANES;
+            if !whole {
+                padded.clear();
+                for row in entries.chunks_exact(stride) {
+                    padded.extend_from_slice(&row[first..first + problems.len()]);
+                    padded.resize(padded.len().next_multiple_of(LANES), 0.0);
+                }
+            }
+            let group = lanes::Group {
+                entries: if whole { &entries[first..] } else { &padded },
+                stride: if whole { stride } else { LANES },
+                problems,
+            };
+            sum += match lanes::improve(&group, out, kind, value) {
+                Some(value) => value,
+                None => self.improve_lines(problems, &mut work, out, value),
+            };
+        }
+        sum
     }
 }
 
 impl Model for KullbackLeibler<'_> {
     fn update(&self, side: Side, fixed: &[f64], current: &mut [f64], value: bool) -> f64 {
-        let sum = self.over_lines(side, fixed, current, |problem, c, work| match self.step {
-            Step::Newton => line::newton(problem, c, work, value),
-            Step::Multiplicative => line::multiplicative(problem, c, work, value),
+        let dense = self.data.side_by_side(side).filter(|_| lanes::has_rank(self.rank));
+        let sum = self.over_lines(side, fixed, current, |problems, first, out| match dense {
+            Some(entries) => self.improve_groups(entries, first, problems, out, value),
+            None => self.improve_lines(problems, &mut Work::new(self.rank), out, value),
         });
         if !value {
             return f64::NAN;
@@ -128,8 +184,10 @@ impl Model for KullbackLeibler<'_> {
 
     fn residual(&self, side: Side, fixed: &[f64], current: &[f64]) -> f64 {
         let mut copy = current.to_vec();
-        let sum = self.over_lines(side, fixed, &mut copy, |problem, c, work| {
-            line::residual(problem, c, work)
+        let sum = self.over_lines(side, fixed, &mut copy, |problems, _, out| {
+            let mut work = Work::new(self.rank);
+            let each = problems.iter().zip(out.chunks_exact(self.rank));
+            each.map(|(problem, c)| line::residual(problem, c, &mut work)).sum()
         });
         if self.total > 0.0 {
             (sum / self.total).sqrt()

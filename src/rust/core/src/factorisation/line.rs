@@ -3,7 +3,8 @@
 //! min over 0 ≤ c ≤ upper of uᵀc − Σ_p x_p log(a_pᵀ c) + ½ cᵀQc.
 
 use super::data::Line;
-use super::kernels::{dot, gram_into, with_rank};
+use super::kernels::{dot, gram_into};
+use super::step_length::{add_step, is_safe, shrinkage, Pace};
 use crate::kernels::{ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
 
@@ -20,6 +21,13 @@ pub struct Problem<'a> {
     pub majoriser: Option<(f64, &'a [f64])>,
     pub upper: f64,
     pub fixed: &'a [bool],
+}
+
+impl Problem<'_> {
+    #[inline(always)]
+    pub fn is_free(&self, component: usize) -> bool {
+        self.fixed.is_empty() || !self.fixed[component]
+    }
 }
 
 /// Scratch of one thread.
@@ -39,8 +47,8 @@ const PRODUCT_RANK: usize = 9;
 
 /// Sweeps over the quadratic model at most, and what part of the first sweep's
 /// move may be left.
-const SWEEPS: usize = 20;
-const SWEEP_TOLERANCE: f64 = 1e-4;
+pub const SWEEPS: usize = 20;
+pub const SWEEP_TOLERANCE: f64 = 1e-4;
 
 impl Work {
     pub fn new(rank: usize) -> Self {
@@ -92,61 +100,44 @@ impl WithSimd for Job<'_, '_> {
     type Output = f64;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> f64 {
-        with_rank!(self.c.len(), run(self))
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
+        // ranks that are common for cells; dense data of low rank go through `lanes`
+        match self.c.len() {
+            3 => run::<3, _>(simd, self),
+            4 => run::<4, _>(simd, self),
+            5 => run::<5, _>(simd, self),
+            6 => run::<6, _>(simd, self),
+            8 => run::<8, _>(simd, self),
+            10 => run::<10, _>(simd, self),
+            _ => run::<0, _>(simd, self),
+        }
     }
 }
 
 #[inline(always)]
-fn run<const K: usize>(job: Job<'_, '_>) -> f64 {
+fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> f64 {
     let Job { problem, c, work, kind } = job;
-    match problem.entries {
-        Line::Dense(x) => {
-            let entries = Dense(x);
-            act::<K, _>(problem, &entries, c, work, kind)
-        }
-        Line::Sparse { at, values } => {
-            let entries = Sparse { at, values };
-            act::<K, _>(problem, &entries, c, work, kind)
-        }
-    }
+    let entries = match problem.entries {
+        Line::Dense(values) => Entries { at: None, values },
+        Line::Sparse { at, values } => Entries { at: Some(at), values },
+    };
+    act::<K>(problem, &entries, c, work, kind)
 }
 
-trait Entries {
-    fn len(&self) -> usize;
-    fn at(&self, p: usize) -> usize;
-    fn x(&self, p: usize) -> f64;
-}
-
-struct Dense<'a>(&'a [f64]);
-struct Sparse<'a> {
-    at: &'a [i32],
+struct Entries<'a> {
+    /// `None` when every entry is stored.
+    at: Option<&'a [i32]>,
     values: &'a [f64],
 }
 
-impl Entries for Dense<'_> {
+impl Entries<'_> {
     #[inline(always)]
     fn len(&self) -> usize {
-        self.0.len()
+        self.values.len()
     }
     #[inline(always)]
     fn at(&self, p: usize) -> usize {
-        p
-    }
-    #[inline(always)]
-    fn x(&self, p: usize) -> f64 {
-        self.0[p]
-    }
-}
-
-impl Entries for Sparse<'_> {
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.at.len()
-    }
-    #[inline(always)]
-    fn at(&self, p: usize) -> usize {
-        self.at[p] as usize
+        self.at.map_or(p, |at| at[p] as usize)
     }
     #[inline(always)]
     fn x(&self, p: usize) -> f64 {
@@ -155,9 +146,9 @@ impl Entries for Sparse<'_> {
 }
 
 #[inline(always)]
-fn act<const K: usize, E: Entries>(
+fn act<const K: usize>(
     problem: &Problem<'_>,
-    entries: &E,
+    entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
     kind: Kind,
@@ -165,13 +156,13 @@ fn act<const K: usize, E: Entries>(
     let k = if K > 0 { K } else { c.len() };
     match kind {
         Kind::Newton { value } => {
-            fit::<K, E>(problem, entries, c, work);
+            fit::<K>(problem, entries, c, work);
             if work.x.is_empty() {
                 settle_empty(problem, c);
             } else {
-                derivatives::<K, E>(problem, entries, c, work, true);
+                derivatives::<K>(problem, entries, c, work, true);
                 model_step(problem, c, work, k);
-                search::<K, E>(problem, entries, c, work);
+                search::<K>(problem, entries, c, work, value);
             }
             if value {
                 value_at(problem, c, work)
@@ -180,26 +171,26 @@ fn act<const K: usize, E: Entries>(
             }
         }
         Kind::Multiplicative { value } => {
-            fit::<K, E>(problem, entries, c, work);
-            derivatives::<K, E>(problem, entries, c, work, false);
+            fit::<K>(problem, entries, c, work);
+            derivatives::<K>(problem, entries, c, work, false);
             for r in 0..k {
                 let u = problem.totals[r];
-                if u > 0.0 && (problem.fixed.is_empty() || !problem.fixed[r]) {
+                if u > 0.0 && problem.is_free(r) {
                     c[r] *= work.pull[r] / u;
                 }
             }
             if value {
-                fit::<K, E>(problem, entries, c, work);
+                fit::<K>(problem, entries, c, work);
                 value_at(problem, c, work)
             } else {
                 f64::NAN
             }
         }
         Kind::Residual => {
-            fit::<K, E>(problem, entries, c, work);
-            derivatives::<K, E>(problem, entries, c, work, true);
+            fit::<K>(problem, entries, c, work);
+            derivatives::<K>(problem, entries, c, work, true);
             let mut sum = 0.0;
-            for r in (0..k).filter(|&r| problem.fixed.is_empty() || !problem.fixed[r]) {
+            for r in (0..k).filter(|&r| problem.is_free(r)) {
                 let h = work.hessian[r * k + r];
                 if h > 0.0 {
                     let to = (c[r] - work.slope[r] / h).clamp(0.0, problem.upper);
@@ -217,9 +208,9 @@ fn act<const K: usize, E: Entries>(
 /// lanes by x = 0, μ = 1).  Where the fit vanishes the line starts again from
 /// equal parts of every component.
 #[inline(always)]
-fn fit<const K: usize, E: Entries>(
+fn fit<const K: usize>(
     problem: &Problem<'_>,
-    entries: &E,
+    entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
 ) {
@@ -244,7 +235,7 @@ fn fit<const K: usize, E: Entries>(
         if attempt == 0 {
             let sum: f64 = work.x.iter().sum();
             let size: f64 = problem.totals.iter().sum();
-            for r in (0..k).filter(|&r| problem.fixed.is_empty() || !problem.fixed[r]) {
+            for r in (0..k).filter(|&r| problem.is_free(r)) {
                 c[r] = (sum / size).min(problem.upper);
             }
         } else {
@@ -259,10 +250,10 @@ fn fit<const K: usize, E: Entries>(
 }
 
 /// A line without entries above zero: only what pulls it down is left.
-fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
+pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
     let k = c.len();
     for r in 0..k {
-        let free = problem.fixed.is_empty() || !problem.fixed[r];
+        let free = problem.is_free(r);
         if free && problem.totals[r] > 0.0 {
             c[r] = match problem.majoriser {
                 // between neighbours that are not empty: the minimum along r
@@ -275,9 +266,9 @@ fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
 
 /// Σ (x/μ) a into `pull`; with `second` the Hessian and slope as well.
 #[inline(always)]
-fn derivatives<const K: usize, E: Entries>(
+fn derivatives<const K: usize>(
     problem: &Problem<'_>,
-    entries: &E,
+    entries: &Entries<'_>,
     c: &[f64],
     work: &mut Work,
     second: bool,
@@ -350,7 +341,7 @@ fn model_step(problem: &Problem<'_>, c: &[f64], work: &mut Work, k: usize) {
         let mut moved = 0.0;
         for r in 0..k {
             let h = work.hessian[r * k + r];
-            if h <= 0.0 || (!problem.fixed.is_empty() && problem.fixed[r]) {
+            if h <= 0.0 || !problem.is_free(r) {
                 continue;
             }
             let now = c[r] + work.step[r];
@@ -379,13 +370,28 @@ fn model_step(problem: &Problem<'_>, c: &[f64], work: &mut Work, k: usize) {
 /// Along c + t s the objective is convex, so any t whose derivative is not
 /// positive lies before the minimum and cannot be worse than t = 0.
 #[inline(always)]
-fn search<const K: usize, E: Entries>(
+fn search<const K: usize>(
     problem: &Problem<'_>,
-    entries: &E,
+    entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
+    value: bool,
 ) {
     let k = if K > 0 { K } else { c.len() };
+    let start = dot(&work.slope, &work.step);
+    if start >= 0.0 {
+        return;
+    }
+    let (mut curvature, mut shrink) = (0.0, 0.0);
+    for r in 0..k {
+        curvature += work.step[r] * dot(&work.hessian[r * k..(r + 1) * k], &work.step);
+        shrink = shrinkage(c[r], work.step[r], shrink);
+    }
+    let safe = is_safe(start, curvature, shrink);
+    if safe && !value {
+        add_step(c, &work.step, 1.0);
+        return;
+    }
     work.along.clear();
     for p in 0..entries.len() {
         if entries.x(p) > 0.0 {
@@ -394,6 +400,10 @@ fn search<const K: usize, E: Entries>(
         }
     }
     work.along.resize(work.mu.len(), 0.0);
+    let mut pace = Pace::new();
+    if safe {
+        pace.accept();
+    }
     // the part of the objective that is linear or quadratic along the step
     let (mut linear, mut bend) = (0.0, 0.0);
     for r in 0..k {
@@ -405,35 +415,15 @@ fn search<const K: usize, E: Entries>(
             bend += d * work.step[r] * work.step[r];
         }
     }
-    let (mut low, mut high, mut t) = (0.0, f64::INFINITY, 1.0);
-    let start = dot(&work.slope, &work.step);
-    if start >= 0.0 {
-        return;
+    while !pace.done {
+        let (slope, curvature) = log_terms(&work.mu, &work.along, &work.x, pace.t);
+        pace.look(linear + bend * pace.t - slope, bend + curvature, start);
     }
-    for _ in 0..30 {
-        let (slope, curvature) = log_terms(&work.mu, &work.along, &work.x, t);
-        let (slope, curvature) = (linear + bend * t - slope, bend + curvature);
-        if slope <= 0.0 {
-            low = t;
-            // close enough, or as far as the bounds allow
-            if t == 1.0 || slope >= 0.25 * start {
-                break;
-            }
-        } else {
-            high = t;
-        }
-        let newton = t - slope / curvature;
-        let inside = newton > low && newton < high && newton <= 1.0;
-        // a NaN comes from beyond the domain of the logarithm
-        t = if inside && slope.is_finite() { newton } else { 0.5 * (low + high.min(1.0)) };
-    }
+    let low = pace.low;
     if low == 0.0 {
         return;
     }
-    for r in 0..k {
-        let to = c[r] + low * work.step[r];
-        c[r] = if to > 0.0 { to } else { 0.0 };
-    }
+    add_step(c, &work.step, low);
     for (mu, along) in work.mu.iter_mut().zip(&work.along) {
         *mu += low * along;
     }
@@ -463,14 +453,20 @@ fn log_terms(mu: &[f64], along: &[f64], x: &[f64], t: f64) -> (f64, f64) {
 /// uᵀc − Σ x log μ + ½ cᵀQc.
 #[inline(always)]
 fn value_at(problem: &Problem<'_>, c: &[f64], work: &Work) -> f64 {
-    let k = c.len();
     let mut logs = [0.0; LANES];
     for (mu, x) in work.mu.chunks_exact(LANES).zip(work.x.chunks_exact(LANES)) {
         for lane in 0..LANES {
             logs[lane] += x[lane] * ln(mu[lane]);
         }
     }
-    let mut value = dot(problem.totals, c) - logs.iter().sum::<f64>();
+    smooth_value(problem, c) - logs.iter().sum::<f64>()
+}
+
+/// uᵀc + ½ cᵀQc.
+#[inline(always)]
+pub fn smooth_value(problem: &Problem<'_>, c: &[f64]) -> f64 {
+    let k = c.len();
+    let mut value = dot(problem.totals, c);
     for r in 0..k {
         value += 0.5 * c[r] * dot(&problem.quadratic[r * k..(r + 1) * k], c);
     }

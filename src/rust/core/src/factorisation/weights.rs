@@ -121,7 +121,10 @@ impl Prepared {
         let mut given = Lists::new();
         let mut constant = 0.0;
         let mut weight = vec![1.0; m];
+        // weights of 0 and 1 are a mask, the same as missing values
+        let mut is_mask = !matches!(weighting, Weighting::Outer { .. });
         let mut gone = Vec::new();
+        let mut any_gone = false;
         let mut weighted = match x {
             Values::Dense(x) => {
                 check_length("x", m * n, x.len())?;
@@ -160,10 +163,14 @@ impl Prepared {
                 }
                 _ => unreachable!("both were made alike"),
             }
-            for &i in &gone {
-                missing.push(i, 1.0);
-                weight[i] = 0.0;
+            gone.iter().for_each(|&i| weight[i] = 0.0);
+            for (i, &weight) in weight.iter().enumerate().filter(|(_, &w)| w != 1.0) {
+                is_mask &= weight == 0.0;
+                if is_mask {
+                    missing.push(i, 1.0);
+                }
             }
+            any_gone |= !gone.is_empty();
             missing.end();
             if !matches!(weighting, Weighting::Equal) {
                 weight
@@ -174,12 +181,12 @@ impl Prepared {
             }
             given.end();
         }
-        let none_missing = missing.values.is_empty();
+        let is_mask = is_mask && 2 * missing.values.len() <= m * n;
         let weights = match weighting {
-            Weighting::Outer { features, samples } if none_missing => {
+            Weighting::Outer { features, samples } if !any_gone => {
                 HeldWeights::Outer { features: features.to_vec(), samples: samples.to_vec() }
             }
-            Weighting::Equal => HeldWeights::Except(missing.held()),
+            _ if is_mask => HeldWeights::Except(missing.held()),
             _ => HeldWeights::Entries(given.held_in(m, n)),
         };
         Ok(Prepared { weighted, constant, weights })

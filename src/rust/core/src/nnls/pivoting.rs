@@ -24,7 +24,7 @@ impl<'a> Pivoting<'a> {
     }
 
     /// Minimises ½ xᵀGx − bᵀx over x ≥ 0.  The support of `x` is the first guess
-    /// of the passive set.  When the exchanges do not settle, as in singular
+    /// of the passive set; variables without curvature keep their value.  When the exchanges do not settle, as in singular
     /// problems, the active-set method takes over.
     pub fn solve(&mut self, linear: &[f64], x: &mut [f64]) {
         let k = self.rank;
@@ -36,7 +36,9 @@ impl<'a> Pivoting<'a> {
             self.solve_passive(&passive, linear, &mut trial);
             let wrong = self.infeasible(&passive, linear, &trial);
             if wrong.is_empty() {
-                x.copy_from_slice(&trial);
+                for j in (0..k).filter(|&j| self.gram[j * k + j] > 0.0) {
+                    x[j] = trial[j];
+                }
                 return;
             }
             if wrong.len() < fewest {
