@@ -44,15 +44,6 @@ rs_permute_columns <- function(x, n_rows, seed) .Call(wrap__rs_permute_columns, 
 #' @noRd
 rs_best_assignment <- function(similarity) .Call(wrap__rs_best_assignment, similarity)
 
-#' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
-#' and `samples`; `x` may hold missing values if `settings$missing` says so.
-#' @noRd
-rs_nmf <- function(x, n_rows, n_columns, weights, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, weights, settings, progress)
-
-#' Coefficients of new samples on a fixed basis, components x samples.
-#' @noRd
-rs_nmf_coefficients <- function(basis, offset, data, n_samples, loss, threads, progress) .Call(wrap__rs_nmf_coefficients, basis, offset, data, n_samples, loss, threads, progress)
-
 #' Each data set is `list(shared =, own = or NULL, rows =, own_rows =, samples =)`.
 #' @noRd
 rs_factorise_integrative <- function(datasets, settings, progress) .Call(wrap__rs_factorise_integrative, datasets, settings, progress)
@@ -62,6 +53,15 @@ rs_call_genotypes <- function(reference, alternative, n_rows, n_columns, min_cov
 
 #' @noRd
 rs_factorise_variants <- function(calls, weights, n_rows, n_columns, settings, progress) .Call(wrap__rs_factorise_variants, calls, weights, n_rows, n_columns, settings, progress)
+
+#' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
+#' and `samples`; `x` may hold missing values if `settings$missing` says so.
+#' @noRd
+rs_nmf <- function(x, n_rows, n_columns, weights, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, weights, settings, progress)
+
+#' Coefficients of new samples on a fixed basis, components x samples.
+#' @noRd
+rs_nmf_coefficients <- function(basis, offset, data, n_samples, loss, threads, progress) .Call(wrap__rs_nmf_coefficients, basis, offset, data, n_samples, loss, threads, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

@@ -12,6 +12,12 @@
 //! a heterozygous site show one allele only) then gets a large σ_i instead of a
 //! component, as in factor analysis.
 
+mod calls;
+mod intervals;
+
+pub use calls::{call_genotypes, CallWeight, Calls};
+pub use intervals::{largest, Intervals};
+
 use super::alternate::{Outcome, Pair, Reason, Rules};
 use super::data::Side;
 use super::matching::best_assignment;
@@ -22,73 +28,10 @@ use super::weighted::{
 use crate::error::{check_length, check_value, CoreError};
 use crate::parallel::Monitor;
 use crate::rng::{stream, Purpose};
-use faer::{Mat, MatRef};
+use faer::Mat;
+use intervals::intervals;
 use rand::Rng;
 use rayon::prelude::*;
-
-/// Certainty of a call as a function of the reads that cover it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallWeight {
-    /// 1 for a heterozygous call, ½ for a homozygous one.
-    Constant,
-    /// 1 for a heterozygous call, 1 − 2^−n for a homozygous one from n reads.
-    Coverage,
-    /// 1 for every call.
-    Binary,
-}
-
-/// Calls and weights of the entries with enough reads, compressed by cell.
-#[derive(Clone, Debug, Default)]
-pub struct Calls {
-    pub starts: Vec<i32>,
-    pub rows: Vec<i32>,
-    pub calls: Vec<f64>,
-    pub weights: Vec<f64>,
-}
-
-/// Genotype calls: ½ where both alleles are seen, 1 where only the alternative
-/// is, 0 otherwise; an allele is seen with `min_allele` reads of it.  Entries
-/// with fewer than `min_coverage` reads in all have no call.
-///
-/// # Errors
-/// `Shape` when the two matrices do not belong together.
-pub fn call_genotypes(
-    reference: Matrix<'_>,
-    alternative: Matrix<'_>,
-    (min_coverage, min_allele): (f64, f64),
-    weight: CallWeight,
-) -> Result<Calls, CoreError> {
-    let (n_rows, n_columns) = reference.shape();
-    check_length("alt", n_rows, alternative.shape().0)?;
-    check_length("alt", n_columns, alternative.shape().1)?;
-    let mut out = Calls { starts: vec![0], ..Calls::default() };
-    let (mut own, mut other) = (vec![0.0; n_rows], vec![0.0; n_rows]);
-    for j in 0..n_columns {
-        reference.column_into(j, &mut own);
-        alternative.column_into(j, &mut other);
-        for (i, (&own, &other)) in own.iter().zip(&other).enumerate() {
-            let coverage = own + other;
-            if coverage < min_coverage || coverage <= 0.0 {
-                continue;
-            }
-            let call = match (own >= min_allele, other >= min_allele) {
-                (true, true) => 0.5,
-                (false, true) => 1.0,
-                _ => 0.0,
-            };
-            out.rows.push(i as i32);
-            out.calls.push(call);
-            out.weights.push(match weight {
-                _ if call == 0.5 => 1.0,
-                CallWeight::Constant => 0.5,
-                CallWeight::Coverage => 1.0 - 0.5f64.powf(coverage),
-                CallWeight::Binary => 1.0,
-            });
-        }
-        out.starts.push(out.rows.len() as i32);
-    }
-    Ok(out)
-}
 
 /// Settings of [`factorise_variants`].
 #[derive(Clone, Copy, Debug)]
@@ -161,16 +104,6 @@ pub struct VariantRun {
     pub kkt: f64,
     pub iterations: usize,
     pub reason: Reason,
-}
-
-/// Shares over resamples of the variants, rank × cells.
-pub struct Intervals {
-    pub mean: Mat<f64>,
-    pub sd: Mat<f64>,
-    pub lower: Mat<f64>,
-    pub upper: Mat<f64>,
-    /// Part of the resamples in which a component has the largest share.
-    pub chosen: Mat<f64>,
 }
 
 /// Factorises calls with weights (of one sparsity pattern, variants × cells).
@@ -483,51 +416,4 @@ fn shares(fit: &Pair) -> Mat<f64> {
         }
     }
     shares
-}
-
-fn intervals(resampled: &[Mat<f64>], level: f64) -> Intervals {
-    let (rank, n_columns) = resampled[0].shape();
-    let zeros = || Mat::zeros(rank, n_columns);
-    let mut out =
-        Intervals { mean: zeros(), sd: zeros(), lower: zeros(), upper: zeros(), chosen: zeros() };
-    let n = resampled.len() as f64;
-    for j in 0..n_columns {
-        for r in 0..rank {
-            let mut values: Vec<f64> = resampled.iter().map(|shares| shares[(r, j)]).collect();
-            values.sort_by(f64::total_cmp);
-            let mean = values.iter().sum::<f64>() / n;
-            let squares: f64 = values.iter().map(|v| (v - mean) * (v - mean)).sum();
-            out.mean[(r, j)] = mean;
-            out.sd[(r, j)] = (squares / (n - 1.0).max(1.0)).sqrt();
-            out.lower[(r, j)] = quantile(&values, (1.0 - level) / 2.0);
-            out.upper[(r, j)] = quantile(&values, (1.0 + level) / 2.0);
-        }
-        for shares in resampled {
-            if let Some(r) = largest(shares.as_ref(), j) {
-                out.chosen[(r, j)] += 1.0 / n;
-            }
-        }
-    }
-    out
-}
-
-/// The component with the largest share of a cell; the first of equals, none
-/// for a cell without any.
-pub fn largest(shares: MatRef<'_, f64>, cell: usize) -> Option<usize> {
-    let mut best = None;
-    for r in 0..shares.nrows() {
-        let value = shares[(r, cell)];
-        if value > best.map_or(0.0, |b: usize| shares[(b, cell)]) {
-            best = Some(r);
-        }
-    }
-    best
-}
-
-/// Linear interpolation between order statistics.
-fn quantile(sorted: &[f64], probability: f64) -> f64 {
-    let place = probability * (sorted.len() - 1) as f64;
-    let below = place.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + (place - below as f64) * (sorted[above] - sorted[below])
 }
