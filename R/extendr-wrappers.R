@@ -11,6 +11,12 @@ rs_consensus_distances <- function(labels, threads, progress) .Call(wrap__rs_con
 rs_consensus_moments <- function(labels, threads, progress) .Call(wrap__rs_consensus_moments, labels, threads, progress)
 
 #' @noRd
+rs_cluster_spectra <- function(spectra, rank, neighbours, threshold, seed, threads) .Call(wrap__rs_cluster_spectra, spectra, rank, neighbours, threshold, seed, threads)
+
+#' @noRd
+rs_program_spectra <- function(x, n_rows, n_columns, usage, mean, sd, threads, progress) .Call(wrap__rs_program_spectra, x, n_rows, n_columns, usage, mean, sd, threads, progress)
+
+#' @noRd
 rs_deconvolve_bulk <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress) .Call(wrap__rs_deconvolve_bulk, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress)
 
 #' @noRd
@@ -37,6 +43,16 @@ rs_permute_columns <- function(x, n_rows, seed) .Call(wrap__rs_permute_columns, 
 #' For each row of a square similarity, the column that it is matched with.
 #' @noRd
 rs_best_assignment <- function(similarity) .Call(wrap__rs_best_assignment, similarity)
+
+#' Each data set is `list(shared =, own = or NULL, rows =, own_rows =, samples =)`.
+#' @noRd
+rs_factorise_integrative <- function(datasets, settings, progress) .Call(wrap__rs_factorise_integrative, datasets, settings, progress)
+
+#' @noRd
+rs_call_genotypes <- function(reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight) .Call(wrap__rs_call_genotypes, reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight)
+
+#' @noRd
+rs_factorise_variants <- function(calls, weights, n_rows, n_columns, settings, progress) .Call(wrap__rs_factorise_variants, calls, weights, n_rows, n_columns, settings, progress)
 
 #' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
 #' and `samples`; `x` may hold missing values if `settings$missing` says so.

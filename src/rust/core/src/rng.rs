@@ -20,6 +20,7 @@ pub enum Purpose {
     Factors,
     Projection,
     Permutation,
+    Resample,
 }
 
 /// The stream `index` of `purpose` under `seed`.

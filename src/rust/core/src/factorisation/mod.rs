@@ -10,6 +10,7 @@ pub mod fit;
 pub mod frobenius;
 pub mod held_out;
 pub mod init;
+pub mod integrative;
 mod kernels;
 pub mod kl;
 mod lanes;
@@ -18,8 +19,10 @@ pub mod matching;
 mod model;
 pub mod multiplicative;
 pub mod penalty;
+pub mod programs;
 pub mod rank;
 mod step_length;
+pub mod variants;
 pub mod weighted;
 pub mod weights;
 

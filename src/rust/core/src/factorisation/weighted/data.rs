@@ -46,6 +46,17 @@ impl Matrix<'_> {
             Matrix::Sparse(x) => (x.n_rows, x.n_columns()),
         }
     }
+
+    /// Writes a column into `out`.
+    pub fn column_into(&self, j: usize, out: &mut [f64]) {
+        match self {
+            Matrix::Dense(x) => out.iter_mut().enumerate().for_each(|(i, o)| *o = x[(i, j)]),
+            Matrix::Sparse(x) => {
+                out.fill(0.0);
+                x.column(j).for_each(|(i, value)| out[i] = value);
+            }
+        }
+    }
 }
 
 /// Weights of the entries of X.  Where X is NaN the weight is 0.
@@ -210,13 +221,7 @@ impl WeightedMatrix {
         let (mut listed, mut target) = (Compressed::new(), Compressed::new());
         let mut column = vec![0.0; self.n_rows];
         for j in 0..self.n_columns {
-            match x {
-                Matrix::Dense(x) => (0..self.n_rows).for_each(|i| column[i] = x[(i, j)]),
-                Matrix::Sparse(x) => {
-                    column.fill(0.0);
-                    x.column(j).for_each(|(i, value)| column[i] = value);
-                }
-            }
+            x.column_into(j, &mut column);
             for (i, weight) in weights.column(j) {
                 let weight = if column[i].is_nan() { 0.0 } else { weight };
                 let value = self.add(i, j, weight, column[i])?;

@@ -1,0 +1,68 @@
+//! Genotype calls from reads, and how sure they are.
+
+use crate::error::{check_length, CoreError};
+use crate::factorisation::weighted::Matrix;
+
+/// Certainty of a call as a function of the reads that cover it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallWeight {
+    /// 1 for a heterozygous call, ½ for a homozygous one.
+    Constant,
+    /// 1 for a heterozygous call, 1 − 2^−n for a homozygous one from n reads.
+    Coverage,
+    /// 1 for every call.
+    Binary,
+}
+
+/// Calls and weights of the entries with enough reads, compressed by cell.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    pub starts: Vec<i32>,
+    pub rows: Vec<i32>,
+    pub calls: Vec<f64>,
+    pub weights: Vec<f64>,
+}
+
+/// Genotype calls: ½ where both alleles are seen, 1 where only the alternative
+/// is, 0 otherwise; an allele is seen with `min_allele` reads of it.  Entries
+/// with fewer than `min_coverage` reads in all have no call.
+///
+/// # Errors
+/// `Shape` when the two matrices do not belong together.
+pub fn call_genotypes(
+    reference: Matrix<'_>,
+    alternative: Matrix<'_>,
+    (min_coverage, min_allele): (f64, f64),
+    weight: CallWeight,
+) -> Result<Calls, CoreError> {
+    let (n_rows, n_columns) = reference.shape();
+    check_length("alt", n_rows, alternative.shape().0)?;
+    check_length("alt", n_columns, alternative.shape().1)?;
+    let mut out = Calls { starts: vec![0], ..Calls::default() };
+    let (mut own, mut other) = (vec![0.0; n_rows], vec![0.0; n_rows]);
+    for j in 0..n_columns {
+        reference.column_into(j, &mut own);
+        alternative.column_into(j, &mut other);
+        for (i, (&own, &other)) in own.iter().zip(&other).enumerate() {
+            let coverage = own + other;
+            if coverage < min_coverage || coverage <= 0.0 {
+                continue;
+            }
+            let call = match (own >= min_allele, other >= min_allele) {
+                (true, true) => 0.5,
+                (false, true) => 1.0,
+                _ => 0.0,
+            };
+            out.rows.push(i as i32);
+            out.calls.push(call);
+            out.weights.push(match weight {
+                _ if call == 0.5 => 1.0,
+                CallWeight::Constant => 0.5,
+                CallWeight::Coverage => 1.0 - 0.5f64.powf(coverage),
+                CallWeight::Binary => 1.0,
+            });
+        }
+        out.starts.push(out.rows.len() as i32);
+    }
+    Ok(out)
+}
