@@ -15,5 +15,7 @@ pub mod nnls;
 pub mod deconvolution;
 pub mod simulation;
 
+pub mod sensing;
+
 pub use error::CoreError;
 pub use faer;

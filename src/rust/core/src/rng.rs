@@ -15,6 +15,9 @@ pub enum Purpose {
     Platform,
     Cells,
     Bulk,
+    Measurement,
+    MeasurementNoise,
+    Dictionary,
 }
 
 /// The stream `index` of `purpose` under `seed`.
