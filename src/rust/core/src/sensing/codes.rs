@@ -57,6 +57,20 @@ impl Codes {
         uses
     }
 
+    /// The same activities of atoms with other numbers; entries of atoms without
+    /// a new number (`usize::MAX`), which must be zero, are left out.
+    pub fn renamed(&self, place: &[usize]) -> Codes {
+        let mut out = Codes::with_capacity(self.samples(), self.atoms.len());
+        for sample in 0..self.samples() {
+            let (atoms, values) = self.sample(sample);
+            let kept = atoms.iter().zip(values).filter(|(&atom, _)| place[atom] != usize::MAX);
+            let (atoms, values): (Vec<usize>, Vec<f64>) =
+                kept.map(|(&atom, &value)| (place[atom], value)).unzip();
+            out.push(&atoms, &values);
+        }
+        out
+    }
+
     /// out = U w for a sample; columns of `atoms` are contiguous.
     pub fn expand(&self, sample: usize, atoms: MatRef<'_, f64>, out: &mut [f64]) {
         out.fill(0.0);

@@ -165,8 +165,7 @@ pub fn coherence(
     let mut products = Mat::<f64>::zeros(rows, rows);
     let factor = standard.as_ref();
     matmul(products.as_mut(), Accum::Replace, factor.transpose(), factor, 1.0, Par::Seq);
-    let largest =
-        (0..rows).flat_map(|j| (0..j).map(move |i| (i, j))).map(|at| products[at].abs());
+    let largest = (0..rows).flat_map(|j| (0..j).map(move |i| (i, j))).map(|at| products[at].abs());
     let rows_largest = largest.fold(0.0, f64::max);
 
     let used: Vec<usize> =

@@ -17,9 +17,9 @@
 //! what each module cites.
 
 pub mod codes;
-//D pub mod dictionary;
+pub mod dictionary;
 //D pub mod evaluation;
 pub mod measurement;
 pub mod pursuit;
-//D pub mod recovery;
+pub mod recovery;
 mod vectors;

@@ -16,7 +16,7 @@ impl Factor {
         self.size = 0;
     }
 
-    fn row(&self, i: usize) -> &[f64] {
+    pub fn row(&self, i: usize) -> &[f64] {
         &self.rows[i][..=i]
     }
 

@@ -6,6 +6,7 @@ mod factor;
 mod lasso;
 mod orthogonal;
 
+pub use factor::Factor;
 pub use lasso::{LassoPath, Target};
 pub use orthogonal::{Nonnegative, Orthogonal};
 
@@ -25,13 +26,18 @@ pub struct Gram {
 }
 
 impl Gram {
-    /// BᵀB for B with atoms in columns; B and all its columns may be transposed
-    /// views.
+    /// BᵀB for B with atoms in columns.
     pub fn of(atoms: MatRef<'_, f64>) -> Self {
         let size = atoms.ncols();
         let mut products = vec![0.0; size * size];
         let target = MatMut::from_column_major_slice_mut(&mut products, size, size);
         matmul(target, Accum::Replace, atoms.transpose(), atoms, 1.0, Par::Seq);
+        Gram::from_products(size, products)
+    }
+
+    /// From BᵀB itself, column-major.
+    pub fn from_products(size: usize, products: Vec<f64>) -> Self {
+        assert_eq!(products.len(), size * size, "the Gram matrix is square");
         // Atoms of norm 0 are never chosen.
         let inverse = |j: usize| {
             let square: f64 = products[j * size + j];
@@ -45,11 +51,15 @@ impl Gram {
         Gram { size, products, inverse_norms }
     }
 
+    pub fn products(&self) -> &[f64] {
+        &self.products
+    }
+
     pub fn size(&self) -> usize {
         self.size
     }
 
-    fn column(&self, j: usize) -> &[f64] {
+    pub fn column(&self, j: usize) -> &[f64] {
         &self.products[j * self.size..(j + 1) * self.size]
     }
 }
