@@ -18,7 +18,7 @@
 
 pub mod codes;
 pub mod dictionary;
-//D pub mod evaluation;
+pub mod evaluation;
 pub mod measurement;
 pub mod pursuit;
 pub mod recovery;

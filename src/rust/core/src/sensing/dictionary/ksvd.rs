@@ -23,18 +23,38 @@ pub struct KsvdParams {
     pub max_iter: usize,
     /// Relative decrease of the objective below which the fit ends.
     pub tolerance: f64,
+    /// Fits from different random samples, of which the best is kept: the
+    /// objective has many local minima.
+    pub starts: usize,
 }
 
 impl Default for KsvdParams {
     fn default() -> Self {
-        KsvdParams { max_iter: 50, tolerance: 1e-3 }
+        KsvdParams { max_iter: 50, tolerance: 1e-3, starts: 1 }
     }
 }
 
 pub fn learn(coding: &Coding<'_>, params: &Params, own: &KsvdParams) -> Result<Draft, CoreError> {
     check_value("max_iter", own.max_iter as f64, "at least 1", |v| v >= 1.0)?;
     check_value("tolerance", own.tolerance, "non-negative", |v| v >= 0.0)?;
-    let mut atoms = start(coding, params);
+    check_value("starts", own.starts as f64, "at least 1", |v| v >= 1.0)?;
+    let mut best: Option<(f64, Draft)> = None;
+    for index in 0..own.starts {
+        let (objective, draft) = fit(coding, params, own, index)?;
+        if best.as_ref().is_none_or(|(least, _)| objective < *least) {
+            best = Some((objective, draft));
+        }
+    }
+    Ok(best.expect("there is at least one start").1)
+}
+
+fn fit(
+    coding: &Coding<'_>,
+    params: &Params,
+    own: &KsvdParams,
+    index: usize,
+) -> Result<(f64, Draft), CoreError> {
+    let mut atoms = start(coding, params, index);
     let mut codes: Option<Codes> = None;
     let mut best: Option<(f64, Mat<f64>, Codes)> = None;
     let (mut trace, mut replaced, mut stop) = (Vec::new(), 0, Stop::MaxIterations);
@@ -61,20 +81,21 @@ pub fn learn(coding: &Coding<'_>, params: &Params, own: &KsvdParams) -> Result<D
             break;
         }
     }
-    let (_, atoms, codes) = best.expect("there is at least one iteration");
-    Ok(Draft { atoms, codes: Some(codes), trace, stop, replaced, smaf: None })
+    let (objective, atoms, codes) = best.expect("there is at least one iteration");
+    let draft = Draft { atoms, codes: Some(codes), trace, stop, replaced, smaf: None };
+    Ok((objective, draft))
 }
 
 /// The mean direction, then what is left of randomly chosen samples without it:
 /// expression profiles are so alike that whole samples would be one atom.
-fn start(coding: &Coding<'_>, params: &Params) -> Mat<f64> {
+fn start(coding: &Coding<'_>, params: &Params, index: usize) -> Mat<f64> {
     let x = coding.profiles;
     let (genes, samples) = x.shape();
     let mut mean = vec![0.0; genes];
     (0..samples).for_each(|j| add_scaled(&mut mean, 1.0, column(x, j)));
     scale_to_unit(&mut mean);
     let mut order: Vec<usize> = (0..samples).collect();
-    order.shuffle(&mut stream(params.seed, Purpose::Dictionary, 0));
+    order.shuffle(&mut stream(params.seed, Purpose::Dictionary, index));
     let mut atoms = Mat::zeros(genes, params.size);
     atoms.col_as_slice_mut(0).copy_from_slice(&mean);
     for (j, &sample) in (1..params.size).zip(&order) {
