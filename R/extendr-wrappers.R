@@ -17,6 +17,24 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
 
 #' @noRd
+rs_evaluate_recovery <- function(truth, recovered, groups, most_distances, threads, progress) .Call(wrap__rs_evaluate_recovery, truth, recovered, groups, most_distances, threads, progress)
+
+#' @noRd
+rs_learn_dictionary <- function(profiles, settings, progress) .Call(wrap__rs_learn_dictionary, profiles, settings, progress)
+
+#' @noRd
+rs_measurement_matrix <- function(settings, progress) .Call(wrap__rs_measurement_matrix, settings, progress)
+
+#' @noRd
+rs_coherence <- function(weights, threads, progress) .Call(wrap__rs_coherence, weights, threads, progress)
+
+#' @noRd
+rs_measure <- function(weights, profiles, n_samples, gene_of_row, settings, progress) .Call(wrap__rs_measure, weights, profiles, n_samples, gene_of_row, settings, progress)
+
+#' @noRd
+rs_recover <- function(readings, weights, modules, residual_variance, settings, progress) .Call(wrap__rs_recover, readings, weights, modules, residual_variance, settings, progress)
+
+#' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)
 
 #' @noRd

@@ -3,8 +3,12 @@
 
 mod arguments;
 mod deconvolve_bulk;
+mod evaluate_recovery;
 mod guard;
 mod interrupt;
+mod learn_dictionary;
+mod measurement_matrix;
+mod recover;
 mod scan_counts;
 mod simulate_bulk;
 
@@ -13,6 +17,10 @@ use extendr_api::prelude::*;
 extendr_module! {
     mod unalloy;
     use deconvolve_bulk;
+    use evaluate_recovery;
+    use learn_dictionary;
+    use measurement_matrix;
+    use recover;
     use scan_counts;
     use simulate_bulk;
 }

@@ -244,7 +244,7 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
         let weights = draw(Kind::Gaussian, 30, 60);
         let readings = read(&weights, &x, 5.0);
         let decode = |threads| {
-            let how = (Decoder::Lasso, 5, threads);
+            let how = (Decoder::Lasso { nonnegative: false, penalty: None }, 5, threads);
             decode(&readings, &weights, &one.atoms, &one.residual_variance, how).unwrap()
         };
         assert!(decode(1).standard_errors == decode(3).standard_errors);

@@ -20,8 +20,9 @@ pub enum Decoder {
     Orthogonal,
     /// Orthogonal matching pursuit under w ≥ 0.
     Nonnegative,
-    /// The lasso with as many active modules as allowed.
-    Lasso,
+    /// min ½‖y − A U w‖² + λ‖w‖₁ (under w ≥ 0): at the `penalty` λ or, without
+    /// one, at the smallest λ with as many active modules as allowed.
+    Lasso { nonnegative: bool, penalty: Option<f64> },
     /// Non-negative least squares over all modules.
     LeastSquares,
 }
@@ -41,7 +42,8 @@ pub struct Problem<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     pub decoder: Decoder,
-    /// Modules per sample; not used by least squares.
+    /// Modules per sample; not used by least squares, nor by the lasso with a
+    /// penalty.
     pub sparsity: usize,
     pub standard_errors: bool,
     pub threads: usize,
@@ -73,7 +75,9 @@ pub fn recover(
     check_length("weights (genes)", genes, problem.weights.nrows())?;
     check_length("weights (measurements)", measurements, problem.weights.ncols())?;
     check_length("residual_variance", genes, problem.residual_variance.len())?;
-    if params.decoder != Decoder::LeastSquares {
+    if let Decoder::Lasso { penalty: Some(penalty), .. } = params.decoder {
+        check_value("penalty", penalty, "positive", |v| v > 0.0 && v.is_finite())?;
+    } else if params.decoder != Decoder::LeastSquares {
         let most = measurements as f64;
         let expected = "from 1 to the number of measurements";
         check_value("sparsity", params.sparsity as f64, expected, |v| v >= 1.0 && v <= most)?;
@@ -177,11 +181,12 @@ impl Decoding<'_> {
                     codes.push(&pursuit.atoms, &pursuit.values);
                 }
             }
-            Decoder::Lasso => {
-                let mut path = LassoPath::new(&self.gram, false);
+            Decoder::Lasso { nonnegative, penalty } => {
+                let mut path = LassoPath::new(&self.gram, nonnegative);
+                let target = penalty.map_or(Target::Atoms(sparsity), Target::Penalty);
                 for j in 0..count {
                     let norm = squared_norm(column(readings, j));
-                    path.run(correlations.col_as_slice(j), norm, Target::Atoms(sparsity));
+                    path.run(correlations.col_as_slice(j), norm, target);
                     push_nonzero(&mut codes, &path.atoms, &path.values);
                 }
             }
