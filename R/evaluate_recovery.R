@@ -58,8 +58,9 @@
 #' mean_profile <- x
 #' mean_profile[] <- rowMeans(x)
 #' evaluate_recovery(x, mean_profile)
-evaluate_recovery <- function(truth, recovered, level = 0.95, groups = 20, max_distances = 500,
-                              assay = NULL, threads = getOption("unalloy.threads", 2L)) {
+evaluate_recovery <- function(truth, recovered, level = 0.95, groups = 20, max_distances = 200,
+                              assay = NULL, threads = getOption("unalloy.threads", 2L),
+                              verbose = TRUE) {
   truth <- profile_matrix(truth, "truth", assay)
   errors <- if (inherits(recovered, "recovery")) recovered$standard_errors
   if (inherits(recovered, "recovery")) recovered <- recovered$profiles
@@ -68,11 +69,12 @@ evaluate_recovery <- function(truth, recovered, level = 0.95, groups = 20, max_d
   groups <- check_count(groups, "groups", min = 2)
   max_distances <- check_count(max_distances, "max_distances", min = 2)
   threads <- check_threads(threads)
+  verbose <- check_flag(verbose, "verbose")
   rows <- place_of_genes(truth$genes, recovered$genes, nrow(truth$values),
                          nrow(recovered$values), "truth", "recovered")
   columns <- place_of_samples(truth$samples, recovered$samples)
   estimate <- recovered$values[rows, columns, drop = FALSE]
-  found <- evaluate_matrices(truth$values, estimate, groups, max_distances, threads)
+  found <- evaluate_matrices(truth$values, estimate, groups, max_distances, threads, verbose)
   scores <- jackknife_intervals(found, level)
   if (!is.null(errors)) {
     covered <- abs(truth$values - estimate) <= stats::qnorm(0.975) * errors[rows, columns]
@@ -92,10 +94,10 @@ evaluate_recovery <- function(truth, recovered, level = 0.95, groups = 20, max_d
   )
 }
 
-evaluate_matrices <- function(truth, recovered, groups, max_distances, threads,
+evaluate_matrices <- function(truth, recovered, groups, max_distances, threads, verbose,
                               .call = caller_env()) {
   call_rs(rs_evaluate_recovery(truth, recovered, as.integer(groups), as.integer(max_distances),
-                               as.integer(threads), progress_bar("Evaluating", groups, TRUE)),
+                               as.integer(threads), progress_bar("Evaluating", groups, verbose)),
           .call = .call)
 }
 

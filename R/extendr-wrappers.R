@@ -32,7 +32,7 @@ rs_coherence <- function(weights, threads, progress) .Call(wrap__rs_coherence, w
 rs_measure <- function(weights, profiles, n_samples, gene_of_row, settings, progress) .Call(wrap__rs_measure, weights, profiles, n_samples, gene_of_row, settings, progress)
 
 #' @noRd
-rs_recover <- function(readings, weights, modules, residual_variance, settings, progress) .Call(wrap__rs_recover, readings, weights, modules, residual_variance, settings, progress)
+rs_recover <- function(readings, weights, modules, residual_variance, examples, settings, progress) .Call(wrap__rs_recover, readings, weights, modules, residual_variance, examples, settings, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

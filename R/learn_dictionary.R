@@ -8,16 +8,18 @@
 #' \describe{
 #'   \item{`"smaf"`}{Sparse module activity factorisation (Cleary et al. 2017).
 #'     Modules: for each gene, the non-negative u with the least sum that leaves a
-#'     squared error within a bound, ‖x_g - W'u‖² ≤ `error_bound` · ‖X‖² / genes
-#'     (by homotopy: the bound is met exactly); columns are then scaled to unit
-#'     norm. Activities: orthogonal matching pursuit with `sparsity` modules, and
-#'     with fewer, down to `min_sparsity`, while these explain more than 1 -
-#'     `error_bound` of ‖X‖². The bound is halved while the mean effective number
-#'     (exp of the entropy) of genes per module is below `module_lower`, or that of
-#'     modules per sample below `activity_lower`. The published code bounds the
-#'     error by ‖X‖² over the number of *samples*: its `lda2` is `error_bound` ·
-#'     samples / genes here. With the number of genes, both steps mean the same
-#'     error.}
+#'     squared error within a bound, ‖x_g - W'u‖² ≤ `error_bound` · V / genes (by
+#'     homotopy: the bound is met exactly), V being the sum of squares of X around
+#'     gene means; columns are then scaled to unit norm. Activities: orthogonal
+#'     matching pursuit with `sparsity` modules, and with fewer, down to
+#'     `min_sparsity`, while these leave less than `error_bound` · V. The bound is
+#'     halved while the mean effective number (exp of the entropy) of genes per
+#'     module is below `module_lower`, or that of modules per sample below
+#'     `activity_lower`. The published code bounds the error of a gene by `lda2` ·
+#'     ‖X‖² / samples and what activities leave by `lda2` · ‖X‖². Here both speak of
+#'     the same error, and of the share of what differs between samples, so that
+#'     the default means the same whatever the numbers of genes and samples and the
+#'     height of gene means.}
 #'   \item{`"snmf"`}{Sparse non-negative matrix factorisation: X ≈ U W, both
 #'     non-negative, with an L1 penalty on the activities.}
 #'   \item{`"svd"`}{Left singular vectors of X (not centred), as many as `size`.}

@@ -27,8 +27,13 @@
 #' training samples.
 #'
 #' This is a posterior given that S is right. Near the fewest measurements that
-#' work S is often wrong and errors are larger than stated: see the coverage in
-#' [evaluate_recovery()]. The lasso shrinks activities, which is not counted.
+#' work S is often wrong. So up to 300 samples are made from the activities of
+#' training samples and normal deviations s, measured with A and recovered; the
+#' standard errors of a gene are multiplied by the root mean square of its error
+#' over standard error in them, if that is above 1 (`inflation`). Without
+#' `learn_dictionary()` there are no such activities and the factor is 1. What
+#' remains unknown is how far new samples differ from training samples: see the
+#' coverage in [evaluate_recovery()].
 #'
 #' @param y Measurements × samples, as [measure()] gives, or a vector for one
 #'   sample. Rows are those of `A`, matched by name if both have names.
@@ -85,7 +90,8 @@ recover <- function(y, A, dictionary, method = c("omp", "nn_omp", "lasso", "nn_l
   weights[place, ] <- t(A$weights)
   settings <- list(method = method, sparsity = sparsity, penalty = penalty %||% 0,
                    standard_errors = as.double(standard_errors), threads = threads)
-  found <- call_rs(rs_recover(y$values, weights, modules$values, modules$variance, settings,
+  found <- call_rs(rs_recover(y$values, weights, modules$values, modules$variance,
+                              modules$examples, settings,
                               progress_bar("Recovering", ncol(y$values), verbose)))
   new_recovery(found, modules, y$samples, nrow(A$weights), method,
                if (counted) sparsity, penalty)
@@ -121,9 +127,11 @@ modules_of <- function(dictionary, .call = caller_env()) {
   if (inherits(dictionary, "dictionary")) {
     values <- dictionary$modules
     variance <- unname(dictionary$residual_sd)^2
+    examples <- rust_values(dictionary$activities)
   } else if (is.matrix(dictionary) && is.numeric(dictionary) && length(dictionary)) {
     values <- dictionary
     variance <- rep(0, nrow(values))
+    examples <- NULL
     if (any(!is.finite(values))) {
       stop_user("argument", "Modules of `dictionary` must be finite numbers.",
                 x = paste0(plural(sum(!is.finite(values)), "entry"), " missing or infinite."),
@@ -138,7 +146,7 @@ modules_of <- function(dictionary, .call = caller_env()) {
   names <- colnames(values) %||% numbered("Module", ncol(values))
   storage.mode(values) <- "double"
   dimnames(values) <- NULL
-  list(values = values, variance = variance, genes = genes, names = names)
+  list(values = values, variance = variance, examples = examples, genes = genes, names = names)
 }
 
 readings_of <- function(y, A, .call = caller_env()) {
@@ -191,6 +199,7 @@ readings_of <- function(y, A, .call = caller_env()) {
 #'   \item{`profiles`}{Genes × samples: modules times activities, on the scale of the
 #'     training profiles. Values may be negative.}
 #'   \item{`standard_errors`}{Of the same shape, or `NULL`; see [recover()].}
+#'   \item{`inflation`}{Per gene: the factor that is in its standard errors.}
 #'   \item{`activities`}{Modules × samples (`dgCMatrix`).}
 #'   \item{`samples`}{Data frame, a row per sample: `sample`, `modules` (active ones),
 #'     `residual` (what is left of the sum of squares of its measurements) and
@@ -225,7 +234,8 @@ new_recovery <- function(found, modules, samples, measurements, method, sparsity
   activities <- sparse_activities(found$activities, modules$names, samples)
   structure(
     list(
-      profiles = found$profiles, standard_errors = found$standard_errors, activities = activities,
+      profiles = found$profiles, standard_errors = found$standard_errors,
+      inflation = stats::setNames(found$inflation, genes), activities = activities,
       samples = data.frame(sample = samples, modules = diff(activities@p),
                            residual = found$residual, measurement_sd = sqrt(found$variance)),
       method = method, sparsity = sparsity, penalty = penalty, measurements = measurements

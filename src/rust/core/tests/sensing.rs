@@ -99,6 +99,7 @@ fn decode(
         weights: weights.as_ref(),
         atoms: atoms.as_ref(),
         residual_variance: variance,
+        examples: None,
     };
     let params = recovery::Params { decoder, sparsity, standard_errors: true, threads };
     unmonitored(|monitor| recovery::recover(&problem, &params, monitor))

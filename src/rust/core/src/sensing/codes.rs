@@ -19,6 +19,20 @@ impl Codes {
         Codes { starts, atoms: Vec::with_capacity(entries), values: Vec::with_capacity(entries) }
     }
 
+    /// From compressed sparse columns; `None` when they do not belong together
+    /// or name an atom that is not among `size`.
+    pub fn from_columns(
+        starts: Vec<usize>,
+        atoms: Vec<usize>,
+        values: Vec<f64>,
+        size: usize,
+    ) -> Option<Self> {
+        let ordered = starts.windows(2).all(|pair| pair[0] <= pair[1]);
+        let whole = starts.first() == Some(&0) && starts.last() == Some(&atoms.len());
+        let known = atoms.iter().all(|&atom| atom < size) && atoms.len() == values.len();
+        (ordered && whole && known).then_some(Codes { starts, atoms, values })
+    }
+
     pub fn samples(&self) -> usize {
         self.starts.len() - 1
     }

@@ -5,6 +5,7 @@
 //! common with one another within a score is in its standard error.
 
 use super::codes::column;
+use super::vectors::squared_distance;
 use crate::error::{check_length, check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};
 use faer::{Mat, MatRef};
@@ -263,12 +264,7 @@ fn distances<'a>(n: usize, vector: impl Fn(usize) -> &'a [f64] + Sync) -> Vec<f6
         .into_par_iter()
         .map(|j| {
             let own = vector(j);
-            (0..j)
-                .map(|i| {
-                    let pairs = vector(i).iter().zip(own);
-                    pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
-                })
-                .collect()
+            (0..j).map(|i| squared_distance(vector(i), own).sqrt()).collect()
         })
         .collect();
     columns.concat()

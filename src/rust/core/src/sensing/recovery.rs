@@ -7,12 +7,17 @@ use super::vectors::{add_scaled, squared_norm};
 use crate::error::{check_length, check_value, CoreError};
 use crate::nnls::solve_nonnegative;
 use crate::parallel::{with_threads, Monitor};
+use crate::rng::{stream, Purpose};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
+use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 
 /// Samples that are decoded together.
 const SAMPLE_BLOCK: usize = 32;
+/// Samples on which standard errors are checked.
+const MOST_EXAMPLES: usize = 300;
+const EXAMPLE_SEED: u64 = 0;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Decoder {
@@ -37,6 +42,9 @@ pub struct Problem<'a> {
     pub atoms: MatRef<'a, f64>,
     /// Variance of each gene around U w.
     pub residual_variance: &'a [f64],
+    /// Activities of samples such as those to be recovered: standard errors are
+    /// checked on them.
+    pub examples: Option<&'a Codes>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +68,8 @@ pub struct Recovered {
     pub residual: Vec<f64>,
     /// Per sample: the variance of a reading that standard errors rest on.
     pub variance: Vec<f64>,
+    /// Per gene: what standard errors were multiplied by; see `Decoding::inflation`.
+    pub inflation: Vec<f64>,
 }
 
 /// # Errors
@@ -92,18 +102,17 @@ pub fn recover(
         projected,
         misfit: misfit_variance(problem),
     };
-    let blocks: Vec<usize> = (0..samples).step_by(SAMPLE_BLOCK).collect();
-    let parts: Result<Vec<Recovered>, CoreError> = with_threads(params.threads, || {
-        let parts = blocks.par_iter().map(|&first| {
-            monitor.check()?;
-            let count = SAMPLE_BLOCK.min(samples - first);
-            let part = decoding.block(first, count);
-            monitor.advance(count);
-            Ok(part)
-        });
-        parts.collect()
-    })?;
-    Ok(gather(&parts?, genes, samples, params.standard_errors))
+    with_threads(params.threads, || {
+        let mut found = decoding.all(problem.readings, monitor)?;
+        if let (Some(examples), true) = (problem.examples, params.standard_errors) {
+            found.inflation = decoding.inflation(examples, &monitor.silent())?;
+            for j in 0..samples {
+                let errors = found.standard_errors.col_as_slice_mut(j).iter_mut();
+                errors.zip(&found.inflation).for_each(|(error, by)| *error *= by);
+            }
+        }
+        Ok(found)
+    })?
 }
 
 /// Mean variance of a reading that the genes' deviation from U w makes:
@@ -127,9 +136,63 @@ struct Decoding<'a> {
 }
 
 impl Decoding<'_> {
-    fn block(&self, first: usize, count: usize) -> Recovered {
+    fn all(
+        &self,
+        readings: MatRef<'_, f64>,
+        monitor: &Monitor<'_>,
+    ) -> Result<Recovered, CoreError> {
+        let samples = readings.ncols();
+        let blocks: Vec<usize> = (0..samples).step_by(SAMPLE_BLOCK).collect();
+        let parts: Result<Vec<Recovered>, CoreError> = blocks
+            .par_iter()
+            .map(|&first| {
+                monitor.check()?;
+                let count = SAMPLE_BLOCK.min(samples - first);
+                let part = self.block(readings.subcols(first, count));
+                monitor.advance(count);
+                Ok(part)
+            })
+            .collect();
+        Ok(gather(&parts?, self.problem.atoms.nrows(), samples, self.params.standard_errors))
+    }
+
+    /// Standard errors hold for the modules that were chosen, but these may be
+    /// wrong.  So samples are made from known activities, x = U w + e with e of
+    /// the stated variance, measured and recovered: per gene, the root mean
+    /// square of error over standard error, at least 1.
+    fn inflation(&self, examples: &Codes, monitor: &Monitor<'_>) -> Result<Vec<f64>, CoreError> {
         let genes = self.problem.atoms.nrows();
-        let readings = self.problem.readings.subcols(first, count);
+        let taken = examples.samples().min(MOST_EXAMPLES);
+        let mut truth = Mat::<f64>::zeros(genes, taken);
+        for k in 0..taken {
+            let own = truth.col_as_slice_mut(k);
+            examples.expand(k * examples.samples() / taken, self.problem.atoms, own);
+            let mut rng = stream(EXAMPLE_SEED, Purpose::MeasurementNoise, k);
+            for (value, variance) in own.iter_mut().zip(self.problem.residual_variance) {
+                let normal: f64 = StandardNormal.sample(&mut rng);
+                *value += variance.sqrt() * normal;
+            }
+        }
+        let mut readings = Mat::<f64>::zeros(self.problem.weights.ncols(), taken);
+        let weights = self.problem.weights.transpose();
+        matmul(readings.as_mut(), Accum::Replace, weights, &truth, 1.0, Par::Seq);
+        let found = self.all(readings.as_ref(), monitor)?;
+        let mut squares = vec![0.0; genes];
+        for k in 0..taken {
+            for (g, sum) in squares.iter_mut().enumerate() {
+                let (error, stated) =
+                    (truth[(g, k)] - found.profiles[(g, k)], found.standard_errors[(g, k)]);
+                if stated > 0.0 {
+                    *sum += (error / stated).powi(2);
+                }
+            }
+        }
+        Ok(squares.iter().map(|sum| (sum / taken.max(1) as f64).sqrt().max(1.0)).collect())
+    }
+
+    fn block(&self, readings: MatRef<'_, f64>) -> Recovered {
+        let genes = self.problem.atoms.nrows();
+        let count = readings.ncols();
         let mut correlations = Mat::<f64>::zeros(self.gram.size(), count);
         let factor = self.projected.transpose();
         matmul(correlations.as_mut(), Accum::Replace, factor, readings, 1.0, Par::Seq);
@@ -139,6 +202,7 @@ impl Decoding<'_> {
             codes: self.decode(&correlations, readings),
             residual: Vec::with_capacity(count),
             variance: Vec::with_capacity(count),
+            inflation: Vec::new(),
         };
         let mut left = vec![0.0; readings.nrows()];
         for j in 0..count {
@@ -244,6 +308,7 @@ fn gather(parts: &[Recovered], genes: usize, samples: usize, errors: bool) -> Re
         codes: Codes::with_capacity(samples, 0),
         residual: Vec::with_capacity(samples),
         variance: Vec::with_capacity(samples),
+        inflation: vec![1.0; genes],
     };
     let mut at = 0;
     for part in parts {

@@ -29,6 +29,12 @@ pub fn squared_norm(a: &[f64]) -> f64 {
     dot(a, a)
 }
 
+/// Σ (a_i − b_i)².
+pub fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    Arch::new().dispatch(SquaredDistance { a, b })
+}
+
 struct Dot<'a> {
     a: &'a [f64],
     b: &'a [f64],
@@ -45,6 +51,29 @@ impl WithSimd for Dot<'_> {
         for (a, b) in a.zip(b) {
             for lane in 0..LANES {
                 sums[lane] += a[lane] * b[lane];
+            }
+        }
+        sums.iter().sum::<f64>() + tail
+    }
+}
+
+struct SquaredDistance<'a> {
+    a: &'a [f64],
+    b: &'a [f64],
+}
+
+impl WithSimd for SquaredDistance<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        let mut sums = [0.0; LANES];
+        let (a, b) = (self.a.chunks_exact(LANES), self.b.chunks_exact(LANES));
+        let tail = a.remainder().iter().zip(b.remainder());
+        let tail: f64 = tail.map(|(p, q)| (p - q) * (p - q)).sum();
+        for (a, b) in a.zip(b) {
+            for lane in 0..LANES {
+                sums[lane] += (a[lane] - b[lane]) * (a[lane] - b[lane]);
             }
         }
         sums.iter().sum::<f64>() + tail
@@ -112,6 +141,8 @@ mod tests {
             let b: Vec<f64> = (0..n).map(|i| (i as f64 * 0.3).cos()).collect();
             let plain: f64 = a.iter().zip(&b).map(|(p, q)| p * q).sum();
             assert!((dot(&a, &b) - plain).abs() < 1e-14);
+            let apart: f64 = a.iter().zip(&b).map(|(p, q)| (p - q).powi(2)).sum();
+            assert!((squared_distance(&a, &b) - apart).abs() < 1e-14);
             let columns = [a.clone(), b.clone(), a.clone()].concat();
             for of in [vec![], vec![1], vec![1, 0], vec![2, 1, 0]] {
                 let weights: Vec<f64> = of.iter().map(|&j| j as f64 + 0.5).collect();

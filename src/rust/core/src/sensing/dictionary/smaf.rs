@@ -23,11 +23,11 @@ pub struct SmafParams {
     /// Change of the objective, relative, below which the fit ends once the
     /// entropy rules are content.
     pub tolerance: f64,
-    /// Bound ε on the squared error of a gene, per unit of the mean squared norm
-    /// of a gene: ‖x_g − Wᵀu‖² ≤ ε ‖X‖² / genes.
+    /// Bound ε on the squared error of a gene, per unit of the mean sum of squares
+    /// of a gene around its mean: ‖x_g − Wᵀu‖² ≤ ε ‖X − X̄‖² / genes.
     pub error_bound: f64,
-    /// The pursuit uses fewer modules, but not fewer than this, while it
-    /// explains more than 1 − ε.
+    /// The pursuit uses fewer modules, but not fewer than this, while it leaves
+    /// less than ε of ‖X − X̄‖².
     pub min_sparsity: usize,
     /// Mean effective number of genes of a module, and of modules of a sample,
     /// below which ε is halved.
@@ -50,6 +50,7 @@ pub struct Outcome {
 pub fn learn(coding: &Coding<'_>, params: &Params, own: &SmafParams) -> Result<Draft, CoreError> {
     check(own)?;
     let mut bound = own.error_bound;
+    let spread = spread_around_means(coding.profiles);
     let (mut trace, mut replaced, mut stop) = (Vec::<f64>::new(), 0, Stop::MaxIterations);
     let mut state: Option<(Mat<f64>, Codes)> = None;
     let mut outcome = None;
@@ -58,8 +59,9 @@ pub fn learn(coding: &Coding<'_>, params: &Params, own: &SmafParams) -> Result<D
             None => from_random(coding, params),
             Some((_, codes)) => from_codes(coding, codes, params.size),
         };
-        let (mut atoms, beyond) = modules(coding, &gram, &correlations, bound)?;
-        let sparsity = choose_sparsity(coding, atoms.as_ref(), params.sparsity, own, bound)?;
+        let (mut atoms, beyond) = modules(coding, &gram, &correlations, bound * spread)?;
+        let sparsity =
+            choose_sparsity(coding, atoms.as_ref(), params.sparsity, own, bound * spread)?;
         let mut codes = coding.code(atoms.as_ref(), sparsity, None)?;
         let unused = dead(atoms.as_ref(), &codes);
         let given = coding.replace(&mut atoms, &unused, &codes, true);
@@ -109,6 +111,15 @@ fn check(own: &SmafParams) -> Result<(), CoreError> {
     Ok(())
 }
 
+/// ‖X − X̄‖², X̄ having the mean of each gene.
+fn spread_around_means(x: MatRef<'_, f64>) -> f64 {
+    let (genes, samples) = x.shape();
+    let mut mean = vec![0.0; genes];
+    (0..samples).for_each(|j| add_scaled(&mut mean, 1.0 / samples as f64, column(x, j)));
+    let own = |j: usize| column(x, j).iter().zip(&mean).map(|(v, m)| (v - m).powi(2)).sum::<f64>();
+    (0..samples).map(own).sum()
+}
+
 /// W Wᵀ and W Xᵀ for activities drawn uniformly from (0, 1).
 fn from_random(coding: &Coding<'_>, params: &Params) -> (Gram, Mat<f64>) {
     let x = coding.profiles;
@@ -150,7 +161,7 @@ fn modules(
 ) -> Result<(Mat<f64>, usize), CoreError> {
     let x = coding.profiles;
     let (genes, size) = (x.nrows(), gram.size());
-    let most = bound * coding.norm / genes as f64;
+    let most = bound / genes as f64;
     let mut norms = vec![0.0; genes];
     for sample in 0..x.ncols() {
         norms.iter_mut().zip(column(x, sample)).for_each(|(sum, v)| *sum += v * v);
@@ -190,8 +201,8 @@ fn modules(
     Ok((atoms, parts.iter().map(|part| part.1).sum()))
 }
 
-/// Published rule: from `most` modules per sample downwards while W explains
-/// 1 − ε or more; the first number that explains less, or the last above
+/// Published rule: from `most` modules per sample downwards while W leaves no
+/// more than `bound`; the first number that leaves more, or the last above
 /// `min_sparsity`.
 fn choose_sparsity(
     coding: &Coding<'_>,
@@ -203,7 +214,7 @@ fn choose_sparsity(
     let most = most.min(atoms.ncols());
     let left = coding.left_by_sparsity(atoms, most)?;
     let mut sparsity = most;
-    while left[sparsity - 1] <= bound * coding.norm && sparsity > own.min_sparsity + 1 {
+    while left[sparsity - 1] <= bound && sparsity > own.min_sparsity + 1 {
         sparsity -= 1;
     }
     Ok(sparsity)
