@@ -20,8 +20,9 @@
 #'     the same error, and of the share of what differs between samples, so that
 #'     the default means the same whatever the numbers of genes and samples and the
 #'     height of gene means.}
-#'   \item{`"snmf"`}{Sparse non-negative matrix factorisation: X ≈ U W, both
-#'     non-negative, with an L1 penalty on the activities.}
+#'   \item{`"snmf"`}{Sparse non-negative matrix factorisation (Kim and Park 2007):
+#'     min ½‖X - UW‖² + ½ η ‖U‖² + ½ `penalty` Σ‖w‖₁² over non-negative U and W, with X
+#'     scaled to mean squared norm 1 of a sample and η = `penalty` · samples / `size`.}
 #'   \item{`"svd"`}{Left singular vectors of X (not centred), as many as `size`.}
 #'   \item{`"svd_k"`}{The first `sparsity` left singular vectors: what some reports
 #'     on compressed sensing of expression call k-SVD.}
@@ -47,12 +48,12 @@
 #'   more measurements.
 #' @param error_bound,module_lower,activity_lower,min_sparsity For `"smaf"`, see
 #'   *Methods*; `module_lower = NULL` takes a twentieth of the genes, at most 20.
-#' @param penalty For `"snmf"`: the L1 penalty on activities, per unit of the mean
-#'   squared norm of a sample. Raising it makes activities sparser.
+#' @param penalty For `"snmf"`, see *Methods*; the default is that of Kim and Park.
+#'   Raising it makes the activities of a sample sparser.
 #' @param starts For `"ksvd"`: fits from different random samples, of which the
 #'   best is kept. K-SVD has many local minima; time grows with `starts`.
 #' @param max_iter Iterations at most; `NULL` takes 10 for `"smaf"` (as published),
-#'   50 for `"ksvd"` and 200 for `"snmf"`.
+#'   50 for `"ksvd"` and 100 for `"snmf"`.
 #' @param tolerance Relative change of the objective below which the fit ends.
 #'   For `"smaf"` the entropy rules must be content as well.
 #' @param seed A whole number; the same seed gives the same dictionary on every
@@ -66,7 +67,8 @@
 #'   `unalloy_error_missing_values` and `unalloy_error_infinite_values`, with gene
 #'   and sample; `unalloy_error_gene_names`, `unalloy_error_argument`.
 #'   `unalloy_warning_convergence` when `"ksvd"` or `"snmf"` end at `max_iter`.
-#' @references Cleary et al. (2017), *Cell* 171:1424. Aharon, Elad and Bruckstein
+#' @references Cleary et al. (2017), *Cell* 171:1424. Kim and Park (2007),
+#'   *Bioinformatics* 23:1495. Aharon, Elad and Bruckstein
 #'   (2006), *IEEE Transactions on Signal Processing* 54:4311. Rubinstein, Zibulevsky
 #'   and Elad (2008), Technion report CS-2008-08.
 #' @seealso [recover()], [benchmark_recovery()], [plan_measurements()]
@@ -79,7 +81,7 @@
 #' modules
 learn_dictionary <- function(x, size, method = c("smaf", "snmf", "svd", "svd_k", "ksvd"),
                              sparsity = 15, error_bound = 0.1, module_lower = NULL,
-                             activity_lower = 0, min_sparsity = 5, penalty = 0.1, starts = 1,
+                             activity_lower = 0, min_sparsity = 5, penalty = 0.01, starts = 1,
                              max_iter = NULL, tolerance = 1e-3, seed = NULL, assay = NULL,
                              threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
   method <- check_choice(method, DICTIONARY_METHODS, "method")
@@ -91,7 +93,7 @@ learn_dictionary <- function(x, size, method = c("smaf", "snmf", "svd", "svd_k",
   settings <- list(method = method, size = size, sparsity = check_count(sparsity, "sparsity"),
                    tolerance = check_number(tolerance, "tolerance", 0),
                    threads = check_threads(threads))
-  defaults <- c(smaf = 10, snmf = 200, svd = 1, svd_k = 1, ksvd = 50)
+  defaults <- c(smaf = 10, snmf = 100, svd = 1, svd_k = 1, ksvd = 50)
   settings$max_iter <- check_count(max_iter %||% defaults[[method]], "max_iter")
   settings <- c(settings, switch(
     method,

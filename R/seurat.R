@@ -41,6 +41,11 @@ layered_counts <- function(assay, name, .call) {
     stop_user("not_counts", paste0("Assay \"", name, "\" has no layer of counts."),
               x = paste0("It has ", some_of(names(layers), 8L), "."), .call = .call)
   }
+  joined_layers(assay, parts)
+}
+
+joined_layers <- function(assay, parts) {
+  layers <- methods::slot(assay, "layers")
   members <- function(slot, part) {
     map <- as.matrix(methods::slot(assay, slot))
     rownames(map)[map[, part]]
@@ -62,4 +67,14 @@ widen <- function(block, genes) {
     i = place[block@i + 1L], p = block@p, x = block@x,
     dims = c(length(genes), ncol(block)), dimnames = list(genes, colnames(block))
   )
+}
+
+# A layer of an assay of any version, parts side by side; NULL if there is none.
+seurat_layer <- function(assay, layer) {
+  if (!"layers" %in% methods::slotNames(assay)) {
+    values <- if (layer %in% methods::slotNames(assay)) methods::slot(assay, layer)
+    return(if (length(values)) values)
+  }
+  parts <- grep(paste0("^", layer, "($|\\.)"), names(methods::slot(assay, "layers")), value = TRUE)
+  if (length(parts)) joined_layers(assay, parts)
 }

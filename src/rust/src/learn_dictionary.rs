@@ -5,7 +5,9 @@ use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use unalloy_core::sensing::codes::Codes;
-use unalloy_core::sensing::dictionary::{learn, KsvdParams, Method, Params, SmafParams, Stop};
+use unalloy_core::sensing::dictionary::{
+    learn, KsvdParams, Method, Params, SmafParams, SnmfParams, Stop,
+};
 use unalloy_core::CoreError;
 
 /// @noRd
@@ -72,6 +74,11 @@ fn method(settings: &List) -> std::result::Result<Method, CoreError> {
             min_sparsity: get("min_sparsity")? as usize,
             module_lower: get("module_lower")?,
             activity_lower: get("activity_lower")?,
+        })),
+        "snmf" => Ok(Method::Snmf(SnmfParams {
+            max_iter: get("max_iter")? as usize,
+            tolerance: get("tolerance")?,
+            penalty: get("penalty")?,
         })),
         _ => Err(CoreError::Argument {
             name: "method",

@@ -8,6 +8,7 @@ mod guard;
 mod interrupt;
 mod learn_dictionary;
 mod measurement_matrix;
+mod nmf;
 mod recover;
 mod scan_counts;
 mod simulate_bulk;
@@ -21,6 +22,7 @@ extendr_module! {
     use learn_dictionary;
     use measurement_matrix;
     use recover;
+    use nmf;
     use scan_counts;
     use simulate_bulk;
 }

@@ -60,7 +60,7 @@ pub fn sum_y_log_y(y: &[f64]) -> f64 {
 /// reduction x = 2^k (1 + f) with √½ < 1 + f < √2 and the minimax polynomial
 /// of fdlibm's `e_log.c`).
 #[inline(always)]
-fn ln(x: f64) -> f64 {
+pub(crate) fn ln(x: f64) -> f64 {
     const SQRT_HALF: u64 = 0x3fe6_a09e_667f_3bcd;
     const ONE: u64 = 0x3ff0_0000_0000_0000;
     const MANTISSA: u64 = 0x000f_ffff_ffff_ffff;

@@ -13,6 +13,7 @@ pub mod kernels;
 pub mod nnls;
 
 pub mod deconvolution;
+pub mod factorisation;
 pub mod simulation;
 
 pub mod sensing;

@@ -18,6 +18,8 @@ pub enum Purpose {
     Measurement,
     MeasurementNoise,
     Dictionary,
+    Factors,
+    Projection,
 }
 
 /// The stream `index` of `purpose` under `seed`.

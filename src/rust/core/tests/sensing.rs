@@ -8,7 +8,7 @@ use unalloy_core::counts::{Counts, Values};
 use unalloy_core::parallel::unmonitored;
 use unalloy_core::rng::{stream, Purpose};
 use unalloy_core::sensing::dictionary::{
-    learn, Dictionary, KsvdParams, Method, Params, SmafParams, Stop,
+    learn, Dictionary, KsvdParams, Method, Params, SmafParams, SnmfParams, Stop,
 };
 use unalloy_core::sensing::measurement::{Design, Kind};
 use unalloy_core::sensing::recovery::{self, Decoder, Problem, Recovered};
@@ -212,6 +212,23 @@ fn smaf_modules_are_sparse_nonnegative_and_used() {
     assert!(zeros > 0.5, "{zeros}");
     let outcome = found.smaf.unwrap();
     assert!(found.residual < 0.1, "{} {outcome:?} {:?}", found.residual, found.trace);
+}
+
+#[test]
+fn snmf_modules_are_nonnegative_and_used() {
+    let x = modular(1, 100, 20, 200);
+    let own = SnmfParams { max_iter: 200, tolerance: 1e-5, penalty: 0.01 };
+    let found = fit(x.as_ref(), &params(Method::Snmf(own), 30, 8));
+    check_modules(&found);
+    assert!((0..30.min(found.atoms.ncols())).all(|j| found
+        .atoms
+        .col_as_slice(j)
+        .iter()
+        .all(|&v| v >= 0.0)));
+    assert!(found.residual < 0.1, "{}", found.residual);
+    for pair in found.trace.windows(2) {
+        assert!(pair[1] <= pair[0] * (1.0 + 1e-9), "{:?}", found.trace);
+    }
 }
 
 #[test]

@@ -82,7 +82,8 @@ fn fit(
         }
     }
     let (objective, atoms, codes) = best.expect("there is at least one iteration");
-    let draft = Draft { atoms, codes: Some(codes), trace, stop, replaced, smaf: None };
+    let draft =
+        Draft { atoms, codes: Some(codes), trace, stop, replaced, nonnegative: false, smaf: None };
     Ok((objective, draft))
 }
 

@@ -3,6 +3,7 @@
 mod coding;
 mod ksvd;
 mod smaf;
+mod snmf;
 mod svd;
 
 use super::codes::Codes;
@@ -14,6 +15,7 @@ use faer::{Mat, MatRef};
 
 pub use ksvd::KsvdParams;
 pub use smaf::SmafParams;
+pub use snmf::SnmfParams;
 
 #[derive(Clone, Debug)]
 pub enum Method {
@@ -23,6 +25,7 @@ pub enum Method {
     SvdK,
     Ksvd(KsvdParams),
     Smaf(SmafParams),
+    Snmf(SnmfParams),
 }
 
 /// Settings of [`learn`].
@@ -56,7 +59,8 @@ pub struct Dictionary {
     pub residual_variance: Vec<f64>,
     /// ‖X − U W‖² / ‖X‖² with these activities.
     pub residual: f64,
-    /// The same quantity after each iteration, with the method's own W.
+    /// The same quantity after each iteration, with the method's own W; sparse NMF
+    /// adds its penalties.
     pub trace: Vec<f64>,
     pub stop: Stop,
     /// Modules without use that were given another start.
@@ -76,6 +80,8 @@ struct Draft {
     trace: Vec<f64>,
     stop: Stop,
     replaced: usize,
+    /// Must modules stay so when they are replaced?
+    nonnegative: bool,
     smaf: Option<smaf::Outcome>,
 }
 
@@ -102,6 +108,7 @@ pub fn learn(
             Method::SvdK => svd::learn(&coding, params.size.min(params.sparsity))?,
             Method::Ksvd(own) => ksvd::learn(&coding, params, own)?,
             Method::Smaf(own) => smaf::learn(&coding, params, own)?,
+            Method::Snmf(own) => snmf::learn(&coding, params, own)?,
         };
         finish(&coding, params, draft)
     })?
@@ -114,8 +121,7 @@ fn norm2(matrix: MatRef<'_, f64>, j: usize) -> f64 {
 /// Codes the training samples, sees that every module is of use, and measures
 /// what is left of each gene.
 fn finish(coding: &Coding<'_>, params: &Params, draft: Draft) -> Result<Dictionary, CoreError> {
-    let Draft { mut atoms, codes, trace, stop, mut replaced, smaf } = draft;
-    let nonnegative = smaf.is_some();
+    let Draft { mut atoms, codes, trace, stop, mut replaced, nonnegative, smaf } = draft;
     let found = stop == Stop::Direct;
     let mut codes = coding.code(atoms.as_ref(), params.sparsity, codes.as_ref())?;
     // Singular vectors are as they are; other modules must be used.

@@ -94,7 +94,7 @@ pub fn learn(coding: &Coding<'_>, params: &Params, own: &SmafParams) -> Result<D
         }
     }
     let (atoms, _) = state.expect("there is at least one iteration");
-    Ok(Draft { atoms, codes: None, trace, stop, replaced, smaf: outcome })
+    Ok(Draft { atoms, codes: None, trace, stop, replaced, nonnegative: true, smaf: outcome })
 }
 
 fn check(own: &SmafParams) -> Result<(), CoreError> {

@@ -28,6 +28,7 @@ pub fn learn(coding: &Coding<'_>, size: usize) -> Result<Draft, CoreError> {
         trace: vec![left / coding.norm],
         stop: Stop::Direct,
         replaced: 0,
+        nonnegative: false,
         smaf: None,
     })
 }

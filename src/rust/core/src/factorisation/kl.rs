@@ -1,0 +1,158 @@
+//! Generalised Kullback-Leibler divergence Σ x log(x / μ) − x + μ, μ = W H.
+//!
+//! Given one factor the divergence falls apart into one small convex program
+//! per line of the other, min_c uᵀc − Σ_p x_p log(a_pᵀ c), in which only the
+//! entries with x_p > 0 take part: `u` holds the sums of the standing factor.
+
+use super::alternate::{Model, Pair};
+use super::data::{Data, Side};
+use super::frobenius::revive_from_residual;
+use super::line::{self, Work};
+use super::penalty::Constraint;
+use super::weights::Totals;
+
+/// How a line's program is improved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Second order: the quadratic model of the line by coordinate descent, then
+    /// a line search that never goes past the minimum along the step.
+    Newton,
+    /// Multiplicative (Lee and Seung 2001; Brunet 2004).
+    Multiplicative,
+}
+
+pub struct KullbackLeibler<'a> {
+    data: Data<'a>,
+    rank: usize,
+    step: Step,
+    constraints: [Constraint; 2],
+    weights: Option<Totals<'a>>,
+    /// Σ ω (x log x − x).
+    constant: f64,
+    total: f64,
+}
+
+/// Weights, and what the divergence of the weighted matrix needs beside it.
+pub struct Weighted<'a> {
+    pub totals: Totals<'a>,
+    /// Σ ω (x log x − x).
+    pub constant: f64,
+}
+
+impl<'a> KullbackLeibler<'a> {
+    /// With weights, `data` is Ω ∘ X.
+    pub fn new(
+        data: Data<'a>,
+        rank: usize,
+        step: Step,
+        constraints: [Constraint; 2],
+        weighted: Option<Weighted<'a>>,
+    ) -> Self {
+        let data = data.with_lines();
+        let total = data.sum();
+        let (weights, constant) = match weighted {
+            Some(Weighted { totals, constant }) => (Some(totals), constant),
+            None => (None, data.sum_of(|x| if x > 0.0 { x * x.ln() - x } else { 0.0 })),
+        };
+        KullbackLeibler { data, rank, step, constraints, weights, constant, total }
+    }
+
+    /// Calls `f` with the program of every line and its coefficients; the sum of
+    /// what it returns, in a fixed order.
+    fn over_lines(
+        &self,
+        side: Side,
+        fixed: &[f64],
+        current: &mut [f64],
+        f: impl Fn(&line::Problem<'_>, &mut [f64], &mut Work) -> f64 + Sync,
+    ) -> f64 {
+        let rank = self.rank;
+        let constraint = &self.constraints[side.index()];
+        let l1 = constraint.penalty.l1;
+        // per line with weights, else one for all
+        let mut totals = match &self.weights {
+            Some(weights) => weights.of(side, fixed, rank),
+            None => {
+                let mut sums = vec![0.0; rank];
+                for line in fixed.chunks_exact(rank) {
+                    sums.iter_mut().zip(line).for_each(|(sum, v)| *sum += v);
+                }
+                sums
+            }
+        };
+        totals.iter_mut().for_each(|u| *u += l1);
+        let mut quadratic = vec![0.0; rank * rank];
+        constraint.penalty.add_to_gram(&mut quadratic, rank);
+        let graph = constraint.penalty.graph.as_ref().map(|g| g.majoriser(current, rank));
+        let sums = self.data.over_blocks(side, rank, current, |first, out| {
+            let mut work = Work::new(rank);
+            let mut sum = 0.0;
+            for (offset, c) in out.chunks_exact_mut(rank).enumerate() {
+                let index = first + offset;
+                let own = if self.weights.is_some() { index * rank } else { 0 };
+                let problem = line::Problem {
+                    factor: fixed,
+                    entries: self.data.line(side, index),
+                    totals: &totals[own..own + rank],
+                    quadratic: &quadratic,
+                    majoriser: graph
+                        .as_ref()
+                        .map(|(d, b)| (d[index], &b[index * rank..(index + 1) * rank])),
+                    upper: constraint.upper,
+                    fixed: &constraint.fixed,
+                };
+                sum += f(&problem, c, &mut work);
+            }
+            sum
+        });
+        sums.iter().sum()
+    }
+}
+
+impl Model for KullbackLeibler<'_> {
+    fn update(&self, side: Side, fixed: &[f64], current: &mut [f64], value: bool) -> f64 {
+        let sum = self.over_lines(side, fixed, current, |problem, c, work| match self.step {
+            Step::Newton => line::newton(problem, c, work, value),
+            Step::Multiplicative => line::multiplicative(problem, c, work, value),
+        });
+        if !value {
+            return f64::NAN;
+        }
+        let graph = &self.constraints[side.index()].penalty.graph;
+        self.constant + sum + graph.as_ref().map_or(0.0, |g| g.value(current, self.rank))
+    }
+
+    fn penalty(&self, side: Side, factor: &[f64]) -> f64 {
+        self.constraints[side.index()].penalty.value(factor, self.rank)
+    }
+
+    fn residual(&self, side: Side, fixed: &[f64], current: &[f64]) -> f64 {
+        let mut copy = current.to_vec();
+        let sum = self.over_lines(side, fixed, &mut copy, |problem, c, work| {
+            line::residual(problem, c, work)
+        });
+        if self.total > 0.0 {
+            (sum / self.total).sqrt()
+        } else {
+            0.0
+        }
+    }
+
+    fn upper(&self, side: Side) -> f64 {
+        self.constraints[side.index()].upper
+    }
+
+    fn kept_part(&self) -> f64 {
+        0.1
+    }
+
+    fn revive(&self, pair: &mut Pair, component: usize) -> bool {
+        let free = |side: Side| self.constraints[side.index()].is_free(component);
+        self.step == Step::Newton
+            && self.weights.is_none()
+            && free(Side::Basis)
+            && free(Side::Coef)
+            && self.constraints.iter().all(|c| c.penalty.is_none())
+            && revive_from_residual(&self.data, pair, component)
+    }
+}

@@ -1,0 +1,478 @@
+//! The convex program of one line (feature or sample) under the
+//! Kullback-Leibler divergence:
+//! min over 0 ≤ c ≤ upper of uᵀc − Σ_p x_p log(a_pᵀ c) + ½ cᵀQc.
+
+use super::data::Line;
+use super::kernels::{dot, gram_into, with_rank};
+use crate::kernels::{ln, LANES};
+use pulp::{Arch, Simd, WithSimd};
+
+pub struct Problem<'a> {
+    /// The standing factor: a_p is its column p.
+    pub factor: &'a [f64],
+    /// x.
+    pub entries: Line<'a>,
+    /// u, of length rank.
+    pub totals: &'a [f64],
+    /// Q.
+    pub quadratic: &'a [f64],
+    /// A further ½ d ‖c‖² − bᵀc (of a graph).
+    pub majoriser: Option<(f64, &'a [f64])>,
+    pub upper: f64,
+    pub fixed: &'a [bool],
+}
+
+/// Scratch of one thread.
+pub struct Work {
+    mu: Vec<f64>,
+    x: Vec<f64>,
+    along: Vec<f64>,
+    scaled: Vec<f64>,
+    pull: Vec<f64>,
+    hessian: Vec<f64>,
+    slope: Vec<f64>,
+    step: Vec<f64>,
+}
+
+/// From this rank on Hessians come from matrix products.
+const PRODUCT_RANK: usize = 9;
+
+/// Sweeps over the quadratic model at most, and what part of the first sweep's
+/// move may be left.
+const SWEEPS: usize = 20;
+const SWEEP_TOLERANCE: f64 = 1e-4;
+
+impl Work {
+    pub fn new(rank: usize) -> Self {
+        let zeros = || vec![0.0; rank];
+        Work {
+            mu: Vec::new(),
+            x: Vec::new(),
+            along: Vec::new(),
+            scaled: Vec::new(),
+            pull: zeros(),
+            hessian: vec![0.0; rank * rank],
+            slope: zeros(),
+            step: zeros(),
+        }
+    }
+}
+
+/// One safeguarded Newton step.  Returns the value at the new point (when
+/// asked), without the majoriser's part.
+pub fn newton(problem: &Problem<'_>, c: &mut [f64], work: &mut Work, value: bool) -> f64 {
+    Arch::new().dispatch(Job { problem, c, work, kind: Kind::Newton { value } })
+}
+
+/// One multiplicative update.
+pub fn multiplicative(problem: &Problem<'_>, c: &mut [f64], work: &mut Work, value: bool) -> f64 {
+    Arch::new().dispatch(Job { problem, c, work, kind: Kind::Multiplicative { value } })
+}
+
+/// Σ h δ² of the coordinate-wise Newton steps δ with curvatures h.
+pub fn residual(problem: &Problem<'_>, c: &[f64], work: &mut Work) -> f64 {
+    let mut copy = c.to_vec();
+    Arch::new().dispatch(Job { problem, c: &mut copy, work, kind: Kind::Residual })
+}
+
+enum Kind {
+    Newton { value: bool },
+    Multiplicative { value: bool },
+    Residual,
+}
+
+struct Job<'a, 'b> {
+    problem: &'a Problem<'b>,
+    c: &'a mut [f64],
+    work: &'a mut Work,
+    kind: Kind,
+}
+
+impl WithSimd for Job<'_, '_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> f64 {
+        with_rank!(self.c.len(), run(self))
+    }
+}
+
+#[inline(always)]
+fn run<const K: usize>(job: Job<'_, '_>) -> f64 {
+    let Job { problem, c, work, kind } = job;
+    match problem.entries {
+        Line::Dense(x) => {
+            let entries = Dense(x);
+            act::<K, _>(problem, &entries, c, work, kind)
+        }
+        Line::Sparse { at, values } => {
+            let entries = Sparse { at, values };
+            act::<K, _>(problem, &entries, c, work, kind)
+        }
+    }
+}
+
+trait Entries {
+    fn len(&self) -> usize;
+    fn at(&self, p: usize) -> usize;
+    fn x(&self, p: usize) -> f64;
+}
+
+struct Dense<'a>(&'a [f64]);
+struct Sparse<'a> {
+    at: &'a [i32],
+    values: &'a [f64],
+}
+
+impl Entries for Dense<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    #[inline(always)]
+    fn at(&self, p: usize) -> usize {
+        p
+    }
+    #[inline(always)]
+    fn x(&self, p: usize) -> f64 {
+        self.0[p]
+    }
+}
+
+impl Entries for Sparse<'_> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.at.len()
+    }
+    #[inline(always)]
+    fn at(&self, p: usize) -> usize {
+        self.at[p] as usize
+    }
+    #[inline(always)]
+    fn x(&self, p: usize) -> f64 {
+        self.values[p]
+    }
+}
+
+#[inline(always)]
+fn act<const K: usize, E: Entries>(
+    problem: &Problem<'_>,
+    entries: &E,
+    c: &mut [f64],
+    work: &mut Work,
+    kind: Kind,
+) -> f64 {
+    let k = if K > 0 { K } else { c.len() };
+    match kind {
+        Kind::Newton { value } => {
+            fit::<K, E>(problem, entries, c, work);
+            if work.x.is_empty() {
+                settle_empty(problem, c);
+            } else {
+                derivatives::<K, E>(problem, entries, c, work, true);
+                model_step(problem, c, work, k);
+                search::<K, E>(problem, entries, c, work);
+            }
+            if value {
+                value_at(problem, c, work)
+            } else {
+                f64::NAN
+            }
+        }
+        Kind::Multiplicative { value } => {
+            fit::<K, E>(problem, entries, c, work);
+            derivatives::<K, E>(problem, entries, c, work, false);
+            for r in 0..k {
+                let u = problem.totals[r];
+                if u > 0.0 && (problem.fixed.is_empty() || !problem.fixed[r]) {
+                    c[r] *= work.pull[r] / u;
+                }
+            }
+            if value {
+                fit::<K, E>(problem, entries, c, work);
+                value_at(problem, c, work)
+            } else {
+                f64::NAN
+            }
+        }
+        Kind::Residual => {
+            fit::<K, E>(problem, entries, c, work);
+            derivatives::<K, E>(problem, entries, c, work, true);
+            let mut sum = 0.0;
+            for r in (0..k).filter(|&r| problem.fixed.is_empty() || !problem.fixed[r]) {
+                let h = work.hessian[r * k + r];
+                if h > 0.0 {
+                    let to = (c[r] - work.slope[r] / h).clamp(0.0, problem.upper);
+                    sum += h * (to - c[r]) * (to - c[r]);
+                } else if work.slope[r] > 0.0 && c[r] > 0.0 {
+                    sum += work.slope[r] * c[r];
+                }
+            }
+            sum
+        }
+    }
+}
+
+/// μ at the entries above zero, into `work.mu` and `work.x` (padded to whole
+/// lanes by x = 0, μ = 1).  Where the fit vanishes the line starts again from
+/// equal parts of every component.
+#[inline(always)]
+fn fit<const K: usize, E: Entries>(
+    problem: &Problem<'_>,
+    entries: &E,
+    c: &mut [f64],
+    work: &mut Work,
+) {
+    let k = if K > 0 { K } else { c.len() };
+    for attempt in 0..2 {
+        work.mu.clear();
+        work.x.clear();
+        let mut vanishes = false;
+        for p in 0..entries.len() {
+            let x = entries.x(p);
+            if x > 0.0 {
+                let at = entries.at(p) * k;
+                let mu = dot(&problem.factor[at..at + k], &c[..k]);
+                vanishes |= mu <= 0.0;
+                work.mu.push(mu);
+                work.x.push(x);
+            }
+        }
+        if !vanishes {
+            break;
+        }
+        if attempt == 0 {
+            let sum: f64 = work.x.iter().sum();
+            let size: f64 = problem.totals.iter().sum();
+            for r in (0..k).filter(|&r| problem.fixed.is_empty() || !problem.fixed[r]) {
+                c[r] = (sum / size).min(problem.upper);
+            }
+        } else {
+            // No component reaches the entry; its own line has to change.
+            work.mu.iter_mut().for_each(|mu| *mu = mu.max(f64::MIN_POSITIVE.sqrt()));
+        }
+    }
+    while work.mu.len() % LANES != 0 {
+        work.mu.push(1.0);
+        work.x.push(0.0);
+    }
+}
+
+/// A line without entries above zero: only what pulls it down is left.
+fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
+    let k = c.len();
+    for r in 0..k {
+        let free = problem.fixed.is_empty() || !problem.fixed[r];
+        if free && problem.totals[r] > 0.0 {
+            c[r] = match problem.majoriser {
+                // between neighbours that are not empty: the minimum along r
+                Some((d, b)) if d > 0.0 => ((b[r] - problem.totals[r]) / d).max(0.0),
+                _ => 0.0,
+            };
+        }
+    }
+}
+
+/// Σ (x/μ) a into `pull`; with `second` the Hessian and slope as well.
+#[inline(always)]
+fn derivatives<const K: usize, E: Entries>(
+    problem: &Problem<'_>,
+    entries: &E,
+    c: &[f64],
+    work: &mut Work,
+    second: bool,
+) {
+    let k = if K > 0 { K } else { c.len() };
+    let by_product = second && (K == 0 || K >= PRODUCT_RANK);
+    work.pull.fill(0.0);
+    work.hessian.fill(0.0);
+    work.scaled.clear();
+    let mut pull = [0.0; 32];
+    let mut q = 0;
+    for p in 0..entries.len() {
+        let x = entries.x(p);
+        if x > 0.0 {
+            let at = entries.at(p) * k;
+            let a = &problem.factor[at..at + k];
+            let ratio = x / work.mu[q];
+            if K > 0 {
+                for r in 0..K {
+                    pull[r] += ratio * a[r];
+                }
+            } else {
+                work.pull.iter_mut().zip(a).for_each(|(sum, a)| *sum += ratio * a);
+            }
+            if by_product {
+                let root = (ratio / work.mu[q]).sqrt();
+                work.scaled.extend(a.iter().map(|a| root * a));
+            } else if second {
+                let curvature = ratio / work.mu[q];
+                for i in 0..k {
+                    let scaled = curvature * a[i];
+                    let column = &mut work.hessian[i * k..i * k + k];
+                    for j in 0..k {
+                        column[j] += scaled * a[j];
+                    }
+                }
+            }
+            q += 1;
+        }
+    }
+    if K > 0 {
+        work.pull.copy_from_slice(&pull[..k]);
+    }
+    if !second {
+        return;
+    }
+    if by_product {
+        gram_into(&work.scaled, k, &mut work.hessian);
+    }
+    for r in 0..k {
+        let column = &problem.quadratic[r * k..(r + 1) * k];
+        work.slope[r] = problem.totals[r] - work.pull[r] + dot(column, c);
+        work.hessian[r * k..(r + 1) * k].iter_mut().zip(column).for_each(|(h, q)| *h += q);
+        if let Some((d, b)) = problem.majoriser {
+            work.hessian[r * k + r] += d;
+            work.slope[r] += d * c[r] - b[r];
+        }
+    }
+}
+
+/// Minimises the quadratic model over the bounds; leaves the step in `work.step`
+/// and its slope in `work.slope` as they were at the start.
+#[inline(always)]
+fn model_step(problem: &Problem<'_>, c: &[f64], work: &mut Work, k: usize) {
+    work.step.fill(0.0);
+    let gradient = &mut work.pull;
+    gradient.copy_from_slice(&work.slope);
+    let mut first = 0.0;
+    for sweep in 0..SWEEPS {
+        let mut moved = 0.0;
+        for r in 0..k {
+            let h = work.hessian[r * k + r];
+            if h <= 0.0 || (!problem.fixed.is_empty() && problem.fixed[r]) {
+                continue;
+            }
+            let now = c[r] + work.step[r];
+            let to = now - gradient[r] / h;
+            let to = if to > 0.0 { to } else { 0.0 };
+            let to = if to < problem.upper { to } else { problem.upper };
+            let delta = to - now;
+            if delta != 0.0 {
+                work.step[r] = to - c[r];
+                moved += h * delta * delta;
+                let column = &work.hessian[r * k..r * k + k];
+                gradient.iter_mut().zip(column).for_each(|(g, h)| *g += delta * h);
+            }
+        }
+        if sweep == 0 {
+            first = moved;
+        }
+        if moved <= SWEEP_TOLERANCE * first {
+            break;
+        }
+    }
+}
+
+/// Goes along the step as far as the objective falls.
+///
+/// Along c + t s the objective is convex, so any t whose derivative is not
+/// positive lies before the minimum and cannot be worse than t = 0.
+#[inline(always)]
+fn search<const K: usize, E: Entries>(
+    problem: &Problem<'_>,
+    entries: &E,
+    c: &mut [f64],
+    work: &mut Work,
+) {
+    let k = if K > 0 { K } else { c.len() };
+    work.along.clear();
+    for p in 0..entries.len() {
+        if entries.x(p) > 0.0 {
+            let at = entries.at(p) * k;
+            work.along.push(dot(&problem.factor[at..at + k], &work.step[..k]));
+        }
+    }
+    work.along.resize(work.mu.len(), 0.0);
+    // the part of the objective that is linear or quadratic along the step
+    let (mut linear, mut bend) = (0.0, 0.0);
+    for r in 0..k {
+        let column = &problem.quadratic[r * k..(r + 1) * k];
+        linear += work.step[r] * (problem.totals[r] + dot(column, c));
+        bend += work.step[r] * dot(column, &work.step);
+        if let Some((d, b)) = problem.majoriser {
+            linear += work.step[r] * (d * c[r] - b[r]);
+            bend += d * work.step[r] * work.step[r];
+        }
+    }
+    let (mut low, mut high, mut t) = (0.0, f64::INFINITY, 1.0);
+    let start = dot(&work.slope, &work.step);
+    if start >= 0.0 {
+        return;
+    }
+    for _ in 0..30 {
+        let (slope, curvature) = log_terms(&work.mu, &work.along, &work.x, t);
+        let (slope, curvature) = (linear + bend * t - slope, bend + curvature);
+        if slope <= 0.0 {
+            low = t;
+            // close enough, or as far as the bounds allow
+            if t == 1.0 || slope >= 0.25 * start {
+                break;
+            }
+        } else {
+            high = t;
+        }
+        let newton = t - slope / curvature;
+        let inside = newton > low && newton < high && newton <= 1.0;
+        // a NaN comes from beyond the domain of the logarithm
+        t = if inside && slope.is_finite() { newton } else { 0.5 * (low + high.min(1.0)) };
+    }
+    if low == 0.0 {
+        return;
+    }
+    for r in 0..k {
+        let to = c[r] + low * work.step[r];
+        c[r] = if to > 0.0 { to } else { 0.0 };
+    }
+    for (mu, along) in work.mu.iter_mut().zip(&work.along) {
+        *mu += low * along;
+    }
+}
+
+/// Σ x s / (μ + t s) and Σ x s² / (μ + t s)²; the first infinite when some μ + t s
+/// with x > 0 is not positive.
+#[inline(always)]
+fn log_terms(mu: &[f64], along: &[f64], x: &[f64], t: f64) -> (f64, f64) {
+    let (mut first, mut second, mut least) = ([0.0; LANES], [0.0; LANES], [1.0f64; LANES]);
+    let chunks = mu.chunks_exact(LANES).zip(along.chunks_exact(LANES)).zip(x.chunks_exact(LANES));
+    for ((mu, along), x) in chunks {
+        for lane in 0..LANES {
+            let there = mu[lane] + t * along[lane];
+            let part = along[lane] / there;
+            first[lane] += x[lane] * part;
+            second[lane] += x[lane] * part * part;
+            least[lane] = if there < least[lane] { there } else { least[lane] };
+        }
+    }
+    if least.iter().any(|&v| v <= 0.0) {
+        return (f64::NEG_INFINITY, f64::INFINITY);
+    }
+    (first.iter().sum(), second.iter().sum())
+}
+
+/// uᵀc − Σ x log μ + ½ cᵀQc.
+#[inline(always)]
+fn value_at(problem: &Problem<'_>, c: &[f64], work: &Work) -> f64 {
+    let k = c.len();
+    let mut logs = [0.0; LANES];
+    for (mu, x) in work.mu.chunks_exact(LANES).zip(work.x.chunks_exact(LANES)) {
+        for lane in 0..LANES {
+            logs[lane] += x[lane] * ln(mu[lane]);
+        }
+    }
+    let mut value = dot(problem.totals, c) - logs.iter().sum::<f64>();
+    for r in 0..k {
+        value += 0.5 * c[r] * dot(&problem.quadratic[r * k..(r + 1) * k], c);
+    }
+    value
+}

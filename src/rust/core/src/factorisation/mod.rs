@@ -1,0 +1,19 @@
+//! Non-negative matrix factorisation X ≈ W H: features × samples into a basis
+//! (features × rank) and coefficients (rank × samples).
+
+pub mod alternate;
+mod arrange;
+pub mod data;
+pub mod fit;
+pub mod frobenius;
+pub mod init;
+mod kernels;
+pub mod kl;
+mod line;
+pub mod multiplicative;
+pub mod penalty;
+pub mod weighted;
+pub mod weights;
+
+pub use alternate::{Model, Outcome, Pair, Reason, Rules};
+pub use data::{Data, Side, Values};
