@@ -16,11 +16,6 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 #' @noRd
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
 
-#' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
-#' and `samples`; `x` may hold missing values if `settings$missing` says so.
-#' @noRd
-rs_nmf <- function(x, n_rows, n_columns, weights, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, weights, settings, progress)
-
 #' @noRd
 rs_evaluate_recovery <- function(truth, recovered, groups, most_distances, threads, progress) .Call(wrap__rs_evaluate_recovery, truth, recovered, groups, most_distances, threads, progress)
 
@@ -38,6 +33,11 @@ rs_measure <- function(weights, profiles, n_samples, gene_of_row, settings, prog
 
 #' @noRd
 rs_recover <- function(readings, weights, modules, residual_variance, examples, settings, progress) .Call(wrap__rs_recover, readings, weights, modules, residual_variance, examples, settings, progress)
+
+#' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
+#' and `samples`; `x` may hold missing values if `settings$missing` says so.
+#' @noRd
+rs_nmf <- function(x, n_rows, n_columns, weights, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, weights, settings, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

@@ -93,15 +93,22 @@ measured_genes <- function(genes, .call = caller_env()) {
     }
     genes <- names
   }
-  genes <- gene_names(genes, "genes", .call = .call)
-  twice <- unique(genes[duplicated(genes)])
-  if (length(twice)) {
-    stop_user("gene_names", "Each gene can be in `genes` once.",
-              x = paste0("Used more than once: ", some_of(twice), "."), .call = .call)
-  }
+  genes <- single_genes(genes, "genes", .call = .call)
   if (length(genes) < 2L) {
     stop_user("argument", "`genes` must have at least two genes.",
               x = paste0("It has ", plural(length(genes), "gene"), "."), .call = .call)
+  }
+  genes
+}
+
+# The names as they are matched; each may be there once.
+single_genes <- function(names, what, .call = caller_env()) {
+  genes <- gene_names(names, what, .call = .call)
+  twice <- unique(genes[duplicated(genes)])
+  if (length(twice)) {
+    stop_user("gene_names", paste0("Genes of `", what, "` must have names of their own."),
+              x = paste0("Used more than once: ", some_of(twice), "."),
+              i = "Sum or leave out such rows.", .call = .call)
   }
   genes
 }

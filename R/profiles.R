@@ -13,13 +13,7 @@ profile_matrix <- function(x, what, assay = NULL, sparse = FALSE, nonnegative = 
   if (!nrow(x)) stop_user("no_genes", paste0("`", what, "` has no genes."), .call = .call)
   if (!ncol(x)) stop_user("no_samples", paste0("`", what, "` has no samples."),
                           i = "Genes go in rows, samples in columns.", .call = .call)
-  genes <- gene_names(rownames(x), what, .call = .call)
-  twice <- unique(genes[duplicated(genes)])
-  if (length(twice)) {
-    stop_user("gene_names", paste0("Genes of `", what, "` must have names of their own."),
-              x = paste0("Used more than once: ", some_of(twice), "."),
-              i = "Sum or leave out such rows.", .call = .call)
-  }
+  genes <- single_genes(rownames(x), what, .call = .call)
   samples <- profile_samples(colnames(x), ncol(x), what, .call = .call)
   x <- if (!is.matrix(x) && sparse) as_csc(x) else as.matrix(x)
   if (is.matrix(x)) storage.mode(x) <- "double"

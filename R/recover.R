@@ -142,7 +142,7 @@ modules_of <- function(dictionary, .call = caller_env()) {
               x = paste0("It is ", describe(dictionary), "."),
               i = "A matrix genes x modules will do as well.", .call = .call)
   }
-  genes <- gene_names(rownames(values), "dictionary", .call = .call)
+  genes <- single_genes(rownames(values), "dictionary", .call = .call)
   names <- colnames(values) %||% numbered("Module", ncol(values))
   storage.mode(values) <- "double"
   dimnames(values) <- NULL
