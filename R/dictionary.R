@@ -101,7 +101,8 @@ plot.dictionary <- function(x, ...) {
     labs(title = paste("Modules by", METHOD_NAMES[[x$settings$method]]),
          subtitle = paste0(plural(ncol(x$modules), "module"), ", ",
                            x$settings$sparsity, " per sample"),
-         x = "Genes in effect", y = paste("Active in samples, of", count_text(ncol(x$activities)))) +
+         x = "Genes in effect",
+         y = paste("Active in samples, of", count_text(ncol(x$activities)))) +
     theme_unalloy()
 }
 

@@ -133,8 +133,10 @@ coverage_interval <- function(covered, level) {
   estimate <- mean(shares)
   error <- if (n > 1L) stats::sd(shares) / sqrt(n) else NA_real_
   inner <- min(max(estimate, 1e-6), 1 - 1e-6)
-  half <- if (n > 1L) stats::qt((1 + level) / 2, n - 1) * error / (inner * (1 - inner)) else NA_real_
-  data.frame(score = "coverage", estimate = estimate, lower = stats::plogis(stats::qlogis(inner) - half),
+  # NA for one sample, as its error
+  half <- suppressWarnings(stats::qt((1 + level) / 2, n - 1)) * error / (inner * (1 - inner))
+  data.frame(score = "coverage", estimate = estimate,
+             lower = stats::plogis(stats::qlogis(inner) - half),
              upper = stats::plogis(stats::qlogis(inner) + half))
 }
 

@@ -134,8 +134,7 @@ plot.recovery_benchmark <- function(x, scores = c("sample_pearson", "sample_dist
     geom_point(size = 1.8) +
     facet_wrap(vars(.data$panel), scales = "free_y") +
     scale_discrete_manual("colour", values = type_palette(methods), name = "Method",
-                          labels = function(m) ifelse(m %in% names(METHOD_NAMES),
-                                                      METHOD_NAMES[m], shorten(m))) +
+                          labels = method_labels) +
     scale_x_continuous(trans = "log10", breaks = at, labels = count_text) +
     labs(title = "Recovery from composite measurements",
          subtitle = paste0(plural(x$plan$genes, "gene"), ", ",
@@ -145,6 +144,10 @@ plot.recovery_benchmark <- function(x, scores = c("sample_pearson", "sample_dist
          caption = paste0("Points: mean over ", plural(x$plan$splits, "split"),
                           ". Bars: two standard errors either side.")) +
     theme_unalloy()
+}
+
+method_labels <- function(methods) {
+  ifelse(methods %in% names(METHOD_NAMES), METHOD_NAMES[methods], shorten(methods))
 }
 
 #' @rdname recovery_benchmark

@@ -1,6 +1,6 @@
 planted <- planted_profiles(genes = 200, size = 200, samples = 12, sparsity = 4, seed = 1)
 
-# Scores of Python's scikit-learn or R's glmnet, where they are.
+# Orthogonal matching pursuit by scikit-learn; NULL where it is not.
 sklearn_omp <- function(modules, y, k) {
   python <- "/usr/bin/python3"
   if (!file.exists(python)) return(NULL)
@@ -18,7 +18,7 @@ sklearn_omp <- function(modules, y, k) {
 }
 
 test_that("sparse profiles come back exactly from 3 k log(n / k) measurements", {
-  # 3 * 4 * log(50) = 47
+  # which is 47 for 4 of 200
   for (type in c("gaussian", "sparse")) {
     A <- measurement_matrix(60, planted$x, type, 0.4, seed = 2)
     y <- measure(planted$x, A, verbose = FALSE)
