@@ -2,7 +2,7 @@
 #'
 #' Finds few activities w with y ≈ A U w, for measurements A and modules U, and
 #' gives back x = U w for all genes of the dictionary, with a standard error for
-#' each.
+#' each. (The debugging aid of that name is `utils::recover()`.)
 #'
 #' @section Methods:
 #' \describe{

@@ -98,6 +98,6 @@ test_that("genes of A that x lacks, and values that are none, are told", {
   expect_refusal(measure(x, A), "infinite_values")
   expect_refusal(measure(unname(modular_profiles())[-1, ], A), "gene_names")
   expect_refusal(measure("a", A), "argument")
-  expect_refusal(measure(x, "a"), "argument")
+  expect_refusal(measure(modular_profiles(), "a"), "argument")
   expect_refusal(measure(modular_profiles(), A, snr = 0), "argument")
 })
