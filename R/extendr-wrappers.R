@@ -2,20 +2,6 @@
 
 # nolint start
 
-#' 1 - consensus below the diagonal, as `dist` holds it.
-#' @noRd
-rs_consensus_distances <- function(labels, threads, progress) .Call(wrap__rs_consensus_distances, labels, threads, progress)
-
-#' Sums of the consensus and of its square over all ordered pairs.
-#' @noRd
-rs_consensus_moments <- function(labels, threads, progress) .Call(wrap__rs_consensus_moments, labels, threads, progress)
-
-#' @noRd
-rs_cluster_spectra <- function(spectra, rank, neighbours, threshold, seed, threads) .Call(wrap__rs_cluster_spectra, spectra, rank, neighbours, threshold, seed, threads)
-
-#' @noRd
-rs_program_spectra <- function(x, n_rows, n_columns, usage, mean, sd, threads, progress) .Call(wrap__rs_program_spectra, x, n_rows, n_columns, usage, mean, sd, threads, progress)
-
 #' @noRd
 rs_deconvolve_bulk <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress) .Call(wrap__rs_deconvolve_bulk, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress)
 
@@ -30,38 +16,28 @@ rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, sig
 #' @noRd
 rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
 
-#' Errors over held-out entries: a row per fold and rank.  Missing entries are NaN
-#' in `x` when it is dense.
 #' @noRd
-rs_cross_validate <- function(x, n_rows, n_columns, ranks, settings, progress) .Call(wrap__rs_cross_validate, x, n_rows, n_columns, ranks, settings, progress)
-
-#' Values permuted within columns: a vector, or a list of rows and values for the
-#' slots of a `dgCMatrix`.
-#' @noRd
-rs_permute_columns <- function(x, n_rows, seed) .Call(wrap__rs_permute_columns, x, n_rows, seed)
-
-#' For each row of a square similarity, the column that it is matched with.
-#' @noRd
-rs_best_assignment <- function(similarity) .Call(wrap__rs_best_assignment, similarity)
-
-#' Each data set is `list(shared =, own = or NULL, rows =, own_rows =, samples =)`.
-#' @noRd
-rs_factorise_integrative <- function(datasets, settings, progress) .Call(wrap__rs_factorise_integrative, datasets, settings, progress)
+rs_evaluate_recovery <- function(truth, recovered, groups, most_distances, threads, progress) .Call(wrap__rs_evaluate_recovery, truth, recovered, groups, most_distances, threads, progress)
 
 #' @noRd
-rs_call_genotypes <- function(reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight) .Call(wrap__rs_call_genotypes, reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight)
+rs_learn_dictionary <- function(profiles, settings, progress) .Call(wrap__rs_learn_dictionary, profiles, settings, progress)
 
 #' @noRd
-rs_factorise_variants <- function(calls, weights, n_rows, n_columns, settings, progress) .Call(wrap__rs_factorise_variants, calls, weights, n_rows, n_columns, settings, progress)
+rs_measurement_matrix <- function(settings, progress) .Call(wrap__rs_measurement_matrix, settings, progress)
+
+#' @noRd
+rs_coherence <- function(weights, threads, progress) .Call(wrap__rs_coherence, weights, threads, progress)
+
+#' @noRd
+rs_measure <- function(weights, profiles, n_samples, gene_of_row, settings, progress) .Call(wrap__rs_measure, weights, profiles, n_samples, gene_of_row, settings, progress)
+
+#' @noRd
+rs_recover <- function(readings, weights, modules, residual_variance, examples, settings, progress) .Call(wrap__rs_recover, readings, weights, modules, residual_variance, examples, settings, progress)
 
 #' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
 #' and `samples`; `x` may hold missing values if `settings$missing` says so.
 #' @noRd
 rs_nmf <- function(x, n_rows, n_columns, weights, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, weights, settings, progress)
-
-#' Coefficients of new samples on a fixed basis, components x samples.
-#' @noRd
-rs_nmf_coefficients <- function(basis, offset, data, n_samples, loss, threads, progress) .Call(wrap__rs_nmf_coefficients, basis, offset, data, n_samples, loss, threads, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

@@ -9,15 +9,19 @@ mod consensus_programs;
 mod deconvolve_bulk;
 mod diagnose;
 mod estimate_rank;
+mod evaluate_recovery;
 mod extract_program;
 mod factorise_integrative;
 mod factorise_variants;
 mod guard;
 mod inference;
 mod interrupt;
+mod learn_dictionary;
+mod measurement_matrix;
 mod nmf;
 mod nmf_fit;
 mod problem;
+mod recover;
 mod scan_counts;
 mod simulate_bulk;
 
@@ -32,12 +36,16 @@ extendr_module! {
     use deconvolve_bulk;
     use diagnose;
     use estimate_rank;
+    use evaluate_recovery;
     use extract_program;
     use factorise_integrative;
     use factorise_variants;
     use inference;
+    use learn_dictionary;
+    use measurement_matrix;
     use nmf;
     use nmf_fit;
+    use recover;
     use scan_counts;
     use simulate_bulk;
 }

@@ -18,5 +18,7 @@ pub mod deconvolution;
 pub mod factorisation;
 pub mod simulation;
 
+pub mod sensing;
+
 pub use error::CoreError;
 pub use faer;

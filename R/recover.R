@@ -1,0 +1,283 @@
+#' Recover expression profiles from composite measurements
+#'
+#' Finds few activities w with y ≈ A U w, for measurements A and modules U, and
+#' gives back x = U w for all genes of the dictionary, with a standard error for
+#' each. (The debugging aid of that name is `utils::recover()`.)
+#'
+#' @section Methods:
+#' \describe{
+#'   \item{`"omp"`}{Orthogonal matching pursuit with `sparsity` modules: the module
+#'     that correlates most with what is left joins, then least squares over those
+#'     chosen.}
+#'   \item{`"nn_omp"`}{The same with activities that are not negative.}
+#'   \item{`"lasso"`, `"nn_lasso"`}{min ½‖y - AUw‖² + penalty · Σ|w|, the second with
+#'     w ≥ 0: at the given `penalty` or, without one, at the smallest that leaves
+#'     `sparsity` modules active. By homotopy, so exact.}
+#'   \item{`"nnls"`}{Non-negative least squares over all modules; it has no
+#'     `sparsity`.}
+#' }
+#'
+#' @section Standard errors:
+#' For the modules S that were chosen, activities are estimated with covariance
+#' σ² (B'B)⁻¹ where B = A U_S. σ² is the residual variance of the sample's
+#' measurements, ‖y - B w‖² / (m - |S|), or what the dictionary's lack of fit makes
+#' of it, the mean of A diag(s²) A', whichever is larger: with few measurements left
+#' a small residual proves nothing. The error of a gene is √(σ² u'(B'B)⁻¹u + s²)
+#' with its row u of U_S and its own standard deviation s around the modules in the
+#' training samples.
+#'
+#' This is a posterior given that S is right. Near the fewest measurements that
+#' work S is often wrong. So up to 300 samples are made from the activities of
+#' training samples and normal deviations s, measured with A and recovered; the
+#' standard errors of a gene are multiplied by the root mean square of its error
+#' over standard error in them, if that is above 1 (`inflation`). Without
+#' `learn_dictionary()` there are no such activities and the factor is 1. What
+#' remains unknown is how far new samples differ from training samples: see the
+#' coverage in [evaluate_recovery()].
+#'
+#' @param y Measurements × samples, as [measure()] gives, or a vector for one
+#'   sample. Rows are those of `A`, matched by name if both have names.
+#' @param A A result of [measurement_matrix()], or a matrix measurements × genes.
+#' @param dictionary A result of [learn_dictionary()], or a matrix genes × modules
+#'   (whose lack of fit is not known and not counted). Every gene of `A` must be in
+#'   it; its other genes are recovered though they are not measured.
+#' @param method See *Methods*.
+#' @param sparsity Modules per sample at most; no more than measurements. If the
+#'   dictionary has fewer modules, all may be used.
+#' @param penalty For the lasso, instead of `sparsity`: a number above 0.
+#' @param standard_errors Compute them? They take as much memory as the profiles.
+#' @inheritParams measure
+#' @return An object of class [recovery].
+#' @section Errors: `unalloy_error_too_few_measurements` for fewer measurements
+#'   than modules per sample; `unalloy_error_absent_genes` and
+#'   `unalloy_error_no_common_genes` when genes of `A` are not in the dictionary, by
+#'   name; `unalloy_error_measurements` when `y` and `A` differ in theirs;
+#'   `unalloy_error_missing_values` and `unalloy_error_infinite_values`, with
+#'   measurement and sample; `unalloy_error_argument`.
+#' @references Pati, Rezaiifar and Krishnaprasad (1993), *Asilomar Conference on
+#'   Signals*. Efron, Hastie, Johnstone and Tibshirani (2004), *Annals of
+#'   Statistics* 32:407. Cleary et al. (2017), *Cell* 171:1424.
+#' @seealso [measure()], [learn_dictionary()], [evaluate_recovery()]
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 150, n_samples = 70, seed = 1)
+#' x <- log1p(sim$bulk_counts)
+#' x <- x[apply(x, 1, sd) > 0, ]
+#' modules <- learn_dictionary(x[, 1:60], size = 30, sparsity = 5, seed = 1)
+#' A <- measurement_matrix(25, x, max_correlation = 0.4, seed = 1)
+#' y <- measure(x[, 61:70], A)
+#' found <- recover(y, A, modules, sparsity = 5)
+#' found
+#' evaluate_recovery(x[, 61:70], found)
+recover <- function(y, A, dictionary, method = c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"),
+                    sparsity = 15, penalty = NULL, standard_errors = TRUE,
+                    threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  method <- check_choice(method, c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"), "method")
+  refuse_unused(method, !missing(sparsity), penalty)
+  standard_errors <- check_flag(standard_errors, "standard_errors")
+  if (!is.null(penalty)) penalty <- check_number(penalty, "penalty", 0, above = TRUE)
+  threads <- check_threads(threads)
+  verbose <- check_flag(verbose, "verbose")
+  modules <- modules_of(dictionary)
+  A <- weights_of(A)
+  y <- readings_of(y, A)
+  place <- place_of_genes(A$genes, modules$genes, ncol(A$weights), nrow(modules$values), "A",
+                          "dictionary")
+  counted <- method != "nnls" && is.null(penalty)
+  sparsity <- min(check_count(sparsity, "sparsity"), ncol(modules$values))
+  if (counted && sparsity > nrow(A$weights)) stop_few_measurements(nrow(A$weights), sparsity)
+  weights <- matrix(0, nrow(modules$values), nrow(A$weights))
+  weights[place, ] <- t(A$weights)
+  settings <- list(method = method, sparsity = sparsity, penalty = penalty %||% 0,
+                   standard_errors = as.double(standard_errors), threads = threads)
+  found <- call_rs(rs_recover(y$values, weights, modules$values, modules$variance,
+                              modules$examples, settings,
+                              progress_bar("Recovering", ncol(y$values), verbose)))
+  new_recovery(found, modules, y$samples, nrow(A$weights), method,
+               if (counted) sparsity, penalty)
+}
+
+refuse_unused <- function(method, sparsity_given, penalty, .call = caller_env()) {
+  if (!is.null(penalty) && !method %in% c("lasso", "nn_lasso")) {
+    stop_user("argument", paste0("Method \"", method, "\" has no `penalty`."),
+              i = "It is for \"lasso\" and \"nn_lasso\".", .call = .call)
+  }
+  if (sparsity_given && method == "nnls") {
+    stop_user("argument", "Method \"nnls\" has no `sparsity`.",
+              i = "\"nn_omp\" is non-negative with a number of modules.", .call = .call)
+  }
+  if (sparsity_given && !is.null(penalty)) {
+    stop_user("argument", "Give `sparsity` or `penalty`, not both.",
+              x = "Each sets where the lasso stops.", .call = .call)
+  }
+}
+
+stop_few_measurements <- function(m, sparsity, .call = caller_env()) {
+  stop_user(
+    "too_few_measurements", "There must be at least as many measurements as modules per sample.",
+    x = paste0("There are ", plural(m, "measurement"), "; `sparsity` is ", sparsity, "."),
+    i = paste("With fewer, several sets of modules fit exactly. Measure more, or lower",
+              "`sparsity`."), .call = .call
+  )
+}
+
+# Modules (a plain matrix), their names and genes, and the genes' variance around
+# them.
+modules_of <- function(dictionary, .call = caller_env()) {
+  if (inherits(dictionary, "dictionary")) {
+    values <- dictionary$modules
+    variance <- unname(dictionary$residual_sd)^2
+    examples <- rust_values(dictionary$activities)
+  } else if (is.matrix(dictionary) && is.numeric(dictionary) && length(dictionary)) {
+    values <- dictionary
+    variance <- rep(0, nrow(values))
+    examples <- NULL
+    if (any(!is.finite(values))) {
+      stop_user("argument", "Modules of `dictionary` must be finite numbers.",
+                x = paste0(plural(sum(!is.finite(values)), "entry"), " missing or infinite."),
+                .call = .call)
+    }
+  } else {
+    stop_user("argument", "`dictionary` must be a result of `learn_dictionary()`.",
+              x = paste0("It is ", describe(dictionary), "."),
+              i = "A matrix genes x modules will do as well.", .call = .call)
+  }
+  genes <- single_genes(rownames(values), "dictionary", .call = .call)
+  names <- colnames(values) %||% numbered("Module", ncol(values))
+  storage.mode(values) <- "double"
+  dimnames(values) <- NULL
+  list(values = values, variance = variance, examples = examples, genes = genes, names = names)
+}
+
+readings_of <- function(y, A, .call = caller_env()) {
+  if (is.data.frame(y)) y <- as.matrix(y)
+  if (is.numeric(y) && is.null(dim(y))) y <- matrix(y, ncol = 1L, dimnames = list(names(y), NULL))
+  if (!is.matrix(y) && methods::is(y, "Matrix")) y <- as.matrix(y)
+  if (!is.matrix(y) || !is.numeric(y) || !ncol(y)) {
+    stop_user("argument", "`y` must be a numeric measurements x samples matrix.",
+              x = paste0("It is ", describe(y), "."), .call = .call)
+  }
+  names <- rownames(y)
+  if (is.null(names) && nrow(y) != nrow(A$weights)) {
+    stop_user("measurements", "`y` and `A` must have the same measurements.",
+              x = paste0("`y` has ", count_text(nrow(y)), ", `A` ",
+                         count_text(nrow(A$weights)), "."),
+              i = if (ncol(y) == nrow(A$weights)) "Measurements go in rows: try `t(y)`.",
+              .call = .call)
+  }
+  if (!is.null(names)) {
+    absent <- c(setdiff(A$measurements, names), setdiff(names, A$measurements))
+    if (length(absent) || anyDuplicated(names)) {
+      stop_user("measurements", "`y` and `A` must have the same measurements.",
+                x = if (length(absent)) paste0("In one of them only: ", some_of(absent), ".")
+                    else paste0("Twice in `y`: ", some_of(names[duplicated(names)]), "."),
+                i = "Without row names of `y` they are matched by position.", .call = .call)
+    }
+    y <- y[match(A$measurements, names), , drop = FALSE]
+  }
+  samples <- profile_samples(colnames(y), ncol(y), "y", .call = .call)
+  storage.mode(y) <- "double"
+  bad <- which(!is.finite(y))
+  if (length(bad)) {
+    at <- arrayInd(bad[1L], dim(y))
+    stop_user(if (anyNA(y)) "missing_values" else "infinite_values",
+              "Measurements in `y` must be finite numbers.",
+              x = paste0("It is ", y[bad[1L]], " for measurement \"", A$measurements[at[1L]],
+                         "\", sample \"", samples[at[2L]], "\"."), .call = .call)
+  }
+  dimnames(y) <- NULL
+  list(values = y, samples = samples)
+}
+
+#' Recovered profiles
+#'
+#' What [recover()] returns, and what can be done with it.
+#'
+#' @details
+#' A `recovery` is a list:
+#' \describe{
+#'   \item{`profiles`}{Genes × samples: modules times activities, on the scale of the
+#'     training profiles. Values may be negative.}
+#'   \item{`standard_errors`}{Of the same shape, or `NULL`; see [recover()].}
+#'   \item{`inflation`}{Per gene: the factor that is in its standard errors.}
+#'   \item{`activities`}{Modules × samples (`dgCMatrix`).}
+#'   \item{`samples`}{Data frame, a row per sample: `sample`, `modules` (active ones),
+#'     `residual` (what is left of the sum of squares of its measurements) and
+#'     `measurement_sd` (the standard deviation of a measurement that standard errors
+#'     rest on).}
+#'   \item{`method`, `sparsity`, `penalty`, `measurements`}{How it was made.}
+#' }
+#'
+#' @param x,object An object of class `recovery`.
+#' @param parm Names or numbers of the genes; all by default.
+#' @param level Of the interval.
+#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @return `as.matrix()`: the profiles. `confint()`: a data frame with a row per gene
+#'   and sample, `estimate`, `lower` and `upper` (normal quantiles). `print()`: the
+#'   object, invisibly.
+#' @section Errors: `unalloy_error_argument` when there are no standard errors.
+#' @name recovery
+#' @examples
+#' sim <- simulate_bulk(n_genes = 150, n_samples = 70, seed = 1)
+#' x <- log1p(sim$bulk_counts)
+#' x <- x[apply(x, 1, sd) > 0, ]
+#' modules <- learn_dictionary(x[, 1:60], size = 30, sparsity = 5, seed = 1)
+#' A <- measurement_matrix(25, x, max_correlation = 0.4, seed = 1)
+#' found <- recover(measure(x[, 61:70], A), A, modules, sparsity = 5)
+#' head(confint(found, parm = 1:2))
+NULL
+
+new_recovery <- function(found, modules, samples, measurements, method, sparsity, penalty) {
+  genes <- modules$genes %||% paste0("gene", seq_len(nrow(found$profiles)))
+  dimnames(found$profiles) <- list(genes, samples)
+  if (!is.null(found$standard_errors)) dimnames(found$standard_errors) <- list(genes, samples)
+  activities <- sparse_activities(found$activities, modules$names, samples)
+  structure(
+    list(
+      profiles = found$profiles, standard_errors = found$standard_errors,
+      inflation = stats::setNames(found$inflation, genes), activities = activities,
+      samples = data.frame(sample = samples, modules = diff(activities@p),
+                           residual = found$residual, measurement_sd = sqrt(found$variance)),
+      method = method, sparsity = sparsity, penalty = penalty, measurements = measurements
+    ),
+    class = "recovery"
+  )
+}
+
+#' @rdname recovery
+#' @export
+print.recovery <- function(x, ...) {
+  cat(plural(ncol(x$profiles), "profile"), " of ", plural(nrow(x$profiles), "gene"),
+      " recovered from ", plural(x$measurements, "measurement"), "\nMethod \"", x$method, "\"",
+      if (!is.null(x$penalty)) paste0(", penalty ", format(x$penalty, digits = 3)),
+      "; ", format(mean(x$samples$modules), digits = 3), " of ",
+      plural(nrow(x$activities), "module"), " per sample\n", sep = "")
+  if (!is.null(x$standard_errors)) {
+    cat("Standard error of a gene: median ",
+        format(stats::median(x$standard_errors), digits = 2), "\n", sep = "")
+  }
+  invisible(x)
+}
+
+#' @rdname recovery
+#' @export
+as.matrix.recovery <- function(x, ...) x$profiles
+
+#' @rdname recovery
+#' @export
+confint.recovery <- function(object, parm = NULL, level = 0.95, ...) {
+  if (is.null(object$standard_errors)) {
+    stop_user("argument", "The profiles have no standard errors.",
+              i = "Ask `recover()` for them: `standard_errors = TRUE`.")
+  }
+  level <- check_number(level, "level", 0, 1)
+  parm <- parm %||% rownames(object$profiles)
+  profiles <- object$profiles[parm, , drop = FALSE]
+  half <- stats::qnorm((1 + level) / 2) * object$standard_errors[parm, , drop = FALSE]
+  data.frame(
+    gene = rep(rownames(profiles), ncol(profiles)),
+    sample = rep(colnames(profiles), each = nrow(profiles)),
+    estimate = as.vector(profiles), lower = as.vector(profiles - half),
+    upper = as.vector(profiles + half)
+  )
+}

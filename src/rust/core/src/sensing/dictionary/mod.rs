@@ -1,0 +1,168 @@
+//! Dictionaries of gene modules, learned from whole profiles X ≈ U W.
+
+mod coding;
+mod ksvd;
+mod smaf;
+mod snmf;
+mod svd;
+
+use super::codes::Codes;
+use super::vectors::squared_norm;
+use crate::error::{check_value, CoreError};
+use crate::parallel::{with_threads, Monitor};
+use coding::Coding;
+use faer::{Mat, MatRef};
+
+pub use ksvd::KsvdParams;
+pub use smaf::SmafParams;
+pub use snmf::SnmfParams;
+
+#[derive(Clone, Debug)]
+pub enum Method {
+    /// Left singular vectors of X, as many as the dictionary has.
+    Svd,
+    /// Left singular vectors, no more than a sample may use.
+    SvdK,
+    Ksvd(KsvdParams),
+    Smaf(SmafParams),
+    Snmf(SnmfParams),
+}
+
+/// Settings of [`learn`].
+#[derive(Clone, Debug)]
+pub struct Params {
+    pub method: Method,
+    /// Modules.
+    pub size: usize,
+    /// Modules that a sample may use.
+    pub sparsity: usize,
+    pub seed: u64,
+    pub threads: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stop {
+    /// Found without iterations.
+    Direct,
+    /// The objective changed by less than the tolerance.
+    Converged,
+    MaxIterations,
+}
+
+/// A dictionary and how it was found.
+pub struct Dictionary {
+    /// Genes × modules, columns of unit norm.
+    pub atoms: Mat<f64>,
+    /// Activities of the training samples, by orthogonal matching pursuit.
+    pub codes: Codes,
+    /// Variance of each gene around U w, over the training samples.
+    pub residual_variance: Vec<f64>,
+    /// ‖X − U W‖² / ‖X‖² with these activities.
+    pub residual: f64,
+    /// The same quantity after each iteration, with the method's own W; sparse NMF
+    /// adds its penalties.
+    pub trace: Vec<f64>,
+    pub stop: Stop,
+    /// Modules without use that were given another start.
+    pub replaced: usize,
+    /// Modules for which no use was found.
+    pub dropped: usize,
+    /// SMAF: the error bound, sparsity, and mean effective sizes of a module
+    /// and of a sample's activities at the end.
+    pub smaf: Option<smaf::Outcome>,
+}
+
+/// What a method hands over to be finished.
+struct Draft {
+    atoms: Mat<f64>,
+    /// Activities to be kept where a pursuit finds worse ones.
+    codes: Option<Codes>,
+    trace: Vec<f64>,
+    stop: Stop,
+    replaced: usize,
+    /// Must modules stay so when they are replaced?
+    nonnegative: bool,
+    smaf: Option<smaf::Outcome>,
+}
+
+/// Learns a dictionary from profiles, genes × samples.
+///
+/// # Errors
+/// `Argument` for settings out of range, `Threads`, `Interrupted`.
+pub fn learn(
+    profiles: MatRef<'_, f64>,
+    params: &Params,
+    monitor: &Monitor<'_>,
+) -> Result<Dictionary, CoreError> {
+    let samples = profiles.ncols() as f64;
+    check_value("size", params.size as f64, "from 1 to the number of samples", |v| {
+        v >= 1.0 && v <= samples
+    })?;
+    check_value("sparsity", params.sparsity as f64, "at least 1", |v| v >= 1.0)?;
+    let norm: f64 = (0..profiles.ncols()).map(|j| norm2(profiles, j)).sum();
+    check_value("profiles", norm, "finite, and not all zero", |v| v > 0.0 && v.is_finite())?;
+    with_threads(params.threads, || {
+        let coding = Coding { profiles, norm, monitor };
+        let draft = match &params.method {
+            Method::Svd => svd::learn(&coding, params.size)?,
+            Method::SvdK => svd::learn(&coding, params.size.min(params.sparsity))?,
+            Method::Ksvd(own) => ksvd::learn(&coding, params, own)?,
+            Method::Smaf(own) => smaf::learn(&coding, params, own)?,
+            Method::Snmf(own) => snmf::learn(&coding, params, own)?,
+        };
+        finish(&coding, params, draft)
+    })?
+}
+
+fn norm2(matrix: MatRef<'_, f64>, j: usize) -> f64 {
+    squared_norm(super::codes::column(matrix, j))
+}
+
+/// Codes the training samples, sees that every module is of use, and measures
+/// what is left of each gene.
+fn finish(coding: &Coding<'_>, params: &Params, draft: Draft) -> Result<Dictionary, CoreError> {
+    let Draft { mut atoms, codes, trace, stop, mut replaced, nonnegative, smaf } = draft;
+    let found = stop == Stop::Direct;
+    let mut codes = coding.code(atoms.as_ref(), params.sparsity, codes.as_ref())?;
+    // Singular vectors are as they are; other modules must be used.
+    for _ in 0..if found { 0 } else { REPAIRS } {
+        let dead = coding::dead(atoms.as_ref(), &codes);
+        let given = coding.replace(&mut atoms, &dead, &codes, nonnegative);
+        if given == 0 {
+            break;
+        }
+        replaced += given;
+        codes = coding.code(atoms.as_ref(), params.sparsity, None)?;
+    }
+    let before = atoms.ncols();
+    if !found {
+        drop_dead(&mut atoms, &mut codes);
+    }
+    let (residual_variance, residual) = coding.residuals(atoms.as_ref(), &codes);
+    Ok(Dictionary {
+        dropped: before - atoms.ncols(),
+        atoms,
+        codes,
+        residual_variance,
+        residual,
+        trace,
+        stop,
+        replaced,
+        smaf,
+    })
+}
+
+/// Rounds in which modules without use get another start at the end.
+const REPAIRS: usize = 3;
+
+fn drop_dead(atoms: &mut Mat<f64>, codes: &mut Codes) {
+    let dead = coding::dead(atoms.as_ref(), codes);
+    if dead.is_empty() {
+        return;
+    }
+    let kept: Vec<usize> = (0..atoms.ncols()).filter(|j| !dead.contains(j)).collect();
+    let mut place = vec![usize::MAX; atoms.ncols()];
+    kept.iter().enumerate().for_each(|(new, &old)| place[old] = new);
+    *atoms = Mat::from_fn(atoms.nrows(), kept.len(), |i, j| atoms[(i, kept[j])]);
+    *codes = codes.renamed(&place);
+}

@@ -1,0 +1,324 @@
+//! Dictionaries and recovery on data with a planted truth.
+
+use faer::{Mat, MatRef};
+use rand::seq::index::sample;
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+use unalloy_core::counts::{Counts, Values};
+use unalloy_core::parallel::unmonitored;
+use unalloy_core::rng::{stream, Purpose};
+use unalloy_core::sensing::dictionary::{
+    learn, Dictionary, KsvdParams, Method, Params, SmafParams, SnmfParams, Stop,
+};
+use unalloy_core::sensing::measurement::{Design, Kind};
+use unalloy_core::sensing::recovery::{self, Decoder, Problem, Recovered};
+use unalloy_core::CoreError;
+
+fn normal(rng: &mut impl Rng) -> f64 {
+    StandardNormal.sample(rng)
+}
+
+fn norm(v: &[f64]) -> f64 {
+    v.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+fn unit_columns(mut matrix: Mat<f64>) -> Mat<f64> {
+    for j in 0..matrix.ncols() {
+        let own = matrix.col_as_slice_mut(j);
+        let size = norm(own);
+        own.iter_mut().for_each(|v| *v /= size);
+    }
+    matrix
+}
+
+/// A random dictionary and samples that are exactly `sparsity`-sparse in it,
+/// with noise of the given signal-to-noise ratio in decibels.
+fn planted(
+    seed: u64,
+    (genes, size, samples): (usize, usize, usize),
+    sparsity: usize,
+    decibels: f64,
+) -> (Mat<f64>, Mat<f64>) {
+    let mut rng = stream(seed, Purpose::Start, 0);
+    let atoms = unit_columns(Mat::from_fn(genes, size, |_, _| normal(&mut rng)));
+    let mut x = Mat::<f64>::zeros(genes, samples);
+    for i in 0..samples {
+        for j in sample(&mut rng, size, sparsity) {
+            let value = normal(&mut rng);
+            for g in 0..genes {
+                x[(g, i)] += value * atoms[(g, j)];
+            }
+        }
+        let scale = norm(x.col_as_slice(i)) * 10f64.powf(-decibels / 20.0) / (genes as f64).sqrt();
+        x.col_as_slice_mut(i).iter_mut().for_each(|v| *v += scale * normal(&mut rng));
+    }
+    (atoms, x)
+}
+
+fn params(method: Method, size: usize, sparsity: usize) -> Params {
+    Params { method, size, sparsity, seed: 1, threads: 2 }
+}
+
+fn smaf(genes: usize) -> SmafParams {
+    SmafParams {
+        max_iter: 10,
+        tolerance: 1e-4,
+        error_bound: 0.1,
+        min_sparsity: 5,
+        module_lower: (genes as f64 / 20.0).min(20.0),
+        activity_lower: 0.0,
+    }
+}
+
+fn fit(x: MatRef<'_, f64>, params: &Params) -> Dictionary {
+    unmonitored(|monitor| learn(x, params, monitor)).unwrap()
+}
+
+fn draw(kind: Kind, measurements: usize, genes: usize) -> Mat<f64> {
+    let design = Design { measurements, genes, kind, max_correlation: 0.35, seed: 11 };
+    unmonitored(|monitor| design.draw(monitor)).unwrap().unwrap()
+}
+
+fn read(weights: &Mat<f64>, x: &Mat<f64>, snr: f64) -> Mat<f64> {
+    let values: Vec<f64> = (0..x.ncols()).flat_map(|j| x.col_as_slice(j).iter().copied()).collect();
+    let gene_of_row: Vec<i32> = (0..x.nrows() as i32).collect();
+    let counts = Counts::new(Values::Double(&values), x.shape(), &gene_of_row, x.nrows()).unwrap();
+    let measure = unalloy_core::sensing::measurement::measure;
+    unmonitored(|m| measure(weights.as_ref(), &counts, snr, 2, 1, m)).unwrap()
+}
+
+fn decode(
+    readings: &Mat<f64>,
+    weights: &Mat<f64>,
+    atoms: &Mat<f64>,
+    variance: &[f64],
+    (decoder, sparsity, threads): (Decoder, usize, usize),
+) -> Result<Recovered, CoreError> {
+    let problem = Problem {
+        readings: readings.as_ref(),
+        weights: weights.as_ref(),
+        atoms: atoms.as_ref(),
+        residual_variance: variance,
+        examples: None,
+    };
+    let params = recovery::Params { decoder, sparsity, standard_errors: true, threads };
+    unmonitored(|monitor| recovery::recover(&problem, &params, monitor))
+}
+
+fn largest_difference(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    assert_eq!(a.shape(), b.shape());
+    (0..a.ncols())
+        .flat_map(|j| (0..a.nrows()).map(move |i| (i, j)))
+        .map(|at| (a[at] - b[at]).abs())
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn sparse_profiles_come_back_from_few_measurements() {
+    // m >= 3 k log(n / k): 3 * 5 * log(500 / 5) = 69
+    let (genes, size, k) = (500, 500, 5);
+    let (atoms, x) = planted(3, (genes, size, 40), k, f64::INFINITY);
+    for kind in [Kind::Gaussian, Kind::Sparse { genes_per_pool: 50 }] {
+        let weights = draw(kind, 90, genes);
+        let readings = read(&weights, &x, f64::INFINITY);
+        let found =
+            decode(&readings, &weights, &atoms, &vec![0.0; genes], (Decoder::Orthogonal, 15, 2));
+        let found = found.unwrap();
+        let error = largest_difference(&found.profiles, &x);
+        assert!(error < 1e-8, "{kind:?}: {error}");
+    }
+}
+
+#[test]
+fn identity_measurements_and_modules_give_the_profile_itself() {
+    let x = Mat::<f64>::from_fn(20, 7, |i, j| ((i * 7 + j) % 5) as f64 + 0.5);
+    let identity = Mat::<f64>::identity(20, 20);
+    for decoder in [Decoder::Orthogonal, Decoder::Nonnegative, Decoder::LeastSquares] {
+        let found = decode(&x, &identity, &identity, &[0.0; 20], (decoder, 20, 1)).unwrap();
+        // least squares carries a relative ridge of 1e-12
+        assert!(largest_difference(&found.profiles, &x) < 1e-10, "{decoder:?}");
+    }
+}
+
+#[test]
+fn ksvd_finds_a_planted_dictionary() {
+    let (atoms, x) = planted(5, (20, 50, 1500), 3, 20.0);
+    let own = KsvdParams { max_iter: 80, tolerance: 0.0, starts: 5 };
+    let found = fit(x.as_ref(), &params(Method::Ksvd(own), 50, 3));
+    let best = |j: usize| {
+        let cosine =
+            |l: usize| (0..20).map(|g| atoms[(g, j)] * found.atoms[(g, l)]).sum::<f64>().abs();
+        (0..found.atoms.ncols()).map(cosine).fold(0.0, f64::max)
+    };
+    let recovered = (0..50).filter(|&j| best(j) > 0.99).count();
+    assert!(recovered >= 45, "{recovered} of 50");
+}
+
+#[test]
+fn ksvd_never_loses_and_modules_are_unit_and_used() {
+    let (_, x) = planted(6, (40, 60, 300), 4, 10.0);
+    let own = KsvdParams { max_iter: 15, tolerance: 0.0, starts: 1 };
+    let found = fit(x.as_ref(), &params(Method::Ksvd(own), 50, 4));
+    for pair in found.trace.windows(2) {
+        assert!(pair[1] <= pair[0] * (1.0 + 1e-10), "{:?}", found.trace);
+    }
+    let last = found.trace[found.trace.len() - 1];
+    assert!(found.residual <= last * (1.0 + 1e-10), "{} {last}", found.residual);
+    check_modules(&found);
+}
+
+fn check_modules(found: &Dictionary) {
+    let uses = found.codes.use_of_atoms(found.atoms.ncols());
+    assert!(uses.iter().all(|&n| n > 0), "{uses:?}");
+    for j in 0..found.atoms.ncols() {
+        assert!((norm(found.atoms.col_as_slice(j)) - 1.0).abs() < 1e-12);
+    }
+}
+
+/// Samples that mix non-negative modules of about `module` genes.
+fn modular(seed: u64, genes: usize, modules: usize, samples: usize) -> Mat<f64> {
+    let mut rng = stream(seed, Purpose::Start, 1);
+    let module = genes / 10;
+    let mut atoms = Mat::<f64>::zeros(genes, modules);
+    for j in 0..modules {
+        for g in sample(&mut rng, genes, module) {
+            atoms[(g, j)] = rng.random::<f64>() + 0.2;
+        }
+    }
+    let mut x = Mat::<f64>::zeros(genes, samples);
+    for i in 0..samples {
+        for j in sample(&mut rng, modules, 4) {
+            let value = rng.random::<f64>() + 0.5;
+            for g in 0..genes {
+                x[(g, i)] += value * atoms[(g, j)];
+            }
+        }
+        for g in 0..genes {
+            x[(g, i)] = (x[(g, i)] + 0.05 * normal(&mut rng)).max(0.0);
+        }
+    }
+    x
+}
+
+#[test]
+fn smaf_modules_are_sparse_nonnegative_and_used() {
+    let x = modular(1, 100, 20, 200);
+    let found = fit(x.as_ref(), &params(Method::Smaf(smaf(100)), 40, 8));
+    check_modules(&found);
+    let entries: Vec<f64> =
+        (0..found.atoms.ncols()).flat_map(|j| found.atoms.col_as_slice(j).to_vec()).collect();
+    assert!(entries.iter().all(|&v| v >= 0.0));
+    let zeros = entries.iter().filter(|&&v| v == 0.0).count() as f64 / entries.len() as f64;
+    assert!(zeros > 0.5, "{zeros}");
+    let outcome = found.smaf.unwrap();
+    assert!(found.residual < 0.1, "{} {outcome:?} {:?}", found.residual, found.trace);
+}
+
+#[test]
+fn snmf_modules_are_nonnegative_and_used() {
+    let x = modular(1, 100, 20, 200);
+    let own = SnmfParams { max_iter: 200, tolerance: 1e-5, penalty: 0.01 };
+    let found = fit(x.as_ref(), &params(Method::Snmf(own), 30, 8));
+    check_modules(&found);
+    assert!((0..30.min(found.atoms.ncols())).all(|j| found
+        .atoms
+        .col_as_slice(j)
+        .iter()
+        .all(|&v| v >= 0.0)));
+    assert!(found.residual < 0.1, "{}", found.residual);
+    for pair in found.trace.windows(2) {
+        assert!(pair[1] <= pair[0] * (1.0 + 1e-9), "{:?}", found.trace);
+    }
+}
+
+#[test]
+fn svd_is_the_best_of_its_rank_and_svd_k_is_its_beginning() {
+    let x = modular(2, 60, 10, 90);
+    let whole = fit(x.as_ref(), &params(Method::Svd, 25, 6));
+    let short = fit(x.as_ref(), &params(Method::SvdK, 25, 6));
+    assert_eq!(short.atoms.ncols(), 6);
+    assert_eq!(largest_difference(&whole.atoms.subcols(0, 6).to_owned(), &short.atoms), 0.0);
+    assert_eq!(whole.stop, Stop::Direct);
+    // with all its modules in use, a sample's code is the projection
+    assert!((short.residual - short.trace[0]).abs() < 1e-10);
+    // choosing 6 of 25 can't be worse than the first 6 by much, nor better than 25
+    assert!(whole.residual >= whole.trace[0] - 1e-12);
+    let ksvd = Method::Ksvd(KsvdParams { max_iter: 20, tolerance: 0.0, starts: 1 });
+    assert!(fit(x.as_ref(), &params(ksvd, 6, 6)).residual >= short.residual - 1e-10);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
+    let x = modular(3, 60, 10, 150);
+    for method in [
+        Method::Ksvd(KsvdParams { max_iter: 3, tolerance: 0.0, starts: 1 }),
+        Method::Smaf(SmafParams { max_iter: 3, ..smaf(60) }),
+    ] {
+        let one = fit(x.as_ref(), &Params { threads: 1, ..params(method.clone(), 30, 5) });
+        let three = fit(x.as_ref(), &Params { threads: 3, ..params(method.clone(), 30, 5) });
+        assert!(one.atoms == three.atoms && one.codes == three.codes);
+        let other = fit(x.as_ref(), &Params { seed: 2, ..params(method, 30, 5) });
+        assert!(other.atoms != one.atoms);
+        let weights = draw(Kind::Gaussian, 30, 60);
+        let readings = read(&weights, &x, 5.0);
+        let decode = |threads| {
+            let how = (Decoder::Lasso { nonnegative: false, penalty: None }, 5, threads);
+            decode(&readings, &weights, &one.atoms, &one.residual_variance, how).unwrap()
+        };
+        assert!(decode(1).standard_errors == decode(3).standard_errors);
+    }
+}
+
+#[test]
+fn the_order_of_genes_is_the_order_of_the_answer() {
+    let x = modular(4, 50, 10, 80);
+    let turned = Mat::from_fn(50, 80, |g, i| x[(49 - g, i)]);
+    let method = Method::Smaf(SmafParams { max_iter: 4, ..smaf(50) });
+    let a = fit(x.as_ref(), &params(method.clone(), 20, 5));
+    let b = fit(turned.as_ref(), &params(method, 20, 5));
+    let back = Mat::from_fn(50, b.atoms.ncols(), |g, j| b.atoms[(49 - g, j)]);
+    assert!(largest_difference(&a.atoms, &back) < 1e-8);
+}
+
+#[test]
+fn standard_errors_cover_what_they_say() {
+    // x = U w + e with e of known variance per gene; readings with noise.
+    let (genes, size, k) = (200, 60, 4);
+    let (atoms, clean) = planted(8, (genes, size, 400), k, f64::INFINITY);
+    let mut rng = stream(9, Purpose::Start, 2);
+    let deviation: Vec<f64> = (0..genes).map(|g| 0.02 + 0.02 * (g % 5) as f64 / 4.0).collect();
+    let x = Mat::from_fn(genes, 400, |g, i| clean[(g, i)] + deviation[g] * normal(&mut rng));
+    let variance: Vec<f64> = deviation.iter().map(|d| d * d).collect();
+    let weights = draw(Kind::Gaussian, 80, genes);
+    for snr in [f64::INFINITY, 5.0] {
+        let readings = read(&weights, &x, snr);
+        let how = (Decoder::Orthogonal, k, 2);
+        let found = decode(&readings, &weights, &atoms, &variance, how).unwrap();
+        let mut inside = 0;
+        for i in 0..400 {
+            for g in 0..genes {
+                let z = (x[(g, i)] - found.profiles[(g, i)]) / found.standard_errors[(g, i)];
+                inside += usize::from(z.abs() < 1.96);
+            }
+        }
+        let coverage = inside as f64 / (400 * genes) as f64;
+        // Nominal 0.95; a wrong module now and then costs some.
+        assert!((0.90..0.98).contains(&coverage), "snr {snr}: {coverage}");
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_named() {
+    let x = modular(5, 30, 5, 20);
+    let error = |params: &Params| {
+        unmonitored(|monitor| learn(x.as_ref(), params, monitor)).err().unwrap().to_string()
+    };
+    assert!(error(&params(Method::Svd, 21, 5)).contains("`size`"));
+    assert!(error(&params(Method::Svd, 2, 0)).contains("`sparsity`"));
+    let bad = SmafParams { error_bound: 0.0, ..smaf(30) };
+    assert!(error(&params(Method::Smaf(bad), 5, 5)).contains("`error_bound`"));
+    let identity = Mat::<f64>::identity(5, 5);
+    let how = (Decoder::Orthogonal, 6, 1);
+    let refused = decode(&identity, &identity, &identity, &[0.0; 5], how).err().unwrap();
+    assert!(refused.to_string().contains("number of measurements"));
+}

@@ -1,0 +1,171 @@
+planted <- planted_profiles(genes = 200, size = 200, samples = 12, sparsity = 4, seed = 1)
+
+# Orthogonal matching pursuit by scikit-learn; NULL where it is not.
+sklearn_omp <- function(modules, y, k) {
+  python <- "/usr/bin/python3"
+  if (!file.exists(python)) return(NULL)
+  folder <- withr::local_tempdir()
+  utils::write.table(modules, file.path(folder, "d.txt"), row.names = FALSE, col.names = FALSE)
+  utils::write.table(y, file.path(folder, "y.txt"), row.names = FALSE, col.names = FALSE)
+  code <- paste0("import numpy as np; from sklearn.linear_model import orthogonal_mp as o; ",
+                 "import os; os.chdir('", folder, "'); d = np.loadtxt('d.txt'); ",
+                 "y = np.loadtxt('y.txt'); np.savetxt('w.txt', o(d, y, n_nonzero_coefs=", k,
+                 "), fmt='%.17g')")
+  status <- suppressWarnings(system2(python, c("-c", shQuote(code)), stdout = FALSE,
+                                     stderr = FALSE))
+  if (status != 0) return(NULL)
+  as.matrix(utils::read.table(file.path(folder, "w.txt")))
+}
+
+test_that("sparse profiles come back exactly from 3 k log(n / k) measurements", {
+  # which is 47 for 4 of 200
+  for (type in c("gaussian", "sparse")) {
+    A <- measurement_matrix(60, planted$x, type, 0.4, seed = 2)
+    y <- measure(planted$x, A, verbose = FALSE)
+    found <- recover(y, A, planted$modules, verbose = FALSE)
+    expect_lt(max(abs(found$profiles - planted$x)), 1e-8)
+    expect_equal(as.matrix(found$activities), planted$activities, tolerance = 1e-8,
+                 ignore_attr = TRUE)
+  }
+})
+
+test_that("whole profiles and whole modules give the profile itself", {
+  x <- abs(planted$x[1:40, ])
+  identity <- diag(40)
+  dimnames(identity) <- list(NULL, rownames(x))
+  for (method in c("omp", "nn_omp", "nnls")) {
+    arguments <- list(measure(x, identity, verbose = FALSE), identity,
+                      `rownames<-`(diag(40), rownames(x)), method, verbose = FALSE)
+    if (method != "nnls") arguments$sparsity <- 40
+    # least squares carries a relative ridge of 1e-12
+    expect_equal(do.call(recover, arguments)$profiles, x, tolerance = 1e-10)
+  }
+})
+
+test_that("genes are matched by name and their order does not matter", {
+  A <- measurement_matrix(60, planted$x, max_correlation = 0.4, seed = 2)
+  y <- measure(planted$x, A, verbose = FALSE)
+  found <- recover(y, A, planted$modules, verbose = FALSE)
+  turned <- recover(y, as.matrix(A)[, 200:1], planted$modules[c(101:200, 1:100), ],
+                    verbose = FALSE)
+  expect_equal(turned$profiles[rownames(planted$x), ], found$profiles, tolerance = 1e-9)
+  # rows of y by name, too
+  expect_equal(recover(y[60:1, ], A, planted$modules, verbose = FALSE)$profiles, found$profiles)
+  # genes that are not measured are recovered from the others
+  part <- as.matrix(A)[, 1:150]
+  y <- part %*% planted$x[1:150, ]
+  unseen <- recover(y, part, planted$modules, verbose = FALSE)$profiles[151:200, ]
+  expect_equal(unseen, planted$x[151:200, ], tolerance = 1e-7)
+})
+
+test_that("matching pursuit is scikit-learn's", {
+  withr::local_seed(5)
+  modules <- matrix(rnorm(30 * 60), 30)
+  modules <- sweep(modules, 2, sqrt(colSums(modules^2)), "/")
+  y <- matrix(rnorm(30 * 20), 30)
+  theirs <- sklearn_omp(modules, y, 6)
+  if (is.null(theirs)) skip("scikit-learn is not at hand")
+  ours <- recover(y, diag(30), modules, sparsity = 6, verbose = FALSE)$activities
+  expect_equal(as.matrix(ours), theirs, tolerance = 1e-6, ignore_attr = TRUE)
+})
+
+test_that("the lasso satisfies its optimality conditions, with and without signs", {
+  withr::local_seed(6)
+  b <- matrix(rnorm(40 * 70) + 0.3, 40)
+  y <- matrix(rnorm(40 * 10) + 0.3, 40)
+  for (method in c("lasso", "nn_lasso")) {
+    for (penalty in c(0.5, 3, 12)) {
+      w <- as.matrix(recover(y, diag(40), b, method, penalty = penalty, verbose = FALSE)$activities)
+      pull <- crossprod(b, y - b %*% w)
+      expect_lte(max(if (method == "lasso") abs(pull) else pull), penalty * (1 + 1e-9))
+      expect_equal(pull[w != 0], penalty * sign(w[w != 0]), tolerance = 1e-9)
+      if (method == "nn_lasso") expect_true(all(w >= 0))
+    }
+  }
+  few <- recover(y, diag(40), b, "lasso", sparsity = 7, verbose = FALSE)
+  expect_lte(max(diff(few$activities@p)), 7)
+})
+
+test_that("the non-negative lasso is glmnet's", {
+  skip_if_not_installed("glmnet")
+  withr::local_seed(7)
+  for (draw in 1:10) {
+    b <- matrix(rnorm(40 * 25), 40)
+    y <- rnorm(40)
+    penalty <- runif(1, 0.1, 0.6) * max(crossprod(b, y))
+    theirs <- glmnet::glmnet(b, y, lambda = penalty / 40, lower.limits = 0, standardize = FALSE,
+                             intercept = FALSE, thresh = 1e-22, maxit = 1e7)
+    ours <- recover(y, diag(40), b, "nn_lasso", penalty = penalty, verbose = FALSE)$activities
+    expect_equal(as.vector(ours), as.vector(theirs$beta), tolerance = 1e-6)
+  }
+})
+
+test_that("non-negative least squares satisfies its optimality conditions", {
+  withr::local_seed(8)
+  b <- matrix(rnorm(40 * 20) + 0.5, 40)
+  y <- matrix(rnorm(40 * 6) + 0.5, 40)
+  w <- as.matrix(recover(y, diag(40), b, "nnls", verbose = FALSE)$activities)
+  pull <- crossprod(b, y - b %*% w)
+  expect_true(all(w >= 0))
+  expect_lt(max(pull), 1e-8)
+  expect_lt(max(abs(pull[w > 0])), 1e-8)
+})
+
+test_that("standard errors are those of least squares, and cover the truth", {
+  x <- modular_profiles(genes = 120, samples = 260)
+  modules <- learn_dictionary(x[, 1:200], 25, "ksvd", 5, seed = 1, verbose = FALSE)
+  A <- measurement_matrix(40, x, max_correlation = 0.45, seed = 1)
+  y <- measure(x[, 201:260], A, verbose = FALSE)
+  found <- recover(y, A, modules, sparsity = 5, verbose = FALSE)
+  chosen <- which(found$activities[, 1] != 0)
+  u <- modules$modules[, chosen]
+  b <- as.matrix(A) %*% u
+  left <- y[, 1] - b %*% solve(crossprod(b), crossprod(b, y[, 1]))
+  misfit <- mean(as.matrix(A)^2 %*% modules$residual_sd^2)
+  variance <- max(sum(left^2) / (40 - length(chosen)), misfit)
+  plain <- sqrt(variance * rowSums((u %*% solve(crossprod(b))) * u) + modules$residual_sd^2)
+  expect_equal(found$standard_errors[, 1], plain * found$inflation)
+  expect_true(all(found$inflation >= 1))
+  covered <- evaluate_recovery(x[, 201:260], found, verbose = FALSE)$scores
+  covered <- covered$estimate[covered$score == "coverage"]
+  # nominal 0.95; normal deviations in a check of a check
+  expect_gt(covered, 0.88)
+  expect_lt(covered, 0.995)
+  interval <- confint(found, parm = "g3", level = 0.9)
+  expect_equal(interval$upper - interval$lower,
+               2 * qnorm(0.95) * unname(found$standard_errors["g3", ]))
+})
+
+test_that("the number of threads changes nothing", {
+  x <- modular_profiles()
+  modules <- learn_dictionary(x, 20, "svd", 5, verbose = FALSE)
+  A <- measurement_matrix(30, x, max_correlation = 0.5, seed = 1)
+  y <- measure(x, A, snr = 5, seed = 1, verbose = FALSE)
+  for (method in c("omp", "nn_omp", "lasso", "nn_lasso")) {
+    expect_identical(recover(y, A, modules, method, 5, threads = 1, verbose = FALSE),
+                     recover(y, A, modules, method, 5, threads = 3, verbose = FALSE))
+  }
+})
+
+test_that("input that does not fit is told", {
+  x <- planted$x
+  A <- measurement_matrix(20, x, max_correlation = 0.5, seed = 1)
+  y <- measure(x, A, verbose = FALSE)
+  expect_snapshot(error = TRUE, recover(y[1:10, ], as.matrix(A)[1:10, ], planted$modules))
+  expect_snapshot(error = TRUE, recover(y, A, planted$modules[-(1:3), ]))
+  foreign <- `rownames<-`(planted$modules, paste0("ENSG", 1:200))
+  expect_snapshot(error = TRUE, recover(y, A, foreign))
+  expect_refusal(recover(y, A, `rownames<-`(foreign, rep("g1", 200))), "gene_names")
+  expect_snapshot(error = TRUE, recover(unname(t(y)), A, planted$modules))
+  expect_snapshot(error = TRUE, recover(y[-1, ], A, planted$modules))
+  bad <- y
+  bad[2, 3] <- NA
+  expect_snapshot(error = TRUE, recover(bad, A, planted$modules))
+  expect_snapshot(error = TRUE, recover(y, A, planted$modules, "nnls", sparsity = 3))
+  expect_snapshot(error = TRUE, recover(y, A, planted$modules, penalty = 3))
+  expect_refusal(recover(y, A, "a"), "argument")
+  expect_refusal(recover(y, A, planted$modules, "lasso", 5, penalty = 3), "argument")
+  expect_refusal(confint(recover(y, A, planted$modules, standard_errors = FALSE,
+                                 verbose = FALSE)), "argument")
+  expect_snapshot(print(recover(y, A, planted$modules, verbose = FALSE)))
+})
