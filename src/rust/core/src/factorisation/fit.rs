@@ -65,7 +65,8 @@ pub struct Input<'a> {
     pub weights: Weights<'a>,
 }
 
-/// Weights and missing values, in the form that the loss needs.
+/// Weights and missing values, in the form that the loss needs; one per call.
+#[allow(clippy::large_enum_variant)]
 pub enum Weights<'a> {
     None,
     Frobenius(WeightedMatrix),

@@ -173,10 +173,10 @@ fn act<const K: usize>(
         Kind::Multiplicative { value } => {
             fit::<K>(problem, entries, c, work);
             derivatives::<K>(problem, entries, c, work, false);
-            for r in 0..k {
+            for (r, entry) in c.iter_mut().enumerate().take(k) {
                 let u = problem.totals[r];
                 if u > 0.0 && problem.is_free(r) {
-                    c[r] *= work.pull[r] / u;
+                    *entry *= work.pull[r] / u;
                 }
             }
             if value {
@@ -383,9 +383,9 @@ fn search<const K: usize>(
         return;
     }
     let (mut curvature, mut shrink) = (0.0, 0.0);
-    for r in 0..k {
+    for (r, &entry) in c.iter().enumerate().take(k) {
         curvature += work.step[r] * dot(&work.hessian[r * k..(r + 1) * k], &work.step);
-        shrink = shrinkage(c[r], work.step[r], shrink);
+        shrink = shrinkage(entry, work.step[r], shrink);
     }
     let safe = is_safe(start, curvature, shrink);
     if safe && !value {
