@@ -2,22 +2,101 @@
 
 # nolint start
 
+#' Weights n × replicates, columns with mean 1.
 #' @noRd
-rs_deconvolve_bulk <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress) .Call(wrap__rs_deconvolve_bulk, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, settings, progress)
+rs_bootstrap_weights <- function(seed, n, replicates, shape) .Call(wrap__rs_bootstrap_weights, seed, n, replicates, shape)
 
 #' @noRd
-rs_fit_platform <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, variance, discount, floors, settings, progress) .Call(wrap__rs_fit_platform, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, variance, discount, floors, settings, progress)
+rs_allocate <- function(data, sources, samples) .Call(wrap__rs_allocate, data, sources, samples)
+
+#' `noise` is the start and the least of φ.
+#' @noRd
+rs_fit_expression <- function(data, reference, learn, noise, threads, progress) .Call(wrap__rs_fit_expression, data, reference, learn, noise, threads, progress)
+
+#' `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
+#' `covariance` that of the exposures (types × types × asked samples), or empty.
+#' @noRd
+rs_predict_expression <- function(data, fit, sources, samples, covariance, threads, progress) .Call(wrap__rs_predict_expression, data, fit, sources, samples, covariance, threads, progress)
+
+#' 1 - consensus below the diagonal, as `dist` holds it.
+#' @noRd
+rs_consensus_distances <- function(labels, threads, progress) .Call(wrap__rs_consensus_distances, labels, threads, progress)
+
+#' Sums of the consensus and of its square over all ordered pairs.
+#' @noRd
+rs_consensus_moments <- function(labels, threads, progress) .Call(wrap__rs_consensus_moments, labels, threads, progress)
+
+#' @noRd
+rs_cluster_spectra <- function(spectra, rank, neighbours, threshold, seed, threads) .Call(wrap__rs_cluster_spectra, spectra, rank, neighbours, threshold, seed, threads)
+
+#' @noRd
+rs_program_spectra <- function(x, n_rows, n_columns, usage, mean, sd, threads, progress) .Call(wrap__rs_program_spectra, x, n_rows, n_columns, usage, mean, sd, threads, progress)
+
+#' @noRd
+rs_deconvolve_bulk <- function(problem, settings, progress) .Call(wrap__rs_deconvolve_bulk, problem, settings, progress)
+
+#' @noRd
+rs_fit_platform <- function(problem, settings, progress) .Call(wrap__rs_fit_platform, problem, settings, progress)
 
 #' @noRd
 rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, signatures, lengths, exposures)
 
-#' `platform` is empty for the Poisson model, else it holds `variance` (genes ×
-#' types), `discount` (per gene), `floors` (per sample) and `tau2`.
 #' @noRd
-rs_infer <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, values, n_rows, n_columns, gene_of_row, signatures, lengths, weights, n_types, platform, exposures, variance, fall, threads, progress)
+rs_diagnose <- function(problem, exposures, threads, progress) .Call(wrap__rs_diagnose, problem, exposures, threads, progress)
+
+#' `gene_of_row` and `signatures` are over the genes to look at.
+#' @noRd
+rs_residual_programs <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, exposures, floors, basis, settings, progress) .Call(wrap__rs_residual_programs, values, n_rows, n_columns, gene_of_row, signatures, lengths, exposures, floors, basis, settings, progress)
+
+#' Errors over held-out entries: a row per fold and rank.  Missing entries are NaN
+#' in `x` when it is dense.
+#' @noRd
+rs_cross_validate <- function(x, n_rows, n_columns, ranks, settings, progress) .Call(wrap__rs_cross_validate, x, n_rows, n_columns, ranks, settings, progress)
+
+#' Values permuted within columns: a vector, or a list of rows and values for the
+#' slots of a `dgCMatrix`.
+#' @noRd
+rs_permute_columns <- function(x, n_rows, seed) .Call(wrap__rs_permute_columns, x, n_rows, seed)
+
+#' For each row of a square similarity, the column that it is matched with.
+#' @noRd
+rs_best_assignment <- function(similarity) .Call(wrap__rs_best_assignment, similarity)
 
 #' @noRd
 rs_evaluate_recovery <- function(truth, recovered, groups, most_distances, threads, progress) .Call(wrap__rs_evaluate_recovery, truth, recovered, groups, most_distances, threads, progress)
+
+#' @noRd
+rs_fit_program <- function(data, weights, tau2, settings, progress) .Call(wrap__rs_fit_program, data, weights, tau2, settings, progress)
+
+#' `shared` holds the `noise` and the `factors` of the sources.
+#' @noRd
+rs_test_program <- function(data, reference, shared, loading, composition) .Call(wrap__rs_test_program, data, reference, shared, loading, composition)
+
+#' Each data set is `list(shared =, own = or NULL, rows =, own_rows =, samples =)`.
+#' @noRd
+rs_factorise_integrative <- function(datasets, settings, progress) .Call(wrap__rs_factorise_integrative, datasets, settings, progress)
+
+#' @noRd
+rs_call_genotypes <- function(reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight) .Call(wrap__rs_call_genotypes, reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight)
+
+#' @noRd
+rs_factorise_variants <- function(calls, weights, n_rows, n_columns, settings, progress) .Call(wrap__rs_factorise_variants, calls, weights, n_rows, n_columns, settings, progress)
+
+#' @noRd
+rs_infer <- function(problem, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, problem, exposures, variance, fall, threads, progress)
+
+#' Likelihood ratio statistics in units of their scales, types × samples.
+#' `settings`: `null_scale` and `only_active` (0 or 1), `clear` and `threads`.
+#' @noRd
+rs_test_presence <- function(problem, exposures, scales, settings, progress) .Call(wrap__rs_test_presence, problem, exposures, scales, settings, progress)
+
+#' Which types backward elimination keeps, types × samples.
+#' @noRd
+rs_eliminate <- function(problem, exposures, scales, threshold, threads, progress) .Call(wrap__rs_eliminate, problem, exposures, scales, threshold, threads, progress)
+
+#' Exposures (sources × samples) sought from `starts`.
+#' @noRd
+rs_refit <- function(problem, starts, only_active, threads, progress) .Call(wrap__rs_refit, problem, starts, only_active, threads, progress)
 
 #' @noRd
 rs_learn_dictionary <- function(profiles, settings, progress) .Call(wrap__rs_learn_dictionary, profiles, settings, progress)
@@ -31,13 +110,17 @@ rs_coherence <- function(weights, threads, progress) .Call(wrap__rs_coherence, w
 #' @noRd
 rs_measure <- function(weights, profiles, n_samples, gene_of_row, settings, progress) .Call(wrap__rs_measure, weights, profiles, n_samples, gene_of_row, settings, progress)
 
-#' @noRd
-rs_recover <- function(readings, weights, modules, residual_variance, examples, settings, progress) .Call(wrap__rs_recover, readings, weights, modules, residual_variance, examples, settings, progress)
-
 #' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
 #' and `samples`; `x` may hold missing values if `settings$missing` says so.
 #' @noRd
 rs_nmf <- function(x, n_rows, n_columns, weights, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, weights, settings, progress)
+
+#' Coefficients of new samples on a fixed basis, components x samples.
+#' @noRd
+rs_nmf_coefficients <- function(basis, offset, data, n_samples, loss, threads, progress) .Call(wrap__rs_nmf_coefficients, basis, offset, data, n_samples, loss, threads, progress)
+
+#' @noRd
+rs_recover <- function(readings, weights, modules, residual_variance, examples, settings, progress) .Call(wrap__rs_recover, readings, weights, modules, residual_variance, examples, settings, progress)
 
 #' @noRd
 rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)

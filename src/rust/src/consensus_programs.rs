@@ -40,6 +40,7 @@ fn rs_cluster_spectra(
 
 /// @noRd
 #[extendr]
+#[allow(clippy::too_many_arguments)]
 fn rs_program_spectra(
     x: Robj,
     n_rows: i32,
