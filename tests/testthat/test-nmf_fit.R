@@ -161,8 +161,7 @@ test_that("many samples need no matrix of their own size", {
   expect_equal(unalloy:::tree_correlation(weighted$distances, weighted$tree, weighted$weight),
                all_of_them, tolerance = 1e-3) # ties of the tree fall otherwise
   scattered <- withr::with_seed(3, matrix(sample.int(9, 6000 * 6, TRUE), 6000))
-  grown <- unalloy:::consensus_tree(scattered)
-  expect_lte(length(grown$first), unalloy:::MAX_TREE)
+  expect_gt(nrow(unique(scattered)), unalloy:::MAX_TREE)
   many$membership <- scattered
   many$rank <- 9
   many$coef <- matrix(1, 9, 6000)
