@@ -45,8 +45,8 @@
 #'   `what` is then `"coef"` (the default) or `"samples"`.
 #' @param prob For samples and features: return a list of `predict` and `prob`, the
 #'   share of that component?
-#' @param row.names,optional,digits,... Not used; for agreement with the
-#'   generics.
+#' @param digits Digits of the explained variation.
+#' @param ... Not used; for agreement with the generics.
 #' @return `basis()`, `coef()`, `fitted()`: matrices; `nbasis()`: the rank; `dim()`:
 #'   features, samples, rank. `residuals()`: a number, with `track` a vector.
 #'   `predict()`: a factor with levels `"1"` to the rank, or the matrix of
