@@ -88,9 +88,9 @@ refit_programs <- function(data, medians, settings, .call) {
     data$features$mean, data$features$sd, as.integer(settings$threads), no_update
   ), .call = .call)
   sd <- data$features$sd[data$chosen]
-  final <- usage_of(refitted$levels[data$chosen, , drop = FALSE] / sd,
-                    scale_rows(data$tpm[data$chosen, , drop = FALSE], 1 / sd), "frobenius", settings,
-                    .call)
+  chosen_tpm <- scale_rows(data$tpm[data$chosen, , drop = FALSE], 1 / sd)
+  final <- usage_of(refitted$levels[data$chosen, , drop = FALSE] / sd, chosen_tpm, "frobenius",
+                    settings, .call)
   list(usage = to_shares(final), tpm = refitted$levels, scores = refitted$scores,
        error = residual_of(data$scaled, medians, counts_usage, squares) / squares)
 }
