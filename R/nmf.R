@@ -75,8 +75,11 @@
 #' # Order and scale
 #'
 #' Components come in decreasing order of \eqn{\sum_i W_{ik} \sum_j H_{kj}}, their part
-#' of the fitted total. A component has the same mean in W and in H, unless its
-#' scale means something: with penalties, upper bounds, known columns, or
+#' of the fitted total. Columns of W have equal sums, and W and H the same mean:
+#' the coefficients of a sample then compare as parts of its fitted total, and the
+#' component with the largest one, its cluster, does not depend on the scale that a
+#' run happened to end with. Components keep their scale where
+#' it means something: with penalties, upper bounds, known columns, or
 #' `"nsNMF"`. A component that dies out is started again from the sample that is
 #' explained worst, three times at most; `runs$exhausted` counts those that
 #' stayed empty. Features and samples that are zero throughout stay in the result

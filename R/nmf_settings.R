@@ -227,7 +227,7 @@ check_graph <- function(graph, what, size, .call) {
   if (!ok) {
     stop_user("argument", paste0("`", what, "` must be a symmetric non-negative ", size, " x ",
                                  size, " matrix."),
-              x = paste0("It is ", describe(graph), "."), .call = .call)
+              x = paste0("It is ", paste(dim(graph), collapse = " x "), "."), .call = .call)
   }
   list(graph@p, graph@i, graph@x)
 }

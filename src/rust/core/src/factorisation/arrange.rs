@@ -4,25 +4,23 @@ use super::alternate::Pair;
 use super::data::Side;
 use super::penalty::Constraint;
 
-/// Components in decreasing order of Σ W_k · Σ H_k, each with the same mean in W
-/// and in H.  Components with a fixed part keep their place and, like those
-/// whose scale matters to the model, their scale.
+/// Components in decreasing order of Σ W_k · Σ H_k.  Columns of W get equal sums,
+/// such that W and H have the same mean: coefficients of a sample then compare as
+/// parts of its fitted total, whatever scale the run ended with.  Components with a
+/// fixed part keep their place and, like those whose scale matters to the model,
+/// their scale.
 pub fn arrange(pair: &mut Pair, constraints: &[Constraint; 2], scalable: bool) {
     let rank = pair.rank;
     let free = |r: usize| constraints.iter().all(|c| c.is_free(r));
     let scalable = scalable && constraints.iter().all(Constraint::is_scalable);
     let (basis, coef) = (pair.sums(Side::Basis), pair.sums(Side::Coef));
+    let alive = |r: usize| scalable && free(r) && basis[r] > 0.0 && coef[r] > 0.0;
+    let parts: Vec<f64> = (0..rank).filter(|&r| alive(r)).map(|r| basis[r] * coef[r]).collect();
     let lines = |side: Side| (pair.side(side).len() / rank).max(1) as f64;
-    let scale: Vec<f64> = (0..rank)
-        .map(|r| {
-            let ratio = (coef[r] / lines(Side::Coef)) / (basis[r] / lines(Side::Basis));
-            if scalable && free(r) && ratio > 0.0 && ratio.is_finite() {
-                ratio.sqrt()
-            } else {
-                1.0
-            }
-        })
-        .collect();
+    let part = parts.iter().sum::<f64>() / parts.len().max(1) as f64;
+    let common = (part * lines(Side::Basis) / lines(Side::Coef)).sqrt();
+    let scale: Vec<f64> =
+        (0..rank).map(|r| if alive(r) { common / basis[r] } else { 1.0 }).collect();
     let mut sorted: Vec<usize> = (0..rank).filter(|&r| free(r)).collect();
     sorted.sort_by(|&a, &b| (basis[b] * coef[b]).total_cmp(&(basis[a] * coef[a])));
     let mut next = sorted.into_iter();
