@@ -9,7 +9,8 @@
 #'   `NULL` gives the reduction itself.
 #' @param name Name of the reduction.
 #' @param format Without `object`: `"reducedDim"`, a cells × components matrix with the
-#'   basis as attribute `basis`, as package scater makes it; or `"DimReduc"`, of package SeuratObject.
+#'   basis as attribute `basis`, as package scater makes it; or `"DimReduc"`, of
+#'   package SeuratObject.
 #' @param assay For Seurat: the assay that was factorised; the active one by default.
 #' @param ... Not used; for agreement with the generic.
 #' @return The object with the reduction, or the reduction.
@@ -19,11 +20,8 @@
 #' @examples
 #' sim <- simulate_bulk(n_genes = 200, n_types = 3, n_samples = 2, cells_per_type = 10, seed = 1)
 #' fit <- nmf(sim$reference, rank = 3, method = "kl", seed = 1)
-#' dim(as_reduction(fit))
-#' if (requireNamespace("SingleCellExperiment", quietly = TRUE)) {
-#'   cells <- SingleCellExperiment::SingleCellExperiment(list(counts = sim$reference))
-#'   as_reduction(fit, cells)
-#' }
+#' # the reduction alone; as_reduction(fit, object) puts it into an object
+#' str(as_reduction(fit))
 as_reduction <- function(fit, object = NULL, name = "NMF", ...) UseMethod("as_reduction")
 
 #' @export

@@ -1,4 +1,5 @@
 # Agreement between the runs of a factorisation, from the labels alone.
+# nolint start: object_name_linter. Methods, and names that others chose.
 
 # Trees are grown of at most this many samples that differ in their labels:
 # distances of 5,000 take 100 MB.
@@ -267,3 +268,4 @@ cluster_distances <- function(labels, clusters, n_clusters) {
   }
   1 - sweep(agreeing / ncol(labels), 2L, size, "/")
 }
+# nolint end

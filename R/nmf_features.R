@@ -1,4 +1,5 @@
 # Which features make a component.
+# nolint start: object_name_linter. Methods, and names that others chose.
 
 #' Features that characterise components
 #'
@@ -32,7 +33,7 @@
 #' @param nodups For `"combine"`: leave out repeats?
 #' @param ... Not used; for agreement with the generics.
 #' @return `top_features()`: data frame with `component`, `place`, `feature`,
-#'   `weight`, `share` (of the component in the feature's row) and `score`. `featureScore()`:
+#'   `weight`, `score` and `share` (of the component in the feature's row). `featureScore()`:
 #'   a number per feature, for method `"max"` the largest weight.
 #' @section Errors: `unalloy_error_argument`.
 #' @references Kim H, Park H (2007) Bioinformatics 23:1495. Carmona-Saez P et
@@ -58,8 +59,8 @@ top_features <- function(fit, n = 10, by = c("weight", "specificity")) {
   tables <- lapply(seq_len(ncol(basis)), function(k) {
     top <- utils::head(order(-key[, k]), n)
     data.frame(component = colnames(basis)[k], place = seq_along(top), feature = features[top],
-               weight = basis[top, k], share = ifelse(total[top] > 0, basis[top, k] / total[top], 0),
-               score = score[top])
+               weight = basis[top, k], score = score[top],
+               share = ifelse(total[top] > 0, basis[top, k] / total[top], 0))
   })
   out <- do.call(rbind, tables)
   out$component <- factor(out$component, colnames(basis))
@@ -155,3 +156,4 @@ leading_features <- function(basis) {
 }
 
 cumall <- function(x) cumsum(!x) == 0L
+# nolint end

@@ -1,4 +1,5 @@
 # What nmf() returns: its parts, and how it is read.
+# nolint start: object_name_linter. Methods, and names that others chose.
 
 #' The result of a non-negative matrix factorisation
 #'
@@ -44,8 +45,8 @@
 #'   `what` is then `"coef"` (the default) or `"samples"`.
 #' @param prob For samples and features: return a list of `predict` and `prob`, the
 #'   share of that component?
-#' @param row.names,optional,digits,... Not used; for agreement with the
-#'   generics.
+#' @param digits Digits of the explained variation.
+#' @param ... Not used; for agreement with the generics.
 #' @return `basis()`, `coef()`, `fitted()`: matrices; `nbasis()`: the rank; `dim()`:
 #'   features, samples, rank. `residuals()`: a number, with `track` a vector.
 #'   `predict()`: a factor with levels `"1"` to the rank, or the matrix of
@@ -156,7 +157,8 @@ print.nmf_fit <- function(x, digits = 3, ...) {
       format(x$objective, digits = 7), ", KKT residual ", format(runs$kkt[best], digits = 2), " (",
       runs$reason[best], " after ", plural(runs$iterations[best], "iteration"), ")\n", sep = "")
   if (!all(runs$converged)) {
-    cat("NOT converged in ", sum(!runs$converged), " of ", plural(nrow(runs), "run"), "\n", sep = "")
+    cat("NOT converged in ", sum(!runs$converged), " of ", plural(nrow(runs), "run"), "\n",
+        sep = "")
   }
   if (!is.null(x$x)) {
     cat("Explained variation: ", format(round(evar(x), digits)), "\n", sep = "")
@@ -262,3 +264,4 @@ aligned_features <- function(fit, newdata, .call = caller_env()) {
   if (is.matrix(newdata)) storage.mode(newdata) <- "double"
   newdata
 }
+# nolint end

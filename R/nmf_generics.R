@@ -17,6 +17,7 @@
 #' @return As described at the methods.
 #' @section Errors: `unalloy_error_class` for an object that neither unalloy nor
 #'   another loaded package knows.
+#' @importFrom methods setOldClass
 #' @name nmf_generics
 #' @keywords internal
 NULL
@@ -199,5 +200,5 @@ teach_nmf <- function() {
   bridge_to_nmf()
 }
 
-methods::setOldClass("nmf_fit")
-methods::setOldClass("rank_estimate")
+setOldClass("nmf_fit")
+setOldClass("rank_estimate")

@@ -1,4 +1,5 @@
 # Numbers that say how good, how sparse and how stable a factorisation is.
+# nolint start: object_name_linter. Methods, and names that others chose.
 
 #' Measures of a factorisation
 #'
@@ -230,3 +231,4 @@ widths_from <- function(apart, clusters) {
   width[size[clusters] == 1L | !is.finite(width)] <- 0
   list(cluster = clusters, neighbour = neighbour, width = width)
 }
+# nolint end

@@ -1,4 +1,5 @@
 # Pictures of a factorisation.
+# nolint start: object_name_linter. Methods, and names that others chose.
 
 # Trees of more rows or columns than this are not grown for a picture.
 MAX_DRAWN_TREE <- 2000L
@@ -244,3 +245,4 @@ place_items <- function(values, order) {
   tree$order <- leaf_order(tree, place, average = TRUE)
   list(order = tree$order, tree = tree)
 }
+# nolint end

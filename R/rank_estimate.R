@@ -1,4 +1,5 @@
 # What estimate_rank() returns.
+# nolint start: object_name_linter. Methods, and names that others chose.
 
 #' The result of comparing ranks
 #'
@@ -199,6 +200,7 @@ plot.rank_estimate <- function(x, what = NULL, main = "How many components?", ..
   suggested <- suggested[suggested$panel %in% table$panel, ]
   suggested$panel <- factor(suggested$panel, levels(table$panel))
   ranks <- x$measures$rank
+  ticks <- ranks[round(seq(1, length(ranks), length.out = min(8L, length(ranks))))]
   caption <- if (nrow(suggested)) "Dashed: the rank that the panel's rule suggests. "
   primary <- x$suggestion[x$suggestion$primary, ]
   if (nrow(primary)) {
@@ -214,8 +216,7 @@ plot.rank_estimate <- function(x, what = NULL, main = "How many components?", ..
     geom_point(size = 1.8) +
     facet_wrap(vars(.data$panel), scales = "free_y") +
     scale_discrete_manual("colour", values = series_colours(levels(table$series)), name = NULL) +
-    scale_x_continuous(breaks = ranks[round(seq(1, length(ranks), length.out = min(8L, length(ranks))))],
-                       minor_breaks = NULL) +
+    scale_x_continuous(breaks = ticks, minor_breaks = NULL) +
     labs(title = main, x = "Rank", y = NULL,
          caption = paste0(caption, "Bars: one standard error.")) +
     theme_unalloy() + theme(legend.position = "bottom")
@@ -242,3 +243,4 @@ rank_panel <- function(measures, panel) {
   })
   do.call(rbind, tables)
 }
+# nolint end

@@ -9,8 +9,9 @@
 #' @param ... Not used; for agreement with the generics.
 #' @return Data frames. `tidy()`: `component`, `sample` (or `feature`), `estimate`; of
 #'   a rank estimate, a row per rank and measure. `glance()`: one row with the measures of
-#'   [summary.nmf_fit()], or the suggested rank and its measures. `augment()`: `.component`, the one that
-#'   contributes most, `.share`, its share of the fitted total, and a column per component.
+#'   [summary.nmf_fit()], or the suggested rank and its measures. `augment()`:
+#'   `.component`, the one that contributes most, `.share`, its share of the fitted
+#'   total, and a column per component.
 #' @name tidy.nmf_fit
 #' @examples
 #' sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 12, seed = 1)

@@ -127,7 +127,9 @@ test_that("matching finds components in any order", {
 })
 
 test_that("arguments out of range are refused", {
-  refused <- function(...) expect_refusal(estimate_rank(planted$x, ..., verbose = FALSE), "argument")
+  refused <- function(...) {
+    expect_refusal(estimate_rank(planted$x, ..., verbose = FALSE), "argument")
+  }
   refused(ranks = 0)
   refused(ranks = 1.5)
   refused(folds = 2)

@@ -1,5 +1,6 @@
 # The script of Dozmorov's lecture on factorisation, with `library(NMF)` replaced;
 # its heatmap by package pheatmap is left out where that is not installed.
+# nolint start: object_name_linter. Methods, and names that others chose.
 test_that("the lecture's script runs as written", {
   withr::local_pdf(withr::local_tempfile(fileext = ".pdf"))
   withr::local_seed(123)
@@ -45,3 +46,4 @@ test_that("the lecture's script runs as written", {
   # every run found the same clusters: the lecture's figure shows three blocks
   expect_equal(cophcor(nmf_result), 1)
 })
+# nolint end

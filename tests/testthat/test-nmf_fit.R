@@ -53,7 +53,8 @@ test_that("samples belong to the component that contributes most, whatever the s
   scaled$basis <- sweep(fit$basis, 2, c(1, 100, 0.01), "*")
   scaled$coef <- fit$coef / c(1, 100, 0.01)
   expect_identical(predict(scaled), predict(fit))
-  expect_identical(as.integer(predict(fit)), unname(fit$membership[, which.min(fit$runs$objective)]))
+  best <- which.min(fit$runs$objective)
+  expect_identical(as.integer(predict(fit)), unname(fit$membership[, best]))
   probability <- predict(fit, prob = TRUE)
   share <- coef(fit) * colSums(basis(fit))
   expect_equal(probability$prob, apply(share, 2, max) / colSums(share))
@@ -159,12 +160,11 @@ test_that("many samples need no matrix of their own size", {
   all_of_them <- cophcor(consensus(many, 1:1500))
   expect_equal(unalloy:::tree_correlation(weighted$distances, weighted$tree, weighted$weight),
                all_of_them, tolerance = 1e-3) # ties of the tree fall otherwise
-  scattered <- withr::with_seed(3, matrix(sample.int(9, 20000 * 6, TRUE), 20000))
-  grown <- unalloy:::consensus_tree(scattered)
-  expect_lte(length(grown$first), unalloy:::MAX_TREE)
+  scattered <- withr::with_seed(3, matrix(sample.int(9, 6000 * 6, TRUE), 6000))
+  expect_gt(nrow(unique(scattered)), unalloy:::MAX_TREE)
   many$membership <- scattered
   many$rank <- 9
-  many$coef <- matrix(1, 9, 20000)
+  many$coef <- matrix(1, 9, 6000)
   expect_false(anyNA(predict(many, "consensus")))
 })
 
@@ -175,7 +175,8 @@ test_that("silhouettes are those of the distances", {
   expect_equal(silhouette(fit)[, 1:3], peer[, 1:3], ignore_attr = TRUE)
   features <- silhouette(fit, "features")
   # genes that are in one component only, and the only ones there, and so on
-  peer <- cluster::silhouette(as.integer(predict(fit, "features")), dmatrix = 1 - cor(t(basis(fit))))
+  peer <- cluster::silhouette(as.integer(predict(fit, "features")),
+                              dmatrix = 1 - cor(t(basis(fit))))
   expect_equal(features[, 3], peer[, 3], ignore_attr = TRUE)
   expect_equal(mean(features[, 3]), summary(fit)[["silhouette.basis"]])
   # cluster's generic finds the method, too
@@ -289,22 +290,13 @@ in_session <- function(code) {
   paste(out, collapse = "\n")
 }
 
-test_that("what no package knows is refused in the user's words", {
-  # in a session of its own: NMF would answer if it were loaded
-  found <- in_session(c("library(unalloy)",
-                        "tryCatch(nbasis(list(1)), unalloy_error_class = function(e) {",
-                        "  cat(conditionMessage(e))", "})"))
-  expect_match(found, "`nbasis\\(\\)` does not know this object")
-  expect_match(found, "It is an object of class list", fixed = TRUE)
-})
-
 test_that("unalloy and NMF live together, whichever is attached last", {
   skip_if_not_installed("NMF")
   skip_on_cran()
   check <- c(
     "x <- matrix(rexp(200), 20)",
-    "theirs <- NMF::nmf(x, 2, nrun = 3, seed = 1, .options = '-p')",
-    "ours <- unalloy::nmf(x, 2, nrun = 3, seed = 1, verbose = FALSE)",
+    "theirs <- NMF::nmf(x, 2, nrun = 2, seed = 1, .options = '-p')",
+    "ours <- unalloy::nmf(x, 2, nrun = 2, seed = 1, verbose = FALSE)",
     "stopifnot(",
     "  dim(basis(theirs)) == c(20, 2), dim(basis(ours)) == c(20, 2),",
     "  dim(coef(theirs)) == c(2, 10), dim(coef(ours)) == c(2, 10),",
@@ -331,7 +323,7 @@ test_that("unalloy and NMF live together, whichever is attached last", {
   expect_match(attach_both("unalloy", "NMF"), "together$")
 })
 
-test_that("generics with the names of cluster and BiocGenerics stay usable", {
+test_that("other generics stay usable, and what no package knows is refused", {
   skip_if_not_installed("cluster")
   skip_if_not_installed("BiocGenerics")
   found <- in_session(c(
@@ -340,7 +332,8 @@ test_that("generics with the names of cluster and BiocGenerics stay usable", {
     "fit <- nmf(matrix(rexp(200), 20), 2, seed = 1, verbose = FALSE)",
     "stopifnot(inherits(peer, 'silhouette'), dim(coef(fit)) == c(2, 10),",
     "          dim(residuals(fit, type = 'response')) == c(20, 10))",
-    "cat('together')"
+    "tryCatch(nbasis(list(1)), unalloy_error_class = function(e) cat(conditionMessage(e)))"
   ))
-  expect_match(found, "together$")
+  expect_match(found, "`nbasis\\(\\)` does not know this object")
+  expect_match(found, "It is an object of class list", fixed = TRUE)
 })

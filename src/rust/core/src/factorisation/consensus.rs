@@ -21,7 +21,7 @@ impl<'a> Labels<'a> {
     /// `Shape` when there are not `n_items` labels per run, `Argument` for no
     /// run and for a label below 1.
     pub fn new(labels: &'a [i32], n_items: usize) -> Result<Self, CoreError> {
-        let n_runs = if n_items == 0 { 0 } else { labels.len() / n_items };
+        let n_runs = labels.len().checked_div(n_items).unwrap_or(0);
         check_value("runs", n_runs as f64, "at least 1", |n| n >= 1.0)?;
         check_length("labels", n_items * n_runs, labels.len())?;
         let least = labels.iter().copied().min().unwrap_or(1);

@@ -271,20 +271,33 @@ fn half_quadratic(gram: &[f64], b: &[f64], x: &[f64]) -> f64 {
         .sum()
 }
 
+/// What held-out entries are compared with.
+pub struct Reference {
+    /// Mean of the observed entries: the constant fit.
+    pub level: f64,
+    /// Mean of the observed entries of each row.
+    pub row_means: Vec<f64>,
+}
+
+/// Share of the row's mean that a fit is mixed with under the divergence.
+const MIXED: f64 = 1e-3;
+
 /// Loss of the fit over the entries of `held` for which `judged(row, column)` gives
-/// a value, then that of the constant `level`, then their number.
+/// a value, then that of the constant fit, then their number.
 ///
-/// Under the divergence the fit counts as at least 1e-6 of `level`: what is zero
-/// in training may be above it elsewhere, and an infinite loss compares nothing.
+/// Under the divergence the fit is mixed with a thousandth of the row's mean, and is
+/// at least 1e-6 of the level: what is zero in training may be above it elsewhere,
+/// and an infinite loss compares nothing.
 pub fn judge(
     pair: &Pair,
     held: &Held,
     loss: Loss,
-    level: f64,
+    reference: &Reference,
     judged: impl Fn(usize, usize) -> Option<f64>,
 ) -> (f64, f64, usize) {
     let rank = pair.rank;
     let (basis, coef) = (pair.side(Side::Basis), pair.side(Side::Coef));
+    let level = reference.level;
     let of = |x: f64, mu: f64| match loss {
         Loss::Squares => 0.5 * (x - mu) * (x - mu),
         Loss::KullbackLeibler => {
@@ -298,7 +311,10 @@ pub fn judge(
             let i = i as usize;
             if let Some(x) = judged(i, j) {
                 let w = &basis[i * rank..(i + 1) * rank];
-                let mu: f64 = w.iter().zip(h).map(|(w, h)| w * h).sum();
+                let mut mu: f64 = w.iter().zip(h).map(|(w, h)| w * h).sum();
+                if loss == Loss::KullbackLeibler {
+                    mu += MIXED * (reference.row_means[i] - mu);
+                }
                 fitted += of(x, mu);
                 constant += of(x, level);
                 count += 1;

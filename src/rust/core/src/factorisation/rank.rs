@@ -2,8 +2,8 @@
 //! compare with.
 
 use super::alternate::{alternate, Rules};
-use super::data::{Data, Side, Values};
-use super::held_out::{entry, judge, Held, Loss, Mask, Observed};
+use super::data::{Data, Line, Side, Values};
+use super::held_out::{entry, judge, Held, Loss, Mask, Observed, Reference};
 use super::init::random;
 use crate::error::{check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};
@@ -68,6 +68,14 @@ pub fn cross_validate(
         let n_held: usize = (0..columns).map(|j| held.line(Side::Coef, j).len()).sum();
         let level = data.sum() / (rows * columns - n_held).max(1) as f64;
         check_value("x", level, "above zero in some entry of every fold", |l| l > 0.0)?;
+        let row_mean = |i: usize| {
+            let sum: f64 = match data.line(Side::Basis, i) {
+                Line::Dense(x) => x.iter().sum(),
+                Line::Sparse { values, .. } => values.iter().sum(),
+            };
+            sum / (columns - held.line(Side::Basis, i).len()).max(1) as f64
+        };
+        let reference = Reference { level, row_means: (0..rows).map(row_mean).collect() };
         let tasks: Vec<(usize, usize)> = (0..settings.ranks.len())
             .flat_map(|at| (0..settings.starts).map(move |start| (at, start)))
             .collect();
@@ -89,7 +97,8 @@ pub fn cross_validate(
                 .expect("there is a start");
             let judged =
                 |i: usize, j: usize| (!missing(i, j)).then(|| entry(whole.line(Side::Coef, j), i));
-            let (fitted, constant, count) = judge(&best.pair, &held, settings.loss, level, judged);
+            let (fitted, constant, count) =
+                judge(&best.pair, &held, settings.loss, &reference, judged);
             scores.push(Score { fold, rank, error: fitted / constant, count });
         }
     }
