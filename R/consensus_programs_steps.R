@@ -84,7 +84,7 @@ refit_programs <- function(data, medians, settings, .call) {
   counts_usage <- usage_of(medians, data$scaled, settings$loss, settings, .call)
   squares <- sum_of_squares(data$scaled)
   refitted <- call_rs(rs_program_spectra(
-    rust_values(data$tpm), nrow(data$tpm), ncol(data$tpm), to_shares(counts_usage),
+    rust_values(data$tpm), ncol(data$tpm), to_shares(counts_usage),
     data$features$mean, data$features$sd, as.integer(settings$threads), no_update
   ), .call = .call)
   sd <- data$features$sd[data$chosen]
