@@ -84,13 +84,13 @@ refit_programs <- function(data, medians, settings, .call) {
   counts_usage <- usage_of(medians, data$scaled, settings$loss, settings, .call)
   squares <- sum_of_squares(data$scaled)
   refitted <- call_rs(rs_program_spectra(
-    rust_values(data$tpm), nrow(data$tpm), ncol(data$tpm), to_shares(counts_usage),
+    rust_values(data$tpm), ncol(data$tpm), to_shares(counts_usage),
     data$features$mean, data$features$sd, as.integer(settings$threads), no_update
   ), .call = .call)
   sd <- data$features$sd[data$chosen]
-  final <- usage_of(refitted$levels[data$chosen, , drop = FALSE] / sd,
-                    scale_rows(data$tpm[data$chosen, , drop = FALSE], 1 / sd), "frobenius", settings,
-                    .call)
+  chosen_tpm <- scale_rows(data$tpm[data$chosen, , drop = FALSE], 1 / sd)
+  final <- usage_of(refitted$levels[data$chosen, , drop = FALSE] / sd, chosen_tpm, "frobenius",
+                    settings, .call)
   list(usage = to_shares(final), tpm = refitted$levels, scores = refitted$scores,
        error = residual_of(data$scaled, medians, counts_usage, squares) / squares)
 }

@@ -30,7 +30,7 @@ rs_consensus_moments <- function(labels, threads, progress) .Call(wrap__rs_conse
 rs_cluster_spectra <- function(spectra, rank, neighbours, threshold, seed, threads) .Call(wrap__rs_cluster_spectra, spectra, rank, neighbours, threshold, seed, threads)
 
 #' @noRd
-rs_program_spectra <- function(x, n_rows, n_columns, usage, mean, sd, threads, progress) .Call(wrap__rs_program_spectra, x, n_rows, n_columns, usage, mean, sd, threads, progress)
+rs_program_spectra <- function(x, n_columns, usage, mean, sd, threads, progress) .Call(wrap__rs_program_spectra, x, n_columns, usage, mean, sd, threads, progress)
 
 #' @noRd
 rs_deconvolve_bulk <- function(problem, settings, progress) .Call(wrap__rs_deconvolve_bulk, problem, settings, progress)

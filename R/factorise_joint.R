@@ -195,7 +195,9 @@ align_rows <- function(block, basis, name, .call) {
 }
 
 #' @export
-basis.joint_factorisation <- function(object, ...) object$basis
+basis.joint_factorisation <- function(object, ...) { # nolint: object_name_linter.
+  object$basis
+}
 
 #' @export
 coef.joint_factorisation <- function(object, ...) object$coef

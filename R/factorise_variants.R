@@ -221,7 +221,9 @@ warn_variant_fit <- function(fit, exhausted, .call = caller_env()) {
 }
 
 #' @export
-basis.variant_factorisation <- function(object, ...) object$basis
+basis.variant_factorisation <- function(object, ...) { # nolint: object_name_linter.
+  object$basis
+}
 
 #' @export
 coef.variant_factorisation <- function(object, ...) object$coef

@@ -62,7 +62,8 @@ plot_clone_composition <- function(x, group) {
     # outlines close the seams that thin bars have on screen
     geom_col(aes(colour = .data$clone), width = 1, linewidth = 0.15) +
     facet_wrap(vars(.data$group), scales = "free_x") +
-    scale_discrete_manual(c("fill", "colour"), values = type_palette(clones), breaks = clones, name = NULL) +
+    scale_discrete_manual(c("fill", "colour"), values = type_palette(clones), breaks = clones,
+                          name = NULL) +
     scale_x_continuous(breaks = NULL, expand = expansion(0)) +
     scale_y_continuous(expand = expansion(0)) +
     labs(title = "What cells are made of", x = "Cells, by clone and share",

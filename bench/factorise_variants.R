@@ -48,7 +48,9 @@ rows <- lapply(c("A1", "A4"), function(patient) {
   cells <- data$cells
   # A1: healthy by targeted sequencing.  A4 has cell types only: T cells are healthy,
   # immature cells mostly are not.
-  label <- if (patient == "A1") cells$refclone_Healthy > 0.5 else {
+  label <- if (patient == "A1") {
+    cells$refclone_Healthy > 0.5
+  } else {
     ifelse(cells$celltype == "T cells", TRUE, ifelse(cells$celltype == "Immature", FALSE, NA))
   }
   rank <- ncol(data$published$basis)

@@ -112,8 +112,8 @@ test_that("samples of a data set get the coefficients of the fit, new ones their
 })
 
 test_that("bad input is refused in the user's words", {
-  expect_snapshot(error = TRUE, integrate_sets(x = list(a = planted$x$a, b = planted$x$a[1, ,
-                                                                                         drop = FALSE])))
+  narrow <- list(a = planted$x$a, b = planted$x$a[1, , drop = FALSE])
+  expect_snapshot(error = TRUE, integrate_sets(x = narrow))
   expect_snapshot(error = TRUE, integrate_sets(unshared = list(a = "g1")))
   expect_snapshot(error = TRUE, integrate_sets(unshared = list(z = "g1")))
   expect_snapshot(error = TRUE, integrate_sets(lambda = -1))

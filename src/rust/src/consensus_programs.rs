@@ -43,7 +43,6 @@ fn rs_cluster_spectra(
 #[allow(clippy::too_many_arguments)]
 fn rs_program_spectra(
     x: Robj,
-    n_rows: i32,
     n_columns: i32,
     usage: RMatrix<f64>,
     mean: &[f64],
@@ -52,7 +51,7 @@ fn rs_program_spectra(
     progress: Function,
 ) -> Robj {
     guard(|| {
-        let data = matrix_data(&x, (n_rows.max(0) as usize, n_columns.max(0) as usize))?;
+        let data = matrix_data(&x, (mean.len(), n_columns.max(0) as usize))?;
         let (rank, usage) = (usage.nrows(), usage.data());
         let found = supervise(&progress, |monitor| {
             with_threads(threads as usize, || {

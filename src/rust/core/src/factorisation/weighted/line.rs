@@ -10,7 +10,7 @@ pub struct Effort {
 }
 
 /// Within an alternation: the next half-step changes the program anyway.
-pub const HALF_STEP: Effort = Effort { sweeps: 100, tolerance: 1e-3 };
+pub const HALF_STEP: Effort = Effort { sweeps: 30, tolerance: 1e-2 };
 /// For good.
 pub const EXACT: Effort = Effort { sweeps: 100_000, tolerance: 1e-14 };
 
