@@ -212,7 +212,8 @@ pub fn alternate(
         if look {
             // Rounding in the objective must not look like a rise.
             let allowed = objective + 1e-13 * objective.abs();
-            if rules.extrapolate && !(value <= allowed) && beta > 0.0 {
+            let rose = value > allowed || value.is_nan();
+            if rules.extrapolate && rose && beta > 0.0 {
                 extrapolation.fail();
                 last.clone_from(&best);
                 ahead.clone_from(&best);

@@ -68,7 +68,7 @@ pub struct Input<'a> {
 /// Weights and missing values, in the form that the loss needs.
 pub enum Weights<'a> {
     None,
-    Frobenius(WeightedMatrix),
+    Frobenius(Box<WeightedMatrix>),
     /// Ω ∘ X and what belongs to it.
     Divergence(Data<'a>, Weighted<'a>),
 }

@@ -123,6 +123,21 @@ impl<'a> KullbackLeibler<'a> {
         .sum()
     }
 
+    fn residual_lines(
+        &self,
+        problems: &[line::Problem<'_>],
+        work: &mut Work,
+        current: &[f64],
+    ) -> f64 {
+        let each = problems.iter().zip(current.chunks_exact(self.rank));
+        each.map(|(problem, c)| line::residual(problem, c, work)).sum()
+    }
+
+    /// The data of a side as groups want them.
+    fn dense(&self, side: Side) -> Option<(&[f64], usize)> {
+        self.data.side_by_side(side).filter(|_| lanes::has_rank(self.rank))
+    }
+
     /// Dense lines in groups, where there is a kernel for the rank.
     fn improve_groups(
         &self,
@@ -130,12 +145,8 @@ impl<'a> KullbackLeibler<'a> {
         first: usize,
         problems: &[line::Problem<'_>],
         out: &mut [f64],
-        value: bool,
+        (kind, value): (lanes::Kind, bool),
     ) -> f64 {
-        let kind = match self.step {
-            Step::Newton => lanes::Kind::Newton,
-            Step::Multiplicative => lanes::Kind::Multiplicative,
-        };
         let mut work = Work::new(self.rank);
         let mut padded = Vec::new();
         let mut sum = 0.0;
@@ -157,6 +168,9 @@ impl<'a> KullbackLeibler<'a> {
             };
             sum += match lanes::improve(&group, out, kind, value) {
                 Some(value) => value,
+                None if kind == lanes::Kind::Residual => {
+                    self.residual_lines(problems, &mut work, out)
+                }
                 None => self.improve_lines(problems, &mut work, out, value),
             };
         }
@@ -166,9 +180,13 @@ impl<'a> KullbackLeibler<'a> {
 
 impl Model for KullbackLeibler<'_> {
     fn update(&self, side: Side, fixed: &[f64], current: &mut [f64], value: bool) -> f64 {
-        let dense = self.data.side_by_side(side).filter(|_| lanes::has_rank(self.rank));
+        let kind = match self.step {
+            Step::Newton => lanes::Kind::Newton,
+            Step::Multiplicative => lanes::Kind::Multiplicative,
+        };
+        let dense = self.dense(side);
         let sum = self.over_lines(side, fixed, current, |problems, first, out| match dense {
-            Some(entries) => self.improve_groups(entries, first, problems, out, value),
+            Some(entries) => self.improve_groups(entries, first, problems, out, (kind, value)),
             None => self.improve_lines(problems, &mut Work::new(self.rank), out, value),
         });
         if !value {
@@ -184,10 +202,11 @@ impl Model for KullbackLeibler<'_> {
 
     fn residual(&self, side: Side, fixed: &[f64], current: &[f64]) -> f64 {
         let mut copy = current.to_vec();
-        let sum = self.over_lines(side, fixed, &mut copy, |problems, _, out| {
-            let mut work = Work::new(self.rank);
-            let each = problems.iter().zip(out.chunks_exact(self.rank));
-            each.map(|(problem, c)| line::residual(problem, c, &mut work)).sum()
+        let kind = (lanes::Kind::Residual, false);
+        let dense = self.dense(side);
+        let sum = self.over_lines(side, fixed, &mut copy, |problems, first, out| match dense {
+            Some(entries) => self.improve_groups(entries, first, problems, out, kind),
+            None => self.residual_lines(problems, &mut Work::new(self.rank), out),
         });
         if self.total > 0.0 {
             (sum / self.total).sqrt()

@@ -31,6 +31,8 @@ pub struct Group<'a> {
 pub enum Kind {
     Newton,
     Multiplicative,
+    /// Changes nothing: returns Σ h δ² of the coordinate-wise Newton steps δ.
+    Residual,
 }
 
 /// Improves the coefficients (rank × lines) of a group.  The sum of the values,
@@ -81,7 +83,7 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
     let first = &problems[0];
     let mut sums = Sums::<K>::new();
     let vanishes = match kind {
-        Kind::Newton => sums.gather::<S, true>(group, first.factor, &c),
+        Kind::Newton | Kind::Residual => sums.gather::<S, true>(group, first.factor, &c),
         Kind::Multiplicative => sums.gather::<S, false>(group, first.factor, &c),
     };
     if vanishes {
@@ -96,6 +98,17 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
                     }
                 }
             }
+        }
+        Kind::Residual => {
+            let slope = sums.complete(problems, &totals, &c);
+            let mut sum = 0.0;
+            for lane in 0..lines {
+                for r in (0..K).filter(|&r| first.is_free(r)) {
+                    let (slope, h) = (slope[r][lane], sums.hessian[r][r][lane]);
+                    sum += line::step_size(slope, h, c[r][lane], first.upper);
+                }
+            }
+            return Some(sum);
         }
         Kind::Newton => {
             let slope = sums.complete(problems, &totals, &c);

@@ -173,10 +173,10 @@ fn act<const K: usize>(
         Kind::Multiplicative { value } => {
             fit::<K>(problem, entries, c, work);
             derivatives::<K>(problem, entries, c, work, false);
-            for r in 0..k {
+            for (r, c) in c.iter_mut().enumerate() {
                 let u = problem.totals[r];
                 if u > 0.0 && problem.is_free(r) {
-                    c[r] *= work.pull[r] / u;
+                    *c *= work.pull[r] / u;
                 }
             }
             if value {
@@ -191,16 +191,22 @@ fn act<const K: usize>(
             derivatives::<K>(problem, entries, c, work, true);
             let mut sum = 0.0;
             for r in (0..k).filter(|&r| problem.is_free(r)) {
-                let h = work.hessian[r * k + r];
-                if h > 0.0 {
-                    let to = (c[r] - work.slope[r] / h).clamp(0.0, problem.upper);
-                    sum += h * (to - c[r]) * (to - c[r]);
-                } else if work.slope[r] > 0.0 && c[r] > 0.0 {
-                    sum += work.slope[r] * c[r];
-                }
+                sum += step_size(work.slope[r], work.hessian[r * k + r], c[r], problem.upper);
             }
             sum
         }
+    }
+}
+
+/// h δ² of a coordinate's Newton step δ; without curvature, what its fall to zero
+/// would bring.
+#[inline(always)]
+pub fn step_size(slope: f64, h: f64, c: f64, upper: f64) -> f64 {
+    if h > 0.0 {
+        let to = (c - slope / h).clamp(0.0, upper);
+        h * (to - c) * (to - c)
+    } else {
+        (slope * c).max(0.0)
     }
 }
 
@@ -251,11 +257,9 @@ fn fit<const K: usize>(
 
 /// A line without entries above zero: only what pulls it down is left.
 pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
-    let k = c.len();
-    for r in 0..k {
-        let free = problem.is_free(r);
-        if free && problem.totals[r] > 0.0 {
-            c[r] = match problem.majoriser {
+    for (r, c) in c.iter_mut().enumerate() {
+        if problem.is_free(r) && problem.totals[r] > 0.0 {
+            *c = match problem.majoriser {
                 // between neighbours that are not empty: the minimum along r
                 Some((d, b)) if d > 0.0 => ((b[r] - problem.totals[r]) / d).max(0.0),
                 _ => 0.0,
@@ -383,9 +387,9 @@ fn search<const K: usize>(
         return;
     }
     let (mut curvature, mut shrink) = (0.0, 0.0);
-    for r in 0..k {
+    for (r, &now) in c.iter().enumerate() {
         curvature += work.step[r] * dot(&work.hessian[r * k..(r + 1) * k], &work.step);
-        shrink = shrinkage(c[r], work.step[r], shrink);
+        shrink = shrinkage(now, work.step[r], shrink);
     }
     let safe = is_safe(start, curvature, shrink);
     if safe && !value {

@@ -44,8 +44,8 @@ impl<'a> Pivoting<'a> {
             if wrong.len() < fewest {
                 fewest = wrong.len();
                 left = FULL_EXCHANGES;
-            } else if left > 0 {
-                left -= 1;
+            } else {
+                left = left.saturating_sub(1);
             }
             let exchanged = if left > 0 { &wrong[..] } else { &wrong[wrong.len() - 1..] };
             for &j in exchanged {
