@@ -239,7 +239,7 @@ test_that("clusters of the leukaemia samples are those of the diagnoses", {
   subtype <- ifelse(samples$ALL_AML == "AML", "AML", samples$Type)
   for (seed in 1:5) {
     best <- function(rank) {
-      fit <- quiet_nmf(x, rank, "brunet", nrun = 10, seed = seed)
+      fit <- quiet_nmf(x, rank, "kl", nrun = 10, seed = seed)
       max.col(t(fit$coef), "first")
     }
     expect_gte(right(best(2), samples$ALL_AML), 37)
