@@ -10,6 +10,7 @@ use super::frobenius::revive_from_residual;
 use super::lanes;
 use super::line::{self, Work};
 use super::penalty::Constraint;
+use super::program::Problem;
 use super::weights::Totals;
 use crate::kernels::LANES;
 
@@ -66,7 +67,7 @@ impl<'a> KullbackLeibler<'a> {
         side: Side,
         fixed: &[f64],
         current: &mut [f64],
-        f: impl Fn(&[line::Problem<'_>], usize, &mut [f64]) -> f64 + Sync,
+        f: impl Fn(&[Problem<'_>], usize, &mut [f64]) -> f64 + Sync,
     ) -> f64 {
         let rank = self.rank;
         let constraint = &self.constraints[side.index()];
@@ -88,7 +89,7 @@ impl<'a> KullbackLeibler<'a> {
         let graph = constraint.penalty.graph.as_ref().map(|g| g.majoriser(current, rank));
         let problem = |index: usize| {
             let own = if self.weights.is_some() { index * rank } else { 0 };
-            line::Problem {
+            Problem {
                 factor: fixed,
                 entries: self.data.line(side, index),
                 totals: &totals[own..own + rank],
@@ -110,7 +111,7 @@ impl<'a> KullbackLeibler<'a> {
     /// One line after the other.
     fn improve_lines(
         &self,
-        problems: &[line::Problem<'_>],
+        problems: &[Problem<'_>],
         work: &mut Work,
         out: &mut [f64],
         value: bool,
@@ -123,12 +124,7 @@ impl<'a> KullbackLeibler<'a> {
         .sum()
     }
 
-    fn residual_lines(
-        &self,
-        problems: &[line::Problem<'_>],
-        work: &mut Work,
-        current: &[f64],
-    ) -> f64 {
+    fn residual_lines(&self, problems: &[Problem<'_>], work: &mut Work, current: &[f64]) -> f64 {
         let each = problems.iter().zip(current.chunks_exact(self.rank));
         each.map(|(problem, c)| line::residual(problem, c, work)).sum()
     }
@@ -143,7 +139,7 @@ impl<'a> KullbackLeibler<'a> {
         &self,
         (entries, stride): (&[f64], usize),
         first: usize,
-        problems: &[line::Problem<'_>],
+        problems: &[Problem<'_>],
         out: &mut [f64],
         (kind, value): (lanes::Kind, bool),
     ) -> f64 {

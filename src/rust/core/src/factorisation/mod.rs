@@ -14,6 +14,7 @@ mod line;
 mod model;
 pub mod multiplicative;
 pub mod penalty;
+mod program;
 mod step_length;
 pub mod weighted;
 pub mod weights;
