@@ -67,7 +67,9 @@ nmf_seurat <- function(x, assay, prefer, .call) {
   }
   if (which(prefer == "data") < which(prefer == "counts")) {
     normalised <- seurat_layer(assays[[name]], "data")
-    if (!is.null(normalised) && ncol(normalised)) return(nmf_matrix(normalised, NULL, prefer, .call))
+    if (!is.null(normalised) && ncol(normalised)) {
+      return(nmf_matrix(normalised, NULL, prefer, .call))
+    }
   }
   seurat_counts(assays[[name]], name, .call)
 }

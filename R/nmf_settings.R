@@ -14,7 +14,8 @@ nmf_method <- function(method, .call = caller_env()) {
     brunet = list("brunet", "kl", "weights"), nsNMF = list("nonsmooth", "kl")
   )
   method <- check_choice(method, names(known), "method", .call = .call)
-  found <- stats::setNames(known[[method]], c("algorithm", "loss", "takes")[seq_along(known[[method]])])
+  found <- known[[method]]
+  names(found) <- c("algorithm", "loss", "takes")[seq_along(found)]
   found$name <- method
   found$multiplicative <- found$algorithm %in% c("brunet", "lee", "nonsmooth")
   found$prefer <- if (found$loss == "kl") c("counts", "logcounts", "data") else
@@ -130,36 +131,45 @@ nmf_weights <- function(weights, x, method, .call = caller_env()) {
     return(list(given = NULL, rust = NULL))
   }
   check_takes(method, "weights", .call = .call)
-  bad <- function(fact) {
-    stop_user("argument", paste("`weights` must be finite and non-negative: a matrix like `x`,",
-                                "or a list of vectors `features` and `samples`."),
-              x = fact, .call = .call)
-  }
-  usable <- function(w) is.numeric(w) && all(is.finite(w)) && all(w >= 0)
-  if (is.list(weights) && !is.data.frame(weights)) {
-    features <- weights$features %||% rep(1, nrow(x))
-    samples <- weights$samples %||% rep(1, ncol(x))
-    if (!usable(features) || !usable(samples) || length(features) != nrow(x) ||
-        length(samples) != ncol(x)) {
-      bad(paste0("It needs ", nrow(x), " and ", ncol(x), " numbers, and has ", length(features),
-                 " and ", length(samples), "."))
-    }
-    rust <- list(features = as.double(features), samples = as.double(samples))
-    if (!any(rust$features > 0) || !any(rust$samples > 0)) bad("All weights are 0.")
-    return(list(given = weights, rust = rust))
-  }
+  if (is.list(weights) && !is.data.frame(weights)) return(outer_weights(weights, x, .call))
   if (methods::is(weights, "Matrix")) weights <- as_csc(weights)
   if (is.data.frame(weights)) weights <- as.matrix(weights)
   sparse <- methods::is(weights, "dgCMatrix")
-  if (!sparse && !is.matrix(weights)) bad(paste0("It is ", describe(weights), "."))
-  if (!identical(dim(weights), dim(x))) {
-    bad(paste0("It is ", nrow(weights), " x ", ncol(weights), "; `x` is ", nrow(x), " x ",
-               ncol(x), "."))
+  if (!sparse && !is.matrix(weights)) {
+    stop_weights(paste0("It is ", describe(weights), "."), .call)
   }
-  if (!usable(if (sparse) weights@x else weights)) bad("Some are negative or not finite.")
-  if (!any((if (sparse) weights@x else weights) > 0)) bad("All weights are 0.")
+  if (!identical(dim(weights), dim(x))) {
+    stop_weights(paste0("It is ", nrow(weights), " x ", ncol(weights), "; `x` is ", nrow(x), " x ",
+                        ncol(x), "."), .call)
+  }
+  check_weights(if (sparse) weights@x else weights, .call)
   if (!sparse) storage.mode(weights) <- "double"
   list(given = weights, rust = if (sparse) list(weights@p, weights@i, weights@x) else weights)
+}
+
+# Weights that are products of one per feature and one per sample.
+outer_weights <- function(weights, x, .call) {
+  parts <- list(features = weights$features %||% rep(1, nrow(x)),
+                samples = weights$samples %||% rep(1, ncol(x)))
+  if (length(parts$features) != nrow(x) || length(parts$samples) != ncol(x)) {
+    stop_weights(paste0("It needs ", nrow(x), " and ", ncol(x), " numbers, and has ",
+                        length(parts$features), " and ", length(parts$samples), "."), .call)
+  }
+  lapply(parts, check_weights, .call = .call)
+  list(given = weights, rust = lapply(parts, as.double))
+}
+
+check_weights <- function(weights, .call) {
+  if (!is.numeric(weights) || !all(is.finite(weights)) || any(weights < 0)) {
+    stop_weights("Some are negative or not finite.", .call)
+  }
+  if (!any(weights > 0)) stop_weights("All are 0.", .call)
+}
+
+stop_weights <- function(fact, .call) {
+  stop_user("argument", paste("`weights` must be finite and non-negative: a matrix like `x`,",
+                              "or a list of vectors `features` and `samples`."),
+            x = fact, .call = .call)
 }
 
 # What belongs to one method only.

@@ -69,7 +69,6 @@ test_that("weights, masks and missing values are one thing", {
   holes[hidden] <- NA
   for (method in c("hals", "kl")) {
     missing <- quiet_nmf(holes, 3, method, na = "missing", seed = 1, init = "nndsvda")
-    start <- list(basis = missing$basis, coef = missing$coef)
     expect_equal(missing$missing, sum(hidden))
     # what a masked entry holds does not matter
     other <- blocks
@@ -124,7 +123,8 @@ test_that("experiments and Seurat objects are read", {
   plain <- kl(blocks)
   skip_if_not_installed("SingleCellExperiment")
   counts <- methods::as(blocks, "CsparseMatrix")
-  sce <- SingleCellExperiment::SingleCellExperiment(list(counts = counts, logcounts = log1p(counts)))
+  assays <- list(counts = counts, logcounts = log1p(counts))
+  sce <- SingleCellExperiment::SingleCellExperiment(assays)
   expect_equal(kl(sce), plain, tolerance = 1e-9)
   expect_equal(quiet_nmf(sce, 3, seed = 1)$objective,
                quiet_nmf(log1p(blocks), 3, seed = 1)$objective, tolerance = 1e-6)
@@ -239,7 +239,7 @@ test_that("clusters of the leukaemia samples are those of the diagnoses", {
   subtype <- ifelse(samples$ALL_AML == "AML", "AML", samples$Type)
   for (seed in 1:5) {
     best <- function(rank) {
-      fit <- quiet_nmf(x, rank, "brunet", nrun = 10, seed = seed)
+      fit <- quiet_nmf(x, rank, "kl", nrun = 10, seed = seed)
       max.col(t(fit$coef), "first")
     }
     expect_gte(right(best(2), samples$ALL_AML), 37)

@@ -58,7 +58,7 @@ fn rs_nmf(
             if chosen.algorithm == Algorithm::Hals {
                 let weighted =
                     WeightedMatrix::new(matrix(entries, shape), given(weighting, shape))?;
-                run(Input { data, weights: Weights::Frobenius(weighted) })?
+                run(Input { data, weights: Weights::Frobenius(Box::new(weighted)) })?
             } else {
                 let prepared = Prepared::new(entries, shape, weighting)?;
                 let totals = prepared.totals(shape)?;

@@ -193,9 +193,9 @@ fn rank_one_has_closed_forms() {
     for algorithm in [Algorithm::Hals, Algorithm::Anls, Algorithm::Gradient, Algorithm::Lee] {
         let strict = Settings { tolerance: 1e-15, ..settings(algorithm, 1) };
         let fit = run(&data, &strict);
-        for j in 0..30 {
-            for i in 0..50 {
-                let error = (fitted(&fit.pair, i, j) - u[i] * v[j]).abs();
+        for (j, v) in v.iter().enumerate() {
+            for (i, u) in u.iter().enumerate() {
+                let error = (fitted(&fit.pair, i, j) - u * v).abs();
                 assert!(error < 1e-6, "{algorithm:?}: {error}");
             }
         }

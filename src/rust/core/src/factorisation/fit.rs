@@ -69,7 +69,7 @@ pub struct Input<'a> {
 #[allow(clippy::large_enum_variant)]
 pub enum Weights<'a> {
     None,
-    Frobenius(WeightedMatrix),
+    Frobenius(Box<WeightedMatrix>),
     /// Ω ∘ X and what belongs to it.
     Divergence(Data<'a>, Weighted<'a>),
 }

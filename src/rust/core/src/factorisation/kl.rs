@@ -10,6 +10,7 @@ use super::frobenius::revive_from_residual;
 use super::lanes;
 use super::line::{self, Work};
 use super::penalty::Constraint;
+use super::program::Problem;
 use super::weights::Totals;
 use crate::kernels::LANES;
 
@@ -66,7 +67,7 @@ impl<'a> KullbackLeibler<'a> {
         side: Side,
         fixed: &[f64],
         current: &mut [f64],
-        f: impl Fn(&[line::Problem<'_>], usize, &mut [f64]) -> f64 + Sync,
+        f: impl Fn(&[Problem<'_>], usize, &mut [f64]) -> f64 + Sync,
     ) -> f64 {
         let rank = self.rank;
         let constraint = &self.constraints[side.index()];
@@ -88,7 +89,7 @@ impl<'a> KullbackLeibler<'a> {
         let graph = constraint.penalty.graph.as_ref().map(|g| g.majoriser(current, rank));
         let problem = |index: usize| {
             let own = if self.weights.is_some() { index * rank } else { 0 };
-            line::Problem {
+            Problem {
                 factor: fixed,
                 entries: self.data.line(side, index),
                 totals: &totals[own..own + rank],
@@ -110,7 +111,7 @@ impl<'a> KullbackLeibler<'a> {
     /// One line after the other.
     fn improve_lines(
         &self,
-        problems: &[line::Problem<'_>],
+        problems: &[Problem<'_>],
         work: &mut Work,
         out: &mut [f64],
         value: bool,
@@ -123,19 +124,25 @@ impl<'a> KullbackLeibler<'a> {
         .sum()
     }
 
+    fn residual_lines(&self, problems: &[Problem<'_>], work: &mut Work, current: &[f64]) -> f64 {
+        let each = problems.iter().zip(current.chunks_exact(self.rank));
+        each.map(|(problem, c)| line::residual(problem, c, work)).sum()
+    }
+
+    /// The data of a side as groups want them.
+    fn dense(&self, side: Side) -> Option<(&[f64], usize)> {
+        self.data.side_by_side(side).filter(|_| lanes::has_rank(self.rank))
+    }
+
     /// Dense lines in groups, where there is a kernel for the rank.
     fn improve_groups(
         &self,
         (entries, stride): (&[f64], usize),
         first: usize,
-        problems: &[line::Problem<'_>],
+        problems: &[Problem<'_>],
         out: &mut [f64],
-        value: bool,
+        (kind, value): (lanes::Kind, bool),
     ) -> f64 {
-        let kind = match self.step {
-            Step::Newton => lanes::Kind::Newton,
-            Step::Multiplicative => lanes::Kind::Multiplicative,
-        };
         let mut work = Work::new(self.rank);
         let mut padded = Vec::new();
         let mut sum = 0.0;
@@ -157,6 +164,9 @@ impl<'a> KullbackLeibler<'a> {
             };
             sum += match lanes::improve(&group, out, kind, value) {
                 Some(value) => value,
+                None if kind == lanes::Kind::Residual => {
+                    self.residual_lines(problems, &mut work, out)
+                }
                 None => self.improve_lines(problems, &mut work, out, value),
             };
         }
@@ -166,9 +176,13 @@ impl<'a> KullbackLeibler<'a> {
 
 impl Model for KullbackLeibler<'_> {
     fn update(&self, side: Side, fixed: &[f64], current: &mut [f64], value: bool) -> f64 {
-        let dense = self.data.side_by_side(side).filter(|_| lanes::has_rank(self.rank));
+        let kind = match self.step {
+            Step::Newton => lanes::Kind::Newton,
+            Step::Multiplicative => lanes::Kind::Multiplicative,
+        };
+        let dense = self.dense(side);
         let sum = self.over_lines(side, fixed, current, |problems, first, out| match dense {
-            Some(entries) => self.improve_groups(entries, first, problems, out, value),
+            Some(entries) => self.improve_groups(entries, first, problems, out, (kind, value)),
             None => self.improve_lines(problems, &mut Work::new(self.rank), out, value),
         });
         if !value {
@@ -184,10 +198,11 @@ impl Model for KullbackLeibler<'_> {
 
     fn residual(&self, side: Side, fixed: &[f64], current: &[f64]) -> f64 {
         let mut copy = current.to_vec();
-        let sum = self.over_lines(side, fixed, &mut copy, |problems, _, out| {
-            let mut work = Work::new(self.rank);
-            let each = problems.iter().zip(out.chunks_exact(self.rank));
-            each.map(|(problem, c)| line::residual(problem, c, &mut work)).sum()
+        let kind = (lanes::Kind::Residual, false);
+        let dense = self.dense(side);
+        let sum = self.over_lines(side, fixed, &mut copy, |problems, first, out| match dense {
+            Some(entries) => self.improve_groups(entries, first, problems, out, kind),
+            None => self.residual_lines(problems, &mut Work::new(self.rank), out),
         });
         if self.total > 0.0 {
             (sum / self.total).sqrt()

@@ -1,8 +1,8 @@
-//! The programs of [`super::line`] for dense data, eight lines side by side: they
+//! The programs of [`super::program`] for dense data, eight lines side by side: they
 //! share the standing factor, so that every operation is on whole vectors.
 
 use super::kernels::fma;
-use super::line::{self, Problem};
+use super::program::{self, Problem};
 use super::step_length::{is_safe, shrinkage, Pace};
 use crate::kernels::{ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
@@ -31,6 +31,8 @@ pub struct Group<'a> {
 pub enum Kind {
     Newton,
     Multiplicative,
+    /// Changes nothing: returns Σ h δ² of the coordinate-wise Newton steps δ.
+    Residual,
 }
 
 /// Improves the coefficients (rank × lines) of a group.  The sum of the values,
@@ -81,7 +83,7 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
     let first = &problems[0];
     let mut sums = Sums::<K>::new();
     let vanishes = match kind {
-        Kind::Newton => sums.gather::<S, true>(group, first.factor, &c),
+        Kind::Newton | Kind::Residual => sums.gather::<S, true>(group, first.factor, &c),
         Kind::Multiplicative => sums.gather::<S, false>(group, first.factor, &c),
     };
     if vanishes {
@@ -97,6 +99,17 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
                 }
             }
         }
+        Kind::Residual => {
+            let slope = sums.complete(problems, &totals, &c);
+            let mut sum = 0.0;
+            for lane in 0..lines {
+                for r in (0..K).filter(|&r| first.is_free(r)) {
+                    let (slope, h) = (slope[r][lane], sums.hessian[r][r][lane]);
+                    sum += program::step_size(slope, h, c[r][lane], first.upper);
+                }
+            }
+            return Some(sum);
+        }
         Kind::Newton => {
             let slope = sums.complete(problems, &totals, &c);
             let step = model_step(&sums.hessian, &slope, &c, first);
@@ -107,7 +120,7 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
         let line = &mut coefficients[lane * K..(lane + 1) * K];
         line.iter_mut().zip(&c).for_each(|(to, c)| *to = c[lane]);
         if kind == Kind::Newton && sums.largest[lane] <= 0.0 {
-            line::settle_empty(problem, line);
+            program::settle_empty(problem, line);
             (0..K).for_each(|r| c[r][lane] = line[r]);
         }
     }
@@ -124,7 +137,7 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
         }
     }
     let parts = problems.iter().enumerate().map(|(lane, problem)| {
-        line::smooth_value(problem, &coefficients[lane * K..(lane + 1) * K]) - logs[lane]
+        program::smooth_value(problem, &coefficients[lane * K..(lane + 1) * K]) - logs[lane]
     });
     Some(parts.sum())
 }
@@ -266,7 +279,7 @@ fn model_step<const K: usize>(
     let mut there = *c;
     let mut first = [0.0; LANES];
     let mut active = [true; LANES];
-    for sweep in 0..line::SWEEPS {
+    for sweep in 0..program::SWEEPS {
         let mut moved = [0.0; LANES];
         for r in (0..K).filter(|&r| problem.is_free(r)) {
             let mut delta = [0.0; LANES];
@@ -290,7 +303,7 @@ fn model_step<const K: usize>(
             first = moved;
         }
         for lane in 0..LANES {
-            active[lane] &= moved[lane] > line::SWEEP_TOLERANCE * first[lane];
+            active[lane] &= moved[lane] > program::SWEEP_TOLERANCE * first[lane];
         }
         if !active.contains(&true) {
             break;
@@ -304,7 +317,7 @@ fn model_step<const K: usize>(
     there
 }
 
-/// Goes along the steps as [`line`] does, every lane at its own pace.
+/// Goes along the steps as [`super::line`] does, every lane at its own pace.
 #[inline(always)]
 fn search<const K: usize, S: Simd>(
     group: &Group<'_>,

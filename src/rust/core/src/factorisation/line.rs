@@ -1,34 +1,12 @@
-//! The convex program of one line (feature or sample) under the
-//! Kullback-Leibler divergence:
-//! min over 0 ≤ c ≤ upper of uᵀc − Σ_p x_p log(a_pᵀ c) + ½ cᵀQc.
+//! Updates of one line's program: a safeguarded Newton step, or a multiplicative
+//! update.
 
 use super::data::Line;
 use super::kernels::{dot, gram_into};
+use super::program::{settle_empty, smooth_value, step_size, Problem, SWEEPS, SWEEP_TOLERANCE};
 use super::step_length::{add_step, is_safe, shrinkage, Pace};
 use crate::kernels::{ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
-
-pub struct Problem<'a> {
-    /// The standing factor: a_p is its column p.
-    pub factor: &'a [f64],
-    /// x.
-    pub entries: Line<'a>,
-    /// u, of length rank.
-    pub totals: &'a [f64],
-    /// Q.
-    pub quadratic: &'a [f64],
-    /// A further ½ d ‖c‖² − bᵀc (of a graph).
-    pub majoriser: Option<(f64, &'a [f64])>,
-    pub upper: f64,
-    pub fixed: &'a [bool],
-}
-
-impl Problem<'_> {
-    #[inline(always)]
-    pub fn is_free(&self, component: usize) -> bool {
-        self.fixed.is_empty() || !self.fixed[component]
-    }
-}
 
 /// Scratch of one thread.
 pub struct Work {
@@ -44,11 +22,6 @@ pub struct Work {
 
 /// From this rank on Hessians come from matrix products.
 const PRODUCT_RANK: usize = 9;
-
-/// Sweeps over the quadratic model at most, and what part of the first sweep's
-/// move may be left.
-pub const SWEEPS: usize = 20;
-pub const SWEEP_TOLERANCE: f64 = 1e-4;
 
 impl Work {
     pub fn new(rank: usize) -> Self {
@@ -173,10 +146,17 @@ fn act<const K: usize>(
         Kind::Multiplicative { value } => {
             fit::<K>(problem, entries, c, work);
             derivatives::<K>(problem, entries, c, work, false);
+<<<<<<< HEAD
             for (r, entry) in c.iter_mut().enumerate().take(k) {
                 let u = problem.totals[r];
                 if u > 0.0 && problem.is_free(r) {
                     *entry *= work.pull[r] / u;
+=======
+            for (r, c) in c.iter_mut().enumerate() {
+                let u = problem.totals[r];
+                if u > 0.0 && problem.is_free(r) {
+                    *c *= work.pull[r] / u;
+>>>>>>> 8a28b44d0beff30bca1dade5fac8b88e20787c21
                 }
             }
             if value {
@@ -191,13 +171,7 @@ fn act<const K: usize>(
             derivatives::<K>(problem, entries, c, work, true);
             let mut sum = 0.0;
             for r in (0..k).filter(|&r| problem.is_free(r)) {
-                let h = work.hessian[r * k + r];
-                if h > 0.0 {
-                    let to = (c[r] - work.slope[r] / h).clamp(0.0, problem.upper);
-                    sum += h * (to - c[r]) * (to - c[r]);
-                } else if work.slope[r] > 0.0 && c[r] > 0.0 {
-                    sum += work.slope[r] * c[r];
-                }
+                sum += step_size(work.slope[r], work.hessian[r * k + r], c[r], problem.upper);
             }
             sum
         }
@@ -246,21 +220,6 @@ fn fit<const K: usize>(
     while work.mu.len() % LANES != 0 {
         work.mu.push(1.0);
         work.x.push(0.0);
-    }
-}
-
-/// A line without entries above zero: only what pulls it down is left.
-pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
-    let k = c.len();
-    for r in 0..k {
-        let free = problem.is_free(r);
-        if free && problem.totals[r] > 0.0 {
-            c[r] = match problem.majoriser {
-                // between neighbours that are not empty: the minimum along r
-                Some((d, b)) if d > 0.0 => ((b[r] - problem.totals[r]) / d).max(0.0),
-                _ => 0.0,
-            };
-        }
     }
 }
 
@@ -383,9 +342,15 @@ fn search<const K: usize>(
         return;
     }
     let (mut curvature, mut shrink) = (0.0, 0.0);
+<<<<<<< HEAD
     for (r, &entry) in c.iter().enumerate().take(k) {
         curvature += work.step[r] * dot(&work.hessian[r * k..(r + 1) * k], &work.step);
         shrink = shrinkage(entry, work.step[r], shrink);
+=======
+    for (r, &now) in c.iter().enumerate() {
+        curvature += work.step[r] * dot(&work.hessian[r * k..(r + 1) * k], &work.step);
+        shrink = shrinkage(now, work.step[r], shrink);
+>>>>>>> 8a28b44d0beff30bca1dade5fac8b88e20787c21
     }
     let safe = is_safe(start, curvature, shrink);
     if safe && !value {
@@ -460,15 +425,4 @@ fn value_at(problem: &Problem<'_>, c: &[f64], work: &Work) -> f64 {
         }
     }
     smooth_value(problem, c) - logs.iter().sum::<f64>()
-}
-
-/// uᵀc + ½ cᵀQc.
-#[inline(always)]
-pub fn smooth_value(problem: &Problem<'_>, c: &[f64]) -> f64 {
-    let k = c.len();
-    let mut value = dot(problem.totals, c);
-    for r in 0..k {
-        value += 0.5 * c[r] * dot(&problem.quadratic[r * k..(r + 1) * k], c);
-    }
-    value
 }

@@ -19,6 +19,7 @@ pub mod matching;
 mod model;
 pub mod multiplicative;
 pub mod penalty;
+mod program;
 pub mod programs;
 pub mod rank;
 mod step_length;

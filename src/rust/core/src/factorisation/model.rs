@@ -32,7 +32,7 @@ pub fn build<'a>(
         (Algorithm::Hals, Weights::Frobenius(weighted)) => {
             let known = constraints[0].fixed.iter().filter(|&&f| f).count();
             let restraints = [restraint(&constraints[0])?, restraint(&constraints[1])?];
-            Ok(Box::new(WeightedModel { data: weighted, rank, restraints, known }))
+            Ok(Box::new(WeightedModel { data: *weighted, rank, restraints, known }))
         }
         (algorithm, weights) if algorithm.is_divergence() => {
             let (data, weighted) = match weights {

@@ -1,0 +1,69 @@
+//! The convex program of one line (feature or sample) under the
+//! Kullback-Leibler divergence:
+//! min over 0 ≤ c ≤ upper of uᵀc − Σ_p x_p log(a_pᵀ c) + ½ cᵀQc.
+
+use super::data::Line;
+use super::kernels::dot;
+
+pub struct Problem<'a> {
+    /// The standing factor: a_p is its column p.
+    pub factor: &'a [f64],
+    /// x.
+    pub entries: Line<'a>,
+    /// u, of length rank.
+    pub totals: &'a [f64],
+    /// Q.
+    pub quadratic: &'a [f64],
+    /// A further ½ d ‖c‖² − bᵀc (of a graph).
+    pub majoriser: Option<(f64, &'a [f64])>,
+    pub upper: f64,
+    pub fixed: &'a [bool],
+}
+
+impl Problem<'_> {
+    #[inline(always)]
+    pub fn is_free(&self, component: usize) -> bool {
+        self.fixed.is_empty() || !self.fixed[component]
+    }
+}
+
+/// Sweeps over the quadratic model at most, and what part of the first sweep's
+/// move may be left.
+pub const SWEEPS: usize = 20;
+pub const SWEEP_TOLERANCE: f64 = 1e-4;
+
+/// h δ² of a coordinate's Newton step δ; without curvature, what its fall to zero
+/// would bring.
+#[inline(always)]
+pub fn step_size(slope: f64, h: f64, c: f64, upper: f64) -> f64 {
+    if h > 0.0 {
+        let to = (c - slope / h).clamp(0.0, upper);
+        h * (to - c) * (to - c)
+    } else {
+        (slope * c).max(0.0)
+    }
+}
+
+/// A line without entries above zero: only what pulls it down is left.
+pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
+    for (r, c) in c.iter_mut().enumerate() {
+        if problem.is_free(r) && problem.totals[r] > 0.0 {
+            *c = match problem.majoriser {
+                // between neighbours that are not empty: the minimum along r
+                Some((d, b)) if d > 0.0 => ((b[r] - problem.totals[r]) / d).max(0.0),
+                _ => 0.0,
+            };
+        }
+    }
+}
+
+/// uᵀc + ½ cᵀQc.
+#[inline(always)]
+pub fn smooth_value(problem: &Problem<'_>, c: &[f64]) -> f64 {
+    let k = c.len();
+    let mut value = dot(problem.totals, c);
+    for r in 0..k {
+        value += 0.5 * c[r] * dot(&problem.quadratic[r * k..(r + 1) * k], c);
+    }
+    value
+}
