@@ -175,8 +175,8 @@ fn modules(
             let mut path = LassoPath::new(gram, true);
             let mut rows = Codes::with_capacity(count, 0);
             let mut beyond = 0;
-            for gene in first..first + count {
-                path.run(correlations.col_as_slice(gene), norms[gene], Target::Residual(most));
+            for (k, &norm) in norms[first..first + count].iter().enumerate() {
+                path.run(correlations.col_as_slice(first + k), norm, Target::Residual(most));
                 rows.push(&path.atoms, &path.values);
                 beyond += usize::from(!path.met);
             }

@@ -53,8 +53,7 @@ impl<'a> Orthogonal<'a> {
         while self.atoms.len() < sparsity {
             let (atom, size) = self.strongest(f64::abs);
             let least = NOTHING_LEFT * *first.get_or_insert(size);
-            // (not >: a NaN ends it)
-            if !(size > least) {
+            if size <= least {
                 break;
             }
             self.barred[atom] = true;
@@ -138,7 +137,7 @@ impl<'a> Nonnegative<'a> {
             let inverse_norms = &self.gram.inverse_norms;
             let (atom, size) = strongest(&self.pull, inverse_norms, &self.barred, |c| c);
             let least = NOTHING_LEFT * *first.get_or_insert(size);
-            if !(size > least) {
+            if size <= least {
                 break;
             }
             // An atom that has left the support does not come back: each round
