@@ -54,6 +54,10 @@ ridge <- function(train, A, y) {
   level + slope %*% (y - centre)
 }
 
+# The profile of least norm that has these measurements: what a square orthogonal
+# dictionary gives without sparsity.
+least_norm <- function(train, A, y) crossprod(A, solve(tcrossprod(A), y))
+
 # A row per method, mean ± standard error per number of measurements.
 markdown <- function(benchmark, score) {
   table <- summary(benchmark)
@@ -91,7 +95,8 @@ coverage <- function(x, size) {
 
 for (name in which) {
   x <- load_data[[name]]()
-  methods <- list("smaf", "snmf", "svd", "svd_k", "ksvd", ridge = ridge)
+  methods <- list("smaf", "snmf", "svd", "svd_k", "ksvd", ridge = ridge,
+                  least_norm = least_norm)
   benchmark <- benchmark_recovery(x, methods = methods, splits = splits, size = size, train = train, snr = snr,
                                   settings = list(snmf = list(max_iter = 50)), seed = 1)
   cat("\n##", name, ":", dim(x), "train", train, "snr", snr, "size", size, "\n")

@@ -77,10 +77,12 @@ unit = lambda d: d / np.maximum(np.linalg.norm(d, axis=0), 1e-300)
 print('ours', 0, left(ours), flush=True)
 print('quick', 0, left(load('quick', genes)), flush=True)
 alpha = 0.1 * np.sqrt((x ** 2).sum() / x.shape[1])
-b, t = clock(lambda: orthogonal_mp_gram((a @ ours).T @ (a @ ours), (a @ ours).T @ y, n_nonzero_coefs=k))
+b = a @ ours
+_, t = clock(lambda: orthogonal_mp_gram(b.T @ b, b.T @ y, n_nonzero_coefs=k))
 print('decode', t, 0, flush=True)
-d, t = clock(lambda: MiniBatchDictionaryLearning(size, alpha=alpha, n_iter=int(np.ceil(x.shape[1] / 256)) * 2,
-    batch_size=256, fit_algorithm='cd', random_state=0, n_jobs=1).fit(x.T).components_.T)
+steps = int(np.ceil(x.shape[1] / 256)) * 2
+d, t = clock(lambda: MiniBatchDictionaryLearning(size, alpha=alpha, n_iter=steps, batch_size=256,
+    fit_algorithm='cd', random_state=0, n_jobs=1).fit(x.T).components_.T)
 print('minibatch', t, left(unit(d)), flush=True)
 d, t = clock(lambda: DictionaryLearning(size, alpha=alpha, max_iter=3, fit_algorithm='cd',
     transform_algorithm='omp', random_state=0, n_jobs=1).fit(x.T).components_.T)
@@ -92,12 +94,14 @@ out <- system2(python, c(file, folder, n, size, genes, m, k), stdout = TRUE,
                env = paste0(c("OMP_NUM_THREADS=", "OPENBLAS_NUM_THREADS="), threads))
 peer <- utils::read.table(text = out, col.names = c("what", "seconds", "left"), row.names = 1)
 
-cat("\nDictionary of", size, "modules from", genes, "genes x", n, "samples;", threads, "thread(s)\n")
+cat("\nDictionary of", size, "modules from", genes, "genes x", n, "samples,", threads,
+    "thread(s)\n")
 table <- data.frame(
   cpu_seconds = c(quick$seconds, learned$seconds, peer["minibatch", "seconds"],
                   peer["full", "seconds"]),
   left = peer[c("quick", "ours", "minibatch", "full"), "left"],
-  row.names = c("unalloy K-SVD, 1 iteration", "unalloy K-SVD, 10 iterations", "scikit-learn MiniBatchDictionaryLearning, 2 epochs",
+  row.names = c("unalloy K-SVD, 1 iteration", "unalloy K-SVD, 10 iterations",
+                "scikit-learn MiniBatchDictionaryLearning, 2 epochs",
                 "scikit-learn DictionaryLearning, 3 iterations")
 )
 table$ratio <- table$cpu_seconds / table$cpu_seconds[1]
@@ -105,7 +109,7 @@ print(signif(table, 3))
 cat("\nDecoding 2,000 samples from", m, "measurements by orthogonal matching pursuit\n")
 print(signif(data.frame(
   cpu_seconds = c(decoded$seconds, with_errors$seconds, peer["decode", "seconds"]),
-  ratio = c(1, with_errors$seconds / decoded$seconds, peer["decode", "seconds"] / decoded$seconds),
+  ratio = c(decoded$seconds, with_errors$seconds, peer["decode", "seconds"]) / decoded$seconds,
   row.names = c("unalloy", "unalloy with standard errors", "scikit-learn orthogonal_mp_gram")
 ), 3))
 cat("1,000 samples:", signif(half$seconds, 3), "CPU seconds\n")

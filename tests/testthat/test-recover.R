@@ -69,6 +69,27 @@ test_that("matching pursuit is scikit-learn's", {
   expect_equal(as.matrix(ours), theirs, tolerance = 1e-6, ignore_attr = TRUE)
 })
 
+test_that("pursuit and non-negative lasso give what scikit-learn 1.2.1 gave", {
+  # orthogonal_mp(b, y, n_nonzero_coefs = 4), and Lasso(alpha = 0.2 / 12, positive =
+  # True, fit_intercept = False, tol = 1e-15): formulas in place of random numbers.
+  b <- outer(1:12, 1:20, function(i, j) sin(0.37 * i * j + j))
+  b <- sweep(b, 2, sqrt(colSums(b^2)), "/")
+  y <- cos(0.9 * 1:12) + 0.5
+  stored <- numeric(20)
+  stored[c(3, 4, 14, 18)] <- c(-2.423762444363892, -0.7763328016547358, 0.7892597793259999,
+                               1.6431021124036038)
+  ours <- recover(y, diag(12), b, sparsity = 4, verbose = FALSE)$activities
+  expect_equal(as.vector(ours), stored, tolerance = 1e-9)
+  stored <- numeric(20)
+  stored[c(2, 4:7, 15, 16, 18, 20)] <- c(
+    1.3530120088110658, 0.43296689009402717, 0.7493106336339813, 0.5310408953542328,
+    0.02403818742309332, 0.006055455924402792, 1.0687510808597227, 0.20362172249653487,
+    0.8926066016977537
+  )
+  ours <- recover(y, diag(12), b, "nn_lasso", penalty = 0.2, verbose = FALSE)$activities
+  expect_equal(as.vector(ours), stored, tolerance = 1e-6)
+})
+
 test_that("the lasso satisfies its optimality conditions, with and without signs", {
   withr::local_seed(6)
   b <- matrix(rnorm(40 * 70) + 0.3, 40)
