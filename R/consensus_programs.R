@@ -103,7 +103,7 @@ consensus_programs <- function(x, rank, nrun = 100, n_features = 2000, features 
     seed = check_seed(seed)
   )
   verbose <- check_flag(verbose, "verbose")
-  ranks <- check_ranks(rank)
+  ranks <- check_program_ranks(rank)
   input <- nmf_input(x, assay, prefer = c("counts", "logcounts", "data"))
   whole <- check_factorisable(input)
   if (!whole) {
@@ -131,7 +131,7 @@ consensus_programs <- function(x, rank, nrun = 100, n_features = 2000, features 
   new_rank_comparison(fits, ranks, call)
 }
 
-check_ranks <- function(rank, .call = caller_env()) {
+check_program_ranks <- function(rank, .call = caller_env()) {
   if (!is.numeric(rank) || !length(rank)) check_count(rank, "rank", .call = .call)
   ranks <- vapply(rank, check_count, 0, what = "rank", .call = .call)
   sort(unique(ranks))

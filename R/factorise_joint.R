@@ -47,7 +47,7 @@ factorise_joint <- function(blocks, rank, block_weights = NULL, method = "hals",
                             seed = NULL, max_iter = 2000, tolerance = 1e-8,
                             threads = getOption("unalloy.threads", 2L), verbose = interactive()) {
   call <- match.call()
-  blocks <- check_blocks(blocks)
+  blocks <- check_joint_blocks(blocks)
   size <- vapply(blocks, sum_of_squares, 0)
   if (any(size == 0)) {
     stop_user("blocks", "Every block needs values above zero.",
@@ -88,7 +88,7 @@ factorise_joint <- function(blocks, rank, block_weights = NULL, method = "hals",
 }
 
 # Blocks as matrices with the samples that all of them have, in the order of the first.
-check_blocks <- function(blocks, .call = caller_env()) {
+check_joint_blocks <- function(blocks, .call = caller_env()) {
   if (!is.list(blocks) || is.data.frame(blocks) || !length(blocks)) {
     stop_user("argument", "`blocks` must be a list of matrices.",
               x = paste0("It is ", describe(blocks), "."), .call = .call)
@@ -171,7 +171,7 @@ predict.joint_factorisation <- function(object, newdata, ...) {
   here <- environment()
   blocks <- Map(function(block, name) {
     align_rows(block, object$basis[[name]], name, here)
-  }, check_blocks(newdata), names(newdata))
+  }, check_joint_blocks(newdata), names(newdata))
   scale <- sqrt(object$block_weights[names(blocks)])
   basis <- do.call(rbind, Map(`*`, object$basis[names(blocks)], scale))
   x <- stack_rows(Map(`*`, blocks, scale))

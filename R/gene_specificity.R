@@ -82,7 +82,7 @@ specificity_of <- function(expression, method, pseudocount) {
   mean_other <- pmax(0, rowSums(expression) - highest) / (n_types - 1)
   log2_ratio <- function(to) log2((highest + pseudocount) / (to + pseudocount))
   expressed <- highest > 0
-  specificity <- if (method == "entropy") 1 - entropy(expression) / log2(n_types)
+  specificity <- if (method == "entropy") 1 - row_entropy(expression) / log2(n_types)
                  else 1 - second / highest
   data.frame(
     type = ifelse(expressed, colnames(expression)[top], NA_character_),
@@ -94,7 +94,7 @@ specificity_of <- function(expression, method, pseudocount) {
 }
 
 # Shannon's entropy of each row, in bits.
-entropy <- function(expression) {
+row_entropy <- function(expression) {
   p <- expression / rowSums(expression)
   -rowSums(ifelse(p > 0, p * log2(p), 0))
 }

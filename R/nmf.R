@@ -237,7 +237,7 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
   fit$theta <- model$settings$theta
   fit$seed <- start$seed
   fit$call <- call
-  warn_not_converged(fit, fitted$best, settings$max_iter)
+  warn_runs_not_converged(fit, fitted$best, settings$max_iter)
   fit
 }
 
@@ -267,7 +267,7 @@ new_nmf_fit <- function(fitted, x, method, settings, known) {
   structure(out, class = "nmf_fit")
 }
 
-warn_not_converged <- function(fit, best, max_iter, .call = caller_env()) {
+warn_runs_not_converged <- function(fit, best, max_iter, .call = caller_env()) {
   if (fit$runs$converged[best]) return(invisible())
   warn_user("not_converged", "The best run ended before it met its stopping rule.",
             x = paste0("It made ", count_text(max_iter), " iterations."),

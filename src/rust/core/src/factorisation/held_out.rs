@@ -9,6 +9,7 @@
 use super::alternate::{Model, Pair};
 use super::data::{Data, Line, Side};
 use super::line::{self, Work};
+use super::program::Problem;
 use crate::error::{check_value, CoreError};
 use crate::nnls::solve_nonnegative;
 
@@ -169,7 +170,7 @@ impl<'a> Observed<'a> {
         side: Side,
         fixed: &[f64],
         current: &mut [f64],
-        f: impl Fn(&line::Problem<'_>, &mut [f64], &mut Work) -> f64 + Sync,
+        f: impl Fn(&Problem<'_>, &mut [f64], &mut Work) -> f64 + Sync,
     ) -> f64 {
         let rank = self.rank;
         let mut full = vec![0.0; rank];
@@ -189,7 +190,7 @@ impl<'a> Observed<'a> {
                 }
                 // rounding must not make a component cost less than nothing
                 totals.iter_mut().zip(&full).for_each(|(t, f)| *t = t.max(1e-12 * f));
-                let problem = line::Problem {
+                let problem = Problem {
                     factor: fixed,
                     entries: self.data.line(side, first + offset),
                     totals: &totals,

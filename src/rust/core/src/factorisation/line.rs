@@ -146,17 +146,10 @@ fn act<const K: usize>(
         Kind::Multiplicative { value } => {
             fit::<K>(problem, entries, c, work);
             derivatives::<K>(problem, entries, c, work, false);
-<<<<<<< HEAD
-            for (r, entry) in c.iter_mut().enumerate().take(k) {
-                let u = problem.totals[r];
-                if u > 0.0 && problem.is_free(r) {
-                    *entry *= work.pull[r] / u;
-=======
             for (r, c) in c.iter_mut().enumerate() {
                 let u = problem.totals[r];
                 if u > 0.0 && problem.is_free(r) {
                     *c *= work.pull[r] / u;
->>>>>>> 8a28b44d0beff30bca1dade5fac8b88e20787c21
                 }
             }
             if value {
@@ -342,15 +335,9 @@ fn search<const K: usize>(
         return;
     }
     let (mut curvature, mut shrink) = (0.0, 0.0);
-<<<<<<< HEAD
-    for (r, &entry) in c.iter().enumerate().take(k) {
-        curvature += work.step[r] * dot(&work.hessian[r * k..(r + 1) * k], &work.step);
-        shrink = shrinkage(entry, work.step[r], shrink);
-=======
     for (r, &now) in c.iter().enumerate() {
         curvature += work.step[r] * dot(&work.hessian[r * k..(r + 1) * k], &work.step);
         shrink = shrinkage(now, work.step[r], shrink);
->>>>>>> 8a28b44d0beff30bca1dade5fac8b88e20787c21
     }
     let safe = is_safe(start, curvature, shrink);
     if safe && !value {

@@ -175,13 +175,8 @@ fn modules(
             let mut path = LassoPath::new(gram, true);
             let mut rows = Codes::with_capacity(count, 0);
             let mut beyond = 0;
-<<<<<<< HEAD
-            for (gene, &norm) in norms.iter().enumerate().skip(first).take(count) {
-                path.run(correlations.col_as_slice(gene), norm, Target::Residual(most));
-=======
             for (k, &norm) in norms[first..first + count].iter().enumerate() {
                 path.run(correlations.col_as_slice(first + k), norm, Target::Residual(most));
->>>>>>> 2ee30559237fd42e43798fe554fddb5346d4e12f
                 rows.push(&path.atoms, &path.values);
                 beyond += usize::from(!path.met);
             }

@@ -53,11 +53,7 @@ impl<'a> Orthogonal<'a> {
         while self.atoms.len() < sparsity {
             let (atom, size) = self.strongest(f64::abs);
             let least = NOTHING_LEFT * *first.get_or_insert(size);
-<<<<<<< HEAD
-            if size <= least || size.is_nan() {
-=======
             if size <= least {
->>>>>>> 2ee30559237fd42e43798fe554fddb5346d4e12f
                 break;
             }
             self.barred[atom] = true;
@@ -141,11 +137,7 @@ impl<'a> Nonnegative<'a> {
             let inverse_norms = &self.gram.inverse_norms;
             let (atom, size) = strongest(&self.pull, inverse_norms, &self.barred, |c| c);
             let least = NOTHING_LEFT * *first.get_or_insert(size);
-<<<<<<< HEAD
-            if size <= least || size.is_nan() {
-=======
             if size <= least {
->>>>>>> 2ee30559237fd42e43798fe554fddb5346d4e12f
                 break;
             }
             // An atom that has left the support does not come back: each round
