@@ -168,8 +168,10 @@ test_that("penalties, bounds, graphs and known columns reach the engine", {
   for (method in c("hals", "kl")) {
     expect_lt(rough(smooth(method, 100)), 0.5 * rough(smooth(method, 0)))
   }
-  expect_warning(quiet_nmf(x, 3, seed = 1, l1 = c(0, 0.1)),
-                 class = "unalloy_warning_one_sided_penalty")
+  # and as it has no minimum, it does not converge
+  expect_warning(expect_warning(quiet_nmf(x, 3, seed = 1, l1 = c(0, 0.1)),
+                                class = "unalloy_warning_one_sided_penalty"),
+                 class = "unalloy_warning_not_converged")
   expect_warning(quiet_nmf(x, 3, "lee", max_iter = 3, seed = 1),
                  class = "unalloy_warning_not_converged")
 })
