@@ -97,8 +97,10 @@ for (name in which) {
   x <- load_data[[name]]()
   methods <- list("smaf", "snmf", "svd", "svd_k", "ksvd", ridge = ridge,
                   least_norm = least_norm)
-  benchmark <- benchmark_recovery(x, methods = methods, splits = splits, size = size, train = train, snr = snr,
-                                  settings = list(snmf = list(max_iter = 50)), seed = 1)
+  benchmark <- benchmark_recovery(
+    x, methods = methods, splits = splits, size = size, train = train, snr = snr,
+    settings = list(snmf = list(max_iter = 50)), seed = 1
+  )
   cat("\n##", name, ":", dim(x), "train", train, "snr", snr, "size", size, "\n")
   for (score in c("sample_pearson", "sample_distance", "gene_pearson", "overall_pearson")) {
     markdown(benchmark, score)
