@@ -5,25 +5,26 @@
 use rand_chacha::rand_core::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// What a stream is for.  Streams of different purposes never overlap.
+/// What a stream is for.  Streams of different purposes never overlap; the numbers
+/// are part of what a seed means, so a new purpose takes a new one.
 #[derive(Clone, Copy)]
 #[repr(u64)]
 pub enum Purpose {
     Start = 1,
-    Genes,
-    Donors,
-    Platform,
-    Cells,
-    Bulk,
-    Bootstrap,
-    Signs,
-    Measurement,
-    MeasurementNoise,
-    Dictionary,
-    Factors,
-    Projection,
-    Permutation,
-    Resample,
+    Genes = 2,
+    Donors = 3,
+    Platform = 4,
+    Cells = 5,
+    Bulk = 6,
+    Bootstrap = 7,
+    Signs = 8,
+    Measurement = 9,
+    MeasurementNoise = 10,
+    Dictionary = 11,
+    Factors = 12,
+    Projection = 13,
+    Permutation = 14,
+    Resample = 15,
 }
 
 /// The stream `index` of `purpose` under `seed`.
