@@ -33,7 +33,7 @@
 #'     its `genes`, and the `samples` where it is strongest.}
 #' }
 #'
-#' @param x,object A `diagnosis`.
+#' @param x A `diagnosis`.
 #' @param what The table: `"findings"`, `"types"`, `"samples"`, `"pairs"`,
 #'   `"influence"` (the genes that drive and contradict each type most),
 #'   `"programs"` (the leading genes of each program) or `"genes"` (those furthest

@@ -49,7 +49,7 @@
 #' @param level Coverage of the intervals.
 #' @param variance Assumption on the counts; see [vcov()][vcov.deconvolution].
 #' @param threads Threads to use.
-#' @param x A `merged_types`.
+#' @param x,object A `merged_types`.
 #' @param digits,row.names,optional,... Not used, or passed on to print methods.
 #' @inheritParams plot_deconvolution
 #' @return An object of class `merged_types`, a list:

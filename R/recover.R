@@ -211,7 +211,7 @@ readings_of <- function(y, A, .call = caller_env()) {
 #' @param x,object An object of class `recovery`.
 #' @param parm Names or numbers of the genes; all by default.
 #' @param level Of the interval.
-#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @param ... Not used; for agreement with the generics.
 #' @return `as.matrix()`: the profiles. `confint()`: a data frame with a row per gene
 #'   and sample, `estimate`, `lower` and `upper` (normal quantiles). `print()`: the
 #'   object, invisibly.

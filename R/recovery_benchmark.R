@@ -20,7 +20,6 @@
 #'
 #' @param x,object An object of class `recovery_benchmark`.
 #' @param scores Names of scores: see [evaluate_recovery()].
-#' @param score One of them.
 #' @param digits Digits after the point.
 #' @param row.names,optional,... Not used; for agreement with the generics.
 #' @return `print()`: the object, invisibly. `summary()`: a data frame with `method`,
