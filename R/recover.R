@@ -2,7 +2,8 @@
 #'
 #' Finds few activities w with y ≈ A U w, for measurements A and modules U, and
 #' gives back x = U w for all genes of the dictionary, with a standard error for
-#' each. (The debugging aid of that name is `utils::recover()`.)
+#' each. Without arguments, as `options(error = recover)` calls it, it is the debugging
+#' aid of that name in utils.
 #'
 #' @section Methods:
 #' \describe{
@@ -72,6 +73,7 @@
 recover <- function(y, A, dictionary, method = c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"),
                     sparsity = 15, penalty = NULL, standard_errors = TRUE,
                     threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  if (nargs() == 0L) return(utils::recover())
   method <- check_choice(method, c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"), "method")
   refuse_unused(method, !missing(sparsity), penalty)
   standard_errors <- check_flag(standard_errors, "standard_errors")

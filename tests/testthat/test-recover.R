@@ -190,3 +190,9 @@ test_that("input that does not fit is told", {
                                  verbose = FALSE)), "argument")
   expect_snapshot(print(recover(y, A, planted$modules, verbose = FALSE)))
 })
+
+test_that("without arguments it is the debugging aid of utils", {
+  withr::local_dir(withr::local_tempdir())
+  said <- utils::capture.output(recover())
+  expect_match(said, "non-interactively", all = FALSE)
+})
