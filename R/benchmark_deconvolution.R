@@ -191,7 +191,9 @@ with_seed <- function(seed, code) {
   old <- globalenv()[[".Random.seed"]]
   on.exit(if (is.null(old)) rm(".Random.seed", envir = globalenv())
           else assign(".Random.seed", old, envir = globalenv()))
-  set.seed(seed)
+  # whatever kind the user has set, and within the range of set.seed()
+  set.seed(seed %% .Machine$integer.max, kind = "default", normal.kind = "default",
+           sample.kind = "default")
   code
 }
 

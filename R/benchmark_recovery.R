@@ -204,7 +204,7 @@ prepare_recovery <- function(method, parts, plan, split) {
   # That the last iteration still gained a little is no news in a benchmark.
   modules <- withCallingHandlers(
     do.call(learn_dictionary, arguments),
-    unalloy_warning_convergence = function(w) rlang::cnd_muffle(w)
+    unalloy_warning_not_converged = function(w) rlang::cnd_muffle(w)
   )
   function(A, y) {
     arguments <- list(y, A, modules, plan$decoder, standard_errors = FALSE,

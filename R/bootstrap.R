@@ -14,7 +14,7 @@ bootstrap_exposures <- function(object, over, replicates, seed, threads, .call) 
   seed <- check_seed(seed, .call = .call)
   resample <- bootstrap_model(object, bulk, over, .call)
   types <- seq_len(object$model$n_types)
-  only_active <- object$settings$sparsity == "lrt"
+  only_active <- is_eliminated(object$settings)
   draw <- function(unit) {
     if (!unit %in% over) return(NULL)
     n <- resample$units[[unit]]

@@ -264,7 +264,7 @@ refit <- function(object, newdata, .call = caller_env()) {
   if (platform) model$floors <- platform_floors(values)
   settings <- object$settings
   fit <- run_any_fit(model, bulk, settings, FALSE, .call = .call)
-  if (settings$sparsity == "lrt") {
+  if (is_eliminated(settings)) {
     fit <- eliminate_types(fit, model, bulk, settings, .call)
   }
   new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, values$unit,

@@ -233,7 +233,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   report_matching(model, bulk_values$unit, verbose)
 
   fit <- run_any_fit(model, bulk, settings, verbose, .call = here)
-  if (settings$sparsity == "lrt") fit <- eliminate_types(fit, model, bulk, settings, here)
+  if (is_eliminated(settings)) fit <- eliminate_types(fit, model, bulk, settings, here)
   result <- new_deconvolution(fit, model, bulk, settings, sizes, keep_counts,
                               unit = bulk_values$unit, call = match.call(), signatures)
   warn_not_converged(result, .call = here)

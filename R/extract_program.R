@@ -228,6 +228,7 @@ closest_mixture <- function(profile, sources, n_types, weights) {
   settings <- solver_settings("newton", 0, 0, NULL, 1e-8, 1e-4, 10, 0.5, NULL, 1, NULL)
   types <- sources[, seq_len(n_types), drop = FALSE]
   profile[rowSums(types) == 0] <- 0
+  if (sum(profile * weights) <= 0) return(rep(0, ncol(sources)))
   model <- list(sources = types, n_types = n_types, weights = weights,
                 length_factor = rep(1, length(profile)),
                 matching = list(gene_of_row = seq_along(profile) - 1L))

@@ -51,7 +51,7 @@
 #'   plus the mean V have length 1.
 #' @section Errors: `unalloy_error_features` when too few features are shared, or unshared
 #'   ones are not there; those of [nmf()] for values; `unalloy_error_argument`.
-#' @section Warnings: `unalloy_warning_convergence` when the best run was cut short.
+#' @section Warnings: `unalloy_warning_not_converged` when the best run was cut short.
 #' @references Yang Z, Michailidis G (2016). A non-negative matrix factorization method for
 #'   detecting modules in heterogeneous omics multi-modal data. Bioinformatics 32:1.
 #'   Welch JD et al. (2019). Single-cell multi-omic integration compares and contrasts
@@ -96,7 +96,7 @@ factorise_integrative <- function(datasets, rank, lambda = 5, unshared = NULL, s
   out <- new_integrative_factorisation(fitted, sets, settings, call)
   best <- out$runs[fitted$best, ]
   if (!best$converged) {
-    warn_user("convergence", "The best run used up its iterations.",
+    warn_user("not_converged", "The best run used up its iterations.",
               x = paste0("Its residual of the optimality conditions is ", signif(best$kkt, 2), "."),
               i = "Raise `max_iter`.")
   }

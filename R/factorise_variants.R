@@ -92,7 +92,7 @@
 #'   `unalloy_error_no_calls` when the filters leave nothing;
 #'   `unalloy_error_argument` for settings out of range.
 #' @section Warnings: `unalloy_warning_no_calls` for cells without any call,
-#'   `unalloy_warning_convergence` when the best run was cut short,
+#'   `unalloy_warning_not_converged` when the best run was cut short,
 #'   `unalloy_warning_exhausted` when a clone ended empty.
 #' @references Marot-Lassauzaie V, Beneyto-Calabuig S, Obermayer B, Velten L, Beule D,
 #'   Haghverdi L (2024). Identifying cancer cells from calling single-nucleotide
@@ -213,7 +213,7 @@ warn_variant_fit <- function(fit, exhausted, .call = caller_env()) {
   }
   best <- fit$runs[fit$runs$best, ]
   if (!best$converged) {
-    warn_user("convergence", "The best run used up its iterations.",
+    warn_user("not_converged", "The best run used up its iterations.",
               x = paste0("Its projected gradient is ", signif(best$kkt, 2),
                          " of its right-hand side."),
               i = "Raise `max_iter`.", .call = .call)

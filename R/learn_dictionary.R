@@ -66,7 +66,7 @@
 #'   be learned about them; `unalloy_error_negative_values` (`"smaf"`, `"snmf"`),
 #'   `unalloy_error_missing_values` and `unalloy_error_infinite_values`, with gene
 #'   and sample; `unalloy_error_gene_names`, `unalloy_error_argument`.
-#'   `unalloy_warning_convergence` when `"ksvd"` or `"snmf"` end at `max_iter`.
+#'   `unalloy_warning_not_converged` when `"ksvd"` or `"snmf"` end at `max_iter`.
 #' @references Cleary et al. (2017), *Cell* 171:1424. Kim and Park (2007),
 #'   *Bioinformatics* 23:1495. Aharon, Elad and Bruckstein
 #'   (2006), *IEEE Transactions on Signal Processing* 54:4311. Rubinstein, Zibulevsky
@@ -119,7 +119,7 @@ refuse_foreign <- function(method, given, .call = caller_env()) {
     snmf = "penalty", ksvd = "starts"
   )
   iterative <- if (!method %in% c("svd", "svd_k")) c("max_iter", "tolerance", "seed")
-  all <- c(unlist(own), "max_iter", "tolerance")
+  all <- c(unlist(own), "max_iter", "tolerance", "seed")
   foreign <- intersect(given, setdiff(all, c(own[[method]], iterative)))
   if (length(foreign)) {
     stop_user("argument", paste0("Method \"", method, "\" has no argument `", foreign[1L], "`."),
@@ -174,7 +174,7 @@ warn_not_settled <- function(found, settings, .call = caller_env()) {
   n <- length(found$objective)
   if (n < 2L) return()
   change <- 1 - found$objective[n] / found$objective[n - 1L]
-  warn_user("convergence", "The dictionary had not settled when the iterations ended.",
+  warn_user("not_converged", "The dictionary had not settled when the iterations ended.",
             x = paste0("Iteration ", n, " changed the objective by ",
                        format(100 * change, digits = 2), " %; `tolerance` is ",
                        100 * settings$tolerance, " %."),

@@ -7,8 +7,9 @@
 #' scale of Fisher's z and made to rise (isotonic regression): more measurements
 #' can't tell less, and a dip is noise. Between the numbers tried it is linear in
 #' the logarithm of their number. Its band is Student's t over splits; the interval
-#' for the number of measurements is where the band crosses the target. A new study
-#' should take the upper end.
+#' for the number of measurements is where the band crosses the target. Splits share
+#' samples, so the band tells how the answer hangs on the split and understates how
+#' far other data would differ: a new study should take the upper end at least.
 #'
 #' The answer is as good as the likeness of `x` to the study: same tissue, same
 #' platform, same noise. It is about the score asked for, so ask for one that

@@ -273,7 +273,14 @@ confint.recovery <- function(object, parm = NULL, level = 0.95, ...) {
               i = "Ask `recover()` for them: `standard_errors = TRUE`.")
   }
   level <- check_number(level, "level", 0, 1)
-  parm <- parm %||% rownames(object$profiles)
+  genes <- rownames(object$profiles)
+  if (is.numeric(parm)) parm <- genes[parm]
+  parm <- parm %||% genes
+  absent <- setdiff(parm, genes)
+  if (length(absent)) {
+    stop_user("argument", "`parm` must name genes of the recovery.",
+              x = paste0("Unknown: ", some_of(absent), "."))
+  }
   profiles <- object$profiles[parm, , drop = FALSE]
   half <- stats::qnorm((1 + level) / 2) * object$standard_errors[parm, , drop = FALSE]
   data.frame(

@@ -58,6 +58,10 @@ warn_unused <- function(given, method, .call) {
   }
 }
 
+# Stages of a hierarchical fit have no such setting, and `$` would take
+# `sparsity_tolerance` for it.
+is_eliminated <- function(settings) identical(settings[["sparsity"]], "lrt")
+
 sparsity_settings <- function(sparsity, level, given, settings, .call) {
   sparsity <- check_choice(sparsity, c("none", "lrt"), "sparsity", .call = .call)
   level <- check_number(level, "sparsity_level", 0, 0.5, above = TRUE, .call = .call)

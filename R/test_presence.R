@@ -71,7 +71,7 @@ test_presence <- function(result, types = NULL, samples = NULL,
 # model at the fit says that a statistic is beyond `clear`, its value is taken.
 presence_statistics <- function(object, scales, variance, clear, threads, .call) {
   settings <- list(null_scale = as.double(variance == "robust"),
-                   only_active = as.double(identical(object$settings$sparsity, "lrt")),
+                   only_active = as.double(is_eliminated(object$settings)),
                    clear = clear, threads = threads)
   do.call(cbind, with_problem(object, "Tests", function(problem, columns, progress) {
     rs_test_presence(problem, object$exposures[, columns, drop = FALSE],

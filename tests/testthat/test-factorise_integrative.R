@@ -120,7 +120,7 @@ test_that("bad input is refused in the user's words", {
   expect_snapshot(error = TRUE, integrate_sets(rank = 60))
   expect_refusal(integrate_sets(x = list(a = -planted$x$a)), "negative_values")
   expect_refusal(integrate_sets(x = 1), "argument")
-  expect_warning(integrate_sets(max_iter = 3), class = "unalloy_warning_convergence")
+  expect_warning(integrate_sets(max_iter = 3), class = "unalloy_warning_not_converged")
   expect_snapshot(print(integrate_sets(unshared = TRUE)), transform = function(lines) {
     lines <- sub("residual [0-9.e-]+", "residual <small>", lines)
     sub("after [0-9,]+", "after some", lines)

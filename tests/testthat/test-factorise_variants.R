@@ -146,7 +146,7 @@ test_that("cells without calls have no clone, and too many clones are told", {
   expect_true(is.na(out$cells$clone[7]) && is.na(out$cells$certainty[7]))
   expect_true(all(out$coef[, 7] == 0))
   expect_warning(fit_alleles(max_iter = 2, nrun = 1, bootstrap = 0, noise = "common"),
-                 class = "unalloy_warning_convergence")
+                 class = "unalloy_warning_not_converged")
 })
 
 test_that("prints and plots", {

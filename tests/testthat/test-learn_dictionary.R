@@ -100,7 +100,7 @@ test_that("input that can't be learned from is told by name", {
   expect_refusal(learn_dictionary(x, 10, sparsity = 0), "argument")
   expect_refusal(learn_dictionary(x, 10, error_bound = 1), "argument")
   expect_warning(learn_dictionary(x, 10, "ksvd", 3, max_iter = 2, tolerance = 0, seed = 1,
-                                  verbose = FALSE), class = "unalloy_warning_convergence")
+                                  verbose = FALSE), class = "unalloy_warning_not_converged")
 })
 
 test_that("dictionaries print and draw themselves", {

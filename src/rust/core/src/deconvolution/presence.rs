@@ -104,6 +104,9 @@ pub fn eliminate(
             open.retain(|&sample| present(&current[sample]) > 1);
             let mut least: Vec<Option<Without>> = open.iter().map(|_| None).collect();
             for fit in block.without_each(&open, &current, &held, clear, monitor)? {
+                if fit.ratio().is_nan() {
+                    continue;
+                }
                 let at = open.iter().position(|&s| s == fit.sample).expect("it was asked for");
                 if least[at].as_ref().is_none_or(|other| fit.ratio() < other.ratio()) {
                     least[at] = Some(fit);
