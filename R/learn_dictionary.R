@@ -119,7 +119,7 @@ refuse_foreign <- function(method, given, .call = caller_env()) {
     snmf = "penalty", ksvd = "starts"
   )
   iterative <- if (!method %in% c("svd", "svd_k")) c("max_iter", "tolerance", "seed")
-  all <- c(unlist(own), "max_iter", "tolerance", "seed")
+  all <- c(unlist(own), "max_iter", "tolerance")
   foreign <- intersect(given, setdiff(all, c(own[[method]], iterative)))
   if (length(foreign)) {
     stop_user("argument", paste0("Method \"", method, "\" has no argument `", foreign[1L], "`."),
