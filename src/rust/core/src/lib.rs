@@ -12,6 +12,7 @@ pub mod bootstrap;
 pub mod counts;
 pub mod kernels;
 pub mod nnls;
+pub mod numbers;
 pub mod spectrum;
 
 pub mod deconvolution;

@@ -12,7 +12,7 @@
 //! J⁻¹ a_g information_g μ_g.  Both are passed on to the shares of the types,
 //! p = e / Σ e, by D = (I − p 1ᵀ) / Σ e.
 
-use super::inference::weighted_grams;
+use super::inference::{weighted_grams, LARGEST_LEVERAGE};
 use super::likelihood::{GeneTerms, Likelihood};
 use super::metrics::fitted_means;
 use super::model::{Model, GENE_BLOCK};
@@ -27,9 +27,6 @@ use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// A gene that alone determines a type has leverage 1; without it the type has
-/// no estimate.
-const LARGEST_LEVERAGE: f64 = 0.9;
 /// Fitted count from which the Poisson error of a log ratio is at most 0.22.
 const WELL_MEASURED: f64 = 20.0;
 /// Fewer genes have no median worth the name.

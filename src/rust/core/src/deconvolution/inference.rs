@@ -19,6 +19,7 @@ use super::SAMPLE_BLOCK;
 use crate::counts::Counts;
 use crate::error::{check_length, CoreError};
 use crate::nnls::{cholesky, solve_with_cholesky};
+use crate::numbers::dot;
 use crate::parallel::{with_threads, Monitor};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, ColRef, Mat, MatRef, Par};
@@ -422,8 +423,4 @@ impl ActiveInverse {
         let end = 2.0 * rise / (slope + (slope * slope + 2.0 * curvature * rise).sqrt());
         Path { sample, source: j, direction, slope, curvature, rise, end }
     }
-}
-
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
 }

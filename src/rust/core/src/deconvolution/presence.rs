@@ -6,13 +6,14 @@
 //! null lies on the boundary: Self and Liang 1987).
 
 use super::evaluate::Evaluator;
-use super::inference::{dot, ActiveInverse, LARGEST_LEVERAGE};
+use super::inference::{ActiveInverse, LARGEST_LEVERAGE};
 use super::likelihood::Likelihood;
 use super::model::GENE_BLOCK;
 use super::scoring::{minimise, Minimum, Task};
 use super::SAMPLE_BLOCK;
 use crate::counts::Counts;
 use crate::error::{check_length, CoreError};
+use crate::numbers::dot;
 use crate::parallel::{with_threads, Monitor};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};

@@ -13,6 +13,7 @@
 
 use crate::counts::Counts;
 use crate::error::{check_length, CoreError};
+use crate::numbers::median;
 use crate::parallel::{with_threads, Monitor};
 use crate::rng::{stream, Purpose};
 use crate::spectrum::{spectrum, Spectrum};
@@ -152,21 +153,12 @@ fn log_ratios(
             for ((k, mu), length) in column.iter_mut().zip(mean.col_as_slice(0)).zip(lengths) {
                 *k = ((*k + floor) / (mu * length + floor)).ln();
             }
-            let middle = median(&column);
+            let middle = median(column.clone());
             column.iter_mut().for_each(|r| *r -= middle);
             Ok(column)
         })
         .collect::<Result<_, CoreError>>()?;
     Ok(Mat::from_fn(n_genes, n_samples, |g, s| columns[s][g]))
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    match sorted.len() {
-        0 => 0.0,
-        n => 0.5 * (sorted[(n - 1) / 2] + sorted[n / 2]),
-    }
 }
 
 fn squares(matrix: &Mat<f64>) -> f64 {

@@ -2,12 +2,12 @@
 //! where the caller says so.
 
 use super::evaluate::{Evaluator, Terms};
-use super::inference::dot;
 use super::likelihood::Likelihood;
 use super::solver::Stop;
 use super::SAMPLE_BLOCK;
 use crate::error::CoreError;
 use crate::nnls::solve_nonnegative;
+use crate::numbers::dot;
 use crate::parallel::Monitor;
 use faer::Mat;
 

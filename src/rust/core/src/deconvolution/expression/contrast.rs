@@ -1,7 +1,8 @@
 //! A gene's response to a covariate of the samples, beside its mixed model.
 
-use super::gene::{dot, Posterior};
+use super::gene::Posterior;
 use super::{Cohort, CohortFit, Loaded};
+use crate::numbers::dot;
 
 /// See `deconvolution::program::test_genes`.
 pub struct Contrast {

@@ -6,6 +6,7 @@
 //! posteriors; d̂ is the best linear unbiased predictor.
 
 use crate::nnls::{cholesky, solve_with_cholesky};
+use crate::numbers::dot;
 
 /// What is given for a gene; x, p and σ are in reads per molecule, so that
 /// lengths are in them.
@@ -112,10 +113,6 @@ impl Posterior {
             }
         }
     }
-}
-
-pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// vᵀ C v for a symmetric C.

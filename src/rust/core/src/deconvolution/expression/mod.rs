@@ -17,8 +17,8 @@ pub use learn::{prior_law, VarianceLaw};
 pub use prior::{prior, Prior, Reference};
 
 use self::gene::Gene;
-use self::prior::median;
 use crate::error::{check_length, check_value, CoreError};
+use crate::numbers::median;
 use crate::parallel::{with_threads, Monitor};
 use faer::{Mat, MatRef};
 

@@ -7,6 +7,7 @@
 //! 2004), with the degrees of freedom that the donors have for it.
 
 use crate::error::{check_length, CoreError};
+use crate::numbers::median;
 use faer::{Mat, MatRef};
 
 /// Counts per donor from which on an estimate takes part in the trend; the second
@@ -167,16 +168,6 @@ fn interpolate(points: &[(f64, f64)], x: f64) -> f64 {
     }
     let ((x0, y0), (x1, y1)) = (points[after - 1], points[after]);
     y0 + (y1 - y0) * (x - x0) / (x1 - x0).max(f64::MIN_POSITIVE)
-}
-
-/// 0 for an empty set.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    0.5 * (values[(n - 1) / 2] + values[n / 2])
 }
 
 #[cfg(test)]
