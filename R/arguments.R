@@ -2,7 +2,9 @@
 # package uses, or stops and names the argument.
 
 check_number <- function(x, what, min = -Inf, max = Inf, above = FALSE, .call = caller_env()) {
-  range_text <- if (above) paste("above", min) else if (is.finite(max)) {
+  range_text <- if (above) {
+    paste0("above ", min, if (is.finite(max)) paste(" and at most", max))
+  } else if (is.finite(max)) {
     paste("between", min, "and", max)
   } else {
     paste("of at least", min)
@@ -41,6 +43,15 @@ check_choice <- function(x, choices, what, .call = caller_env()) {
               x = paste0("It is ", describe(x), "."), .call = .call)
   }
   x
+}
+
+# Misspelt arguments would otherwise be lost in `...`.
+refuse_dots <- function(..., .call = caller_env()) {
+  if (!...length()) return(invisible())
+  names <- names(as.list(substitute(list(...)))[-1L])
+  what <- if (is.null(names) || !nzchar(names[1L])) "argument without a name"
+          else paste0("argument `", names[1L], "`")
+  stop_user("argument", paste0("There is no ", what, "."), .call = .call)
 }
 
 check_threads <- function(threads, .call = caller_env()) {

@@ -270,6 +270,8 @@ new_program <- function(fit, cohort, weights, .call) {
   ), class = "expression_program")
   mixture <- apply(profiles / out$factors, 2L, closest_mixture, data$sources, cohort$n_types,
                    weights)
+  dim(mixture) <- c(ncol(data$sources), ncol(profiles)) # one source: apply() drops it
+  colnames(mixture) <- colnames(profiles)
   sources <- normalise_columns(data$sources %*% mixture)
   out$mixture <- mixture[seq_len(cohort$n_types), , drop = FALSE]
   rownames(out$mixture) <- rownames(types)

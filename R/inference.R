@@ -52,7 +52,9 @@
 #' @param variance For the sandwich: what is assumed of the counts; see above.
 #' @param method `"sandwich"` or `"bootstrap"`; see above.
 #' @param over For the bootstrap: `"donors"` (needs `donors` in
-#'   [build_signatures()]), `"genes"`, or both.
+#'   [build_signatures()]), `"genes"`, or both. Intervals over the donors alone
+#'   are for the part that the reference has in the error, and too short for the
+#'   truth.
 #' @param replicates Bootstrap replicates. More make the ends of the intervals
 #'   less random: with 200 they move by about a tenth of their length.
 #' @param seed A whole number makes the bootstrap repeatable; `NULL` takes one from
@@ -61,7 +63,7 @@
 #' @param level Coverage of the intervals; for a type at zero, of the one-sided
 #'   limit.
 #' @param threads Threads to use. The answer does not depend on it.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @return `vcov()`: an array types × types × samples (a matrix for one sample),
 #'   under the sandwich 0 for types at zero. `confint()`: a data frame with
 #'   `sample`, `type`, `estimate`, `std_error` (`NA` at zero), `lower` and `upper`.
@@ -93,10 +95,11 @@ SHARES <- c("proportions", "cell_fractions", "exposures")
 vcov.deconvolution <- function(object, samples = NULL, what = c("proportions", "cell_fractions",
                                                                 "exposures"),
                                variance = c("robust", "quasi", "poisson"),
-                               method = c("sandwich", "bootstrap"), over = "donors",
-                               replicates = 200, seed = NULL,
+                               method = c("sandwich", "bootstrap"),
+                               over = c("donors", "genes"), replicates = 200, seed = NULL,
                                threads = getOption("unalloy.threads", 2L), ...) {
   here <- environment()
+  refuse_dots(..., .call = here)
   how <- check_inference(method, over, replicates, variance, names(match.call()), here)
   object <- ready_for_inference(object, samples, what, here)
   covariance <- if (how$method == "sandwich") {
@@ -113,10 +116,11 @@ vcov.deconvolution <- function(object, samples = NULL, what = c("proportions", "
 confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = NULL,
                                   what = c("proportions", "cell_fractions", "exposures"),
                                   variance = c("robust", "quasi", "poisson"),
-                                  method = c("sandwich", "bootstrap"), over = "donors",
-                                  replicates = 200, seed = NULL,
+                                  method = c("sandwich", "bootstrap"),
+                                  over = c("donors", "genes"), replicates = 200, seed = NULL,
                                   threads = getOption("unalloy.threads", 2L), ...) {
   here <- environment()
+  refuse_dots(..., .call = here)
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   how <- check_inference(method, over, replicates, variance, names(match.call()), here)
   object <- ready_for_inference(object, samples, what, here)
@@ -176,13 +180,12 @@ ready_for_inference <- function(object, samples, what, .call) {
 # Names of the types that `parm` stands for.
 chosen_types <- function(object, parm, .call) {
   types <- rownames(object$proportions)
-  if (is.numeric(parm)) parm <- types[parm]
-  absent <- setdiff(parm, types)
+  absent <- setdiff(parm, if (is.numeric(parm)) seq_along(types) else types)
   if (length(absent)) {
     stop_user("argument", "`parm` must name types of the result.",
               x = paste0("Unknown: ", some_of(absent), "."), .call = .call)
   }
-  parm
+  if (is.numeric(parm)) types[parm] else parm
 }
 
 # Standard errors and intervals, types x samples.

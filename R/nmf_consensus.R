@@ -123,6 +123,9 @@ agreement_matrix <- function(labels, names, .call = caller_env()) {
   out
 }
 
+# The tree of all samples, which the map draws and clusters are cut from.
+sample_tree <- function(labels) stats::hclust(label_distances(labels), "average")
+
 # 1 - consensus as a `dist`.
 label_distances <- function(labels, .call = caller_env()) {
   storage.mode(labels) <- "integer"
@@ -208,9 +211,13 @@ weighted_square <- function(distances, weight) {
 # Clusters of the consensus tree, numbered in the order of its leaves.
 consensus_clusters <- function(fit) {
   labels <- fit$membership
-  grown <- consensus_tree(labels)
   n <- nrow(labels)
-  if (is.null(grown$tree)) {
+  grown <- if (n > MAX_TREE) consensus_tree(labels)
+  if (n > 1L && n <= MAX_TREE) {
+    tree <- sample_tree(labels)
+    leaves <- stats::cutree(tree, min(fit$rank, nrow(unique(labels))))
+    clusters <- match(leaves, unique(leaves[tree$order]))
+  } else if (is.null(grown$tree)) {
     clusters <- rep(1L, n)
   } else {
     n_clusters <- min(fit$rank, length(grown$first))

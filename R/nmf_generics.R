@@ -191,7 +191,10 @@ teach_nmf <- function() {
       body <- substitute(if (missing(y)) ours(x, ...) else ours(x, y, ...), list(ours = ours))
     }
     for (class in c("nmf_fit", "rank_estimate")) {
-      methods::setMethod(name, class, as.function(c(formals(theirs), body)), where = place)
+      # It says that NMF does not know the class, and then it does.
+      suppressMessages(
+        methods::setMethod(name, class, as.function(c(formals(theirs), body)), where = place)
+      )
     }
   }
 }

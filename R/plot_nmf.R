@@ -112,7 +112,7 @@ consensusmap.nmf_fit <- function(object, main = NULL, annotation = NULL, colours
   tree <- NULL
   order <- seq_len(n)
   if (n > 2L) {
-    tree <- stats::hclust(stats::as.dist(1 - agreement), "average")
+    tree <- sample_tree(object$membership)
     order <- leaf_order(tree, rowMeans(agreement))
     tree$order <- order
   }

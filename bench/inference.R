@@ -37,7 +37,8 @@ for (present in c(1, 0.5)) {
       elimination = cpu(deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths,
                                         protocol = "full_length", error_model = model,
                                         cell_size = "none", verbose = FALSE, sparsity = "lrt")),
-      donors = cpu(confint(fit, method = "bootstrap", replicates = replicates, seed = 1))
+      donors = cpu(confint(fit, method = "bootstrap", over = "donors", replicates = replicates,
+                           seed = 1))
     )
   }
 }

@@ -140,3 +140,11 @@ test_that("what can't be is refused in the user's words", {
     plot_program(program, program = 2)
   })
 })
+
+test_that("one type is enough", {
+  sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 12, missing_type = 2:3, seed = 5)
+  signatures <- suppressWarnings(build_signatures(sim$reference, sim$cells$cell_type))
+  alone <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths, verbose = FALSE)
+  program <- extract_program(alone, seed = 1, verbose = FALSE)
+  expect_identical(dim(program$mixture), c(1L, 1L))
+})

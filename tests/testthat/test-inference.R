@@ -211,8 +211,8 @@ test_that("donors that agree leave no doubt about the reference", {
   types <- rep(small$cells$cell_type[one], 3)
   signatures <- suppressWarnings(build_signatures(cells, types, rep(c("x", "y", "z"),
                                                                     each = sum(one))))
-  table <- confint(fit_small(signatures = signatures), method = "bootstrap", replicates = 10,
-                   seed = 1)
+  table <- confint(fit_small(signatures = signatures), method = "bootstrap", over = "donors",
+                   replicates = 10, seed = 1)
   expect_lt(max(table$upper - table$lower), 1e-3)
 })
 
@@ -228,6 +228,15 @@ test_that("what the bootstrap can't draw from is named", {
     confint(result, over = "everything")
     confint(result, method = "bootstrap", replicates = 1)
   })
+})
+
+test_that("misspelt arguments and samples that are not there are refused", {
+  expect_refusal(confint(result, metod = "bootstrap"), "argument")
+  expect_refusal(vcov(result, 1, "proportions", "robust", "sandwich", "donors", 20, 1, 1, 2),
+                 "argument")
+  expect_refusal(confint(result, samples = 1.5), "argument")
+  expect_refusal(confint(result, samples = c(1, 1)), "argument")
+  expect_refusal(confint(result, 9), "argument")
 })
 
 test_that("fewer genes or types of signatures keep the donors", {
