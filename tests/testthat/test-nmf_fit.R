@@ -299,6 +299,7 @@ test_that("unalloy and NMF live together, whichever is attached last", {
   skip_if_not_installed("NMF")
   skip_on_cran()
   check <- c(
+    "set.seed(1)",
     "x <- matrix(rexp(200), 20)",
     "theirs <- NMF::nmf(x, 2, nrun = 2, seed = 1, .options = '-p')",
     "ours <- unalloy::nmf(x, 2, nrun = 2, seed = 1, verbose = FALSE)",
