@@ -10,7 +10,7 @@
 #'    A²μ + B², where A is the smallest coefficient of variation of the 20 genes with
 #'    the highest mean and B² the median Fano factor of the genes between the 10th and
 #'    90th percentile of both. The `n_features` genes with the largest ratio are
-#'    factorised.
+#'    factorised, of those whose TPM and counts vary.
 #' 2. *Runs.* Their counts are divided by their standard deviations (not centred) and
 #'    factorised `nrun` times by [nmf()].
 #' 3. *Consensus.* All spectra (columns of W) are scaled to length 1. A spectrum whose
@@ -74,7 +74,8 @@
 #'   `unalloy_error_no_consensus` when the threshold leaves too few spectra,
 #'   `unalloy_error_argument` for settings out of range.
 #' @section Warnings: `unalloy_warning_not_counts` for values that are not whole,
-#'   `unalloy_warning_empty_cells` for cells without counts in the chosen genes.
+#'   `unalloy_warning_empty_cells` for cells without counts in the chosen genes,
+#'   `unalloy_warning_not_converged` once, with the number of runs that used up `max_iter`.
 #' @references Kotliar D, Veres A, Nagy MA, Tabrizi S, Hodis E, Melton DA, Sabeti PC
 #'   (2019). Identifying gene expression programs of cell-type identity and cellular
 #'   activity with single-cell RNA-Seq. eLife 8:e43803.
@@ -124,11 +125,28 @@ consensus_programs <- function(x, rank, nrun = 100, n_features = 2000, features 
                                     function(runs) progress(done + runs))
     new_consensus_programs(data, replicates, rank, settings, call, here)
   }
-  if (length(ranks) == 1L) return(fit_rank(ranks, 1))
+  if (length(ranks) == 1L) {
+    fit <- fit_rank(ranks, 1)
+    warn_unfinished_runs(list(fit), settings$max_iter)
+    return(fit)
+  }
   fits <- Map(function(rank, place) {
     tryCatch(fit_rank(rank, place), unalloy_error = function(problem) problem)
   }, ranks, seq_along(ranks))
-  new_rank_comparison(fits, ranks, call)
+  out <- new_rank_comparison(fits, ranks, call)
+  warn_unfinished_runs(out$fits, settings$max_iter)
+  out
+}
+
+warn_unfinished_runs <- function(fits, max_iter, .call = caller_env()) {
+  converged <- unlist(lapply(fits, function(fit) fit$runs$converged))
+  if (all(converged)) return(invisible())
+  warn_user("not_converged", paste0(count_text(sum(!converged)), " of ",
+                                    plural(length(converged), "run"),
+                                    " ended before they met their stopping rule."),
+            x = paste0("They made ", count_text(max_iter), " iterations each."),
+            i = "Raise `max_iter` or `tolerance`; `runs$kkt` says how far they came.",
+            .call = .call)
 }
 
 check_program_ranks <- function(rank, .call = caller_env()) {

@@ -175,7 +175,7 @@ plot_similarity <- function(x) {
   # the picture has no room for more lines than this
   if (length(rows) > 600) rows <- rows[round(seq(1, length(rows), length.out = 600))]
   track <- list(program = x$replicates$program[rows])
-  draw_heatmap(x$similarity[rows, rows], "Cosine", column_tracks = track,
+  draw_heatmap(x$similarity[rows, rows, drop = FALSE], "Cosine", column_tracks = track,
                title = "Spectra of all runs, by program", noun = c("spectrum", "spectrum"))
 }
 

@@ -10,11 +10,12 @@ program_data <- function(x, features, settings, .call = caller_env()) {
   moments <- row_moments(tpm)
   table <- data.frame(gene = rownames(x), mean = moments$mean, sd = moments$sd,
                       ratio = overdispersion(moments$mean, moments$sd^2))
-  chosen <- chosen_features(table, features, settings$n_features, .call)
+  # counts are divided by their own deviations: those of TPM do not tell that there is one
+  sd <- row_moments(x)$sd
+  chosen <- chosen_features(table, table$sd > 0 & sd > 0, features, settings$n_features, .call)
   table$chosen <- seq_len(nrow(x)) %in% chosen
   raw <- x[chosen, , drop = FALSE]
-  sd <- row_moments(raw)$sd
-  list(scaled = scale_rows(raw, 1 / sd), tpm = tpm, chosen = chosen, features = table,
+  list(scaled = scale_rows(raw, 1 / sd[chosen]), tpm = tpm, chosen = chosen, features = table,
        empty = colnames(x)[Matrix::colSums(raw) == 0])
 }
 
@@ -37,8 +38,7 @@ overdispersion <- function(mean, variance) {
 }
 
 # Rows of the genes to factorise; a gene without variation has no scale.
-chosen_features <- function(table, features, n, .call) {
-  varies <- table$sd > 0
+chosen_features <- function(table, varies, features, n, .call) {
   if (is.null(features)) {
     ranked <- order(-table$ratio)
     chosen <- utils::head(ranked[varies[ranked] & !is.na(table$ratio[ranked])], n)
@@ -58,21 +58,30 @@ chosen_features <- function(table, features, n, .call) {
   sort(chosen)
 }
 
+# Coefficients of so many bytes are held at a time, and those of so many runs at least.
+# Which runs make a batch, and with that their random numbers, must not depend on threads.
+BATCH_BYTES <- 2e8
+BATCH_RUNS <- 8
+
 # Spectra of all runs side by side, and how the runs ended.  Only the spectra are
 # kept, and few runs are made at a time, so that their coefficients fit in memory.
 replicate_spectra <- function(x, rank, settings, progress) {
   size <- 8 * rank * ncol(x)
-  batch <- max(settings$threads, floor(2e8 / size))
+  batch <- max(BATCH_RUNS, floor(BATCH_BYTES / size))
   first <- seq(1, settings$nrun, by = batch)
   parts <- lapply(first, function(run) {
     n <- min(batch, settings$nrun - run + 1)
-    fit <- nmf(x, rank, method = if (settings$loss == "kl") "KL" else "Frobenius", nrun = n,
-               seed = settings$seed + run - 1, max_iter = settings$max_iter,
-               tolerance = settings$tolerance, keep_all = TRUE, keep_x = FALSE, verbose = FALSE,
-               threads = settings$threads)
+    fit <- withCallingHandlers(
+      nmf(x, rank, method = if (settings$loss == "kl") "KL" else "Frobenius", nrun = n,
+          seed = settings$seed + run - 1, max_iter = settings$max_iter,
+          tolerance = settings$tolerance, keep_all = TRUE, keep_x = FALSE, verbose = FALSE,
+          threads = settings$threads),
+      # told of once, for all runs
+      unalloy_warning_not_converged = function(w) rlang::cnd_muffle(w)
+    )
     progress(run + n - 1)
     runs <- fit$runs
-    runs$run <- runs$run + run - 1L
+    runs$run <- runs$run + as.integer(run - 1)
     list(spectra = do.call(cbind, lapply(fit$fits, `[[`, "basis")), runs = runs)
   })
   list(spectra = unname(do.call(cbind, lapply(parts, `[[`, "spectra"))),

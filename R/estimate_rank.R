@@ -22,7 +22,8 @@
 #' **Bi-cross-validation** (`bicv.error`; Owen and Perry 2009). Rows and columns are
 #' split at random into `blocks` parts each. Of the matrix (A B; C D), D is factorised, W of A's
 #' rows and H of its columns are found from B and C by exact non-negative regression, and A
-#' is predicted. Unlike held-out entries, held-out blocks leave nothing of
+#' is predicted. The offset of method `"offset"` is found for A's rows from B, together with W.
+#' Unlike held-out entries, held-out blocks leave nothing of
 #' a sample and a gene together, so the test is harder.
 #'
 #' **Stability.** `cophenetic` and `dispersion` of the consensus, mean silhouettes, and
@@ -51,7 +52,8 @@
 #'   steadier; they do not change held-out errors.
 #' @param method,assay,verbose,threads As for [nmf()].
 #' @param seed A whole number; the same seed gives the same result. `NULL` takes one
-#'   from R's random stream.
+#'   from R's random stream. The name of an `init` of [nmf()], too: all runs of a rank
+#'   would then be one, and measures of stability are `NA`.
 #' @param ... Further arguments for [nmf()].
 #' @param folds Folds of held-out entries, at least 3; 0 for none. More make the
 #'   standard errors better.
@@ -62,7 +64,8 @@
 #' @return A [rank_estimate].
 #' @section Errors: Those of [nmf()] for `x`; `unalloy_error_argument`;
 #'   `unalloy_error_no_rank` when every rank failed.
-#' @section Warnings: `unalloy_warning_rank_failed` names ranks that failed,
+#' @section Warnings: `unalloy_warning_same_start` for several runs from a start that is not
+#'   random; `unalloy_warning_rank_failed` names ranks that failed,
 #'   `unalloy_warning_not_converged` ranks whose best run did not converge.
 #' @references Breiman L et al. (1984) Classification and Regression Trees, section 3.4.3.
 #'   Brunet J-P et al. (2004) PNAS 101:4164. Frigyesi A, Höglund M (2008)
@@ -83,7 +86,16 @@ estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$metho
   call <- match.call()
   algorithm <- nmf_method(method)
   more <- check_rank_dots(list(...))
-  settings <- list(ranks = check_ranks(ranks), nrun = check_count(nrun, "nrun"), method = method,
+  if (is.character(seed)) {
+    more$init <- check_choice(seed, NMF_STARTS, "seed")
+    seed <- NULL
+  }
+  nrun <- check_count(nrun, "nrun")
+  if (nrun > 1 && (more$init %||% "random") != "random") {
+    warn_same_start()
+    nrun <- 1
+  }
+  settings <- list(ranks = check_ranks(ranks), nrun = nrun, method = method,
                    seed = check_seed(seed), folds = check_folds(folds),
                    held_out = check_number(held_out, "held_out", 0, 0.5, above = TRUE),
                    blocks = check_blocks(blocks),
@@ -195,7 +207,7 @@ measure_rank <- function(x, rank, fitting, settings) {
   fit$fits <- NULL
   labels <- fit$membership
   values <- unclass(summary(fit, data = x))
-  several <- settings$nrun > 1
+  several <- ncol(labels) > 1L
   list(fit = fit, measures = rank_row(
     rank, residuals = fit$objective, residuals.sd = stats::sd(fit$runs$objective),
     rss = values[["rss"]], evar = values[["evar"]],
@@ -321,8 +333,12 @@ block_errors <- function(x, ranks, fitting, settings) {
 # A from B (its rows in other columns) and C (its columns in other rows).
 predict_block <- function(fit, right, below) {
   basis <- smoothed_basis(fit)
-  of_rows <- fixed_coefficients(t(fit$coef), NULL, t(as.matrix(right)), fit$loss)
-  of_columns <- fixed_coefficients(basis, NULL, below, fit$loss)
+  usage <- t(fit$coef)
+  # an offset is one more component, which all columns use alike
+  if (!is.null(fit$offset)) usage <- cbind(usage, 1)
+  of_rows <- fixed_coefficients(usage, NULL, t(as.matrix(right)), fit$loss)
+  of_columns <- fixed_coefficients(basis, fit$offset, below, fit$loss)
+  if (!is.null(fit$offset)) of_columns <- rbind(of_columns, 1)
   crossprod(of_rows, of_columns)
 }
 

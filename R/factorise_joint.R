@@ -15,7 +15,7 @@
 #'   whatever its size and unit. Given weights multiply this default, so `c(2, 1)` makes
 #'   the first block count twice.
 #' @param nrun,seed,max_iter,tolerance,threads,verbose As in [nmf()].
-#' @param method A method of [nmf()] for the Frobenius loss.
+#' @param method A method of [nmf()] for the Frobenius loss, but not `"offset"`.
 #' @return An object of class `joint_factorisation`, a list:
 #'   \item{basis}{A list of W per block (features × components), in the block's units.}
 #'   \item{coef}{H, components × samples.}
@@ -57,7 +57,13 @@ factorise_joint <- function(blocks, rank, block_weights = NULL, method = "hals",
   weights <- given / size
   scale <- sqrt(weights)
   stacked <- stack_rows(Map(function(block, by) block * by, blocks, scale))
-  if (nmf_method(method)$loss != "frobenius") {
+  algorithm <- nmf_method(method)
+  if (algorithm$name == "offset") {
+    stop_user("argument", "`method` must be one without an offset.",
+              x = "Blocks are explained by their components alone.",
+              i = "\"hals\" minimises the same loss.")
+  }
+  if (algorithm$loss != "frobenius") {
     stop_user("argument", "`method` must be one for the Frobenius loss.",
               x = paste0("It is ", describe(method), "."),
               i = "The scales of the blocks are weights of squared errors.")

@@ -80,10 +80,12 @@
 #'     `chosen`, the part of resamples in which a clone is the largest; all clones ×
 #'     cells. `NULL` without resamples.}
 #'   \item{noise}{σ² per variant.}
-#'   \item{residual}{Σ Ω (M − VC)² / Σ Ω M² (`weighted`), and with Ω² for Ω (`squared`).}
+#'   \item{residual}{Σ Ω (M − VC)² / Σ Ω M² (`weighted`), and with Ω² for Ω (`squared`);
+#'     `NA` when every call is reference.}
 #'   \item{orthogonality}{Mean cosine between the coefficients of two clones: 0 when no
 #'     cell has two, near 1 when the clones are not told apart.}
-#'   \item{runs, trace}{How each start ended; the objective of the best one.}
+#'   \item{runs, trace}{How each start ended (`reason` `"rounds"`: 50 alternations between
+#'     factors and noise did not settle them); the objective of the best one.}
 #'   \item{calls, weights}{M and Ω, sparse; entries that are not stored have no call.}
 #'   \item{left_out}{Names of variants and cells that the filters removed.}
 #'   \item{settings, call}{What was asked for.}
@@ -173,11 +175,13 @@ new_variant_factorisation <- function(fitted, made, settings, call) {
     basis = basis, coef = coef, shares = shares,
     cells = assigned_cells(shares, intervals, diff(made$calls@p)), intervals = intervals,
     noise = stats::setNames(fitted$noise, variants),
-    residual = stats::setNames(fitted$residuals, c("weighted", "squared")),
+    residual = stats::setNames(ifelse(is.nan(fitted$residuals), NA_real_, fitted$residuals),
+                               c("weighted", "squared")),
     orthogonality = if (settings$rank > 1) mean(cosines[upper.tri(cosines)]) else NA_real_,
     runs = data.frame(run = seq_along(fitted$objective), objective = fitted$objective,
                       kkt = fitted$kkt, iterations = as.integer(fitted$iterations),
-                      converged = fitted$reason != "iterations", reason = fitted$reason,
+                      converged = !fitted$reason %in% c("iterations", "rounds"),
+                      reason = fitted$reason,
                       best = seq_along(fitted$objective) == fitted$best_run),
     trace = fitted$trace, calls = made$calls, weights = made$weights, left_out = made$left_out,
     settings = settings, call = call
@@ -213,10 +217,11 @@ warn_variant_fit <- function(fit, exhausted, .call = caller_env()) {
   }
   best <- fit$runs[fit$runs$best, ]
   if (!best$converged) {
-    warn_user("not_converged", "The best run used up its iterations.",
+    warn_user("not_converged", paste0("The best run used up its ", best$reason, "."),
               x = paste0("Its projected gradient is ", signif(best$kkt, 2),
                          " of its right-hand side."),
-              i = "Raise `max_iter`.", .call = .call)
+              i = if (best$reason == "iterations") "Raise `max_iter`." else
+                "Raise `max_iter`, or take `noise = \"common\"`.", .call = .call)
   }
 }
 

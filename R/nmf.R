@@ -43,8 +43,11 @@
 #' what to take for counts: both reach a better objective than the multiplicative
 #' methods in a small part of their time. All but the multiplicative methods
 #' extrapolate their steps (Ang and Gillis, 2019) and take a step back whenever the
-#' objective would rise. Every method finds the same minimum of its loss from the
-#' same basin; they differ in how close they get.
+#' objective would rise. Methods of one loss share its minima (`"hals"`, `"anls"`,
+#' `"pg"`, `"lee"`; `"kl"`, `"brunet"`) and differ in how close they get, and from one
+#' start may reach different ones. Multiplicative updates never leave an entry that is
+#' zero, so that they may end where there is no minimum. `"snmf/r"`, `"snmf/l"`,
+#' `"nsNMF"`, `"offset"` and `"ls-nmf"` minimise functions of their own.
 #'
 #' # Stopping
 #'
@@ -70,7 +73,7 @@
 #' with `l1`, `l2`, `angle` and `smoothness` (over a graph with adjacency a). They
 #' are in units of the objective. A component can be made larger in W and smaller
 #' in H at will, so a penalty on one factor alone has no minimum; give the other
-#' one a penalty, too, or an upper bound.
+#' one a penalty, too, or an upper bound, or know all of the basis.
 #'
 #' # Order and scale
 #'
@@ -124,7 +127,8 @@
 #'   of H (Cai et al., 2011).
 #' @param smoothness Weight \eqn{\gamma} of the graphs: one number or two, for features
 #'   and samples.
-#' @param upper Largest value of an entry of W and of H: one number or two.
+#' @param upper Largest value of an entry of W and of H: one number or two. It does not
+#'   bind a known basis or an offset's coefficients.
 #' @param known_basis Features × known components: the first columns of W, which
 #'   stay as they are.
 #' @param max_iter Iterations at most, each one update of W and one of H.
@@ -148,8 +152,8 @@
 #'   \item{theta, offset}{Of `"nsNMF"`, and the constant per feature of `"offset"`.}
 #'   \item{runs}{Data frame of the runs: `run`, `objective`, `kkt`, `iterations`,
 #'     `converged`, `reason`, `exhausted`, `cpu` (seconds that the run took).}
-#'   \item{trace}{Data frame of the best run: `iteration`, `objective`, which never
-#'     rises.}
+#'   \item{trace}{Data frame of the best run: `iteration`, `objective`, which does not
+#'     rise but by rounding.}
 #'   \item{membership}{Samples × runs: the component with the largest coefficient.
 #'     All that is kept of the other runs, so that memory grows with samples × runs.}
 #'   \item{fits}{With `keep_all`: a list of `basis` and `coef` per run.}

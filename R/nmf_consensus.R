@@ -31,11 +31,11 @@ MAX_CONSENSUS <- 20000L
 #' @param samples Names or numbers of samples; all by default.
 #' @param ... Not used; for agreement with the generics.
 #' @return `consensus()`, `connectivity()`: samples × samples matrices, over runs
-#'   and of the best run. `cophcor()`: between −1 and 1, 1 for runs that agree.
+#'   and of the best run. `cophcor()`: between 0 and 1, 1 for runs that agree.
 #'   `dispersion()`: Σ 4(C − ½)² / n², 1 for runs that agree, 0 for chance
 #'   (Kim and Park 2007).
 #' @section Errors: `unalloy_error_too_large` for the consensus matrix of more
-#'   than 20,000 samples.
+#'   than 20,000 samples; `unalloy_error_argument` for a matrix that is no consensus.
 #' @references Monti S et al. (2003) Machine Learning 52:91. Brunet J-P et al.
 #'   (2004) PNAS 101:4164. Kim H, Park H (2007) Bioinformatics 23:1495.
 #' @seealso [consensusmap.nmf_fit()], [estimate_rank()]
@@ -81,7 +81,9 @@ cophcor.nmf_fit <- function(object, ...) cophenetic_of(object$membership)
 #' @rdname consensus.nmf_fit
 #' @export
 cophcor.matrix <- function(object, ...) {
-  distances <- stats::as.dist(1 - check_consensus(object))
+  check_consensus(object)
+  if (nrow(object) == 1L) return(1)
+  distances <- stats::as.dist(1 - object)
   tree <- stats::hclust(distances, "average")
   tree_correlation(distances, tree, rep(1, nrow(object)))
 }
@@ -96,9 +98,9 @@ dispersion.matrix <- function(object, ...) mean(4 * (check_consensus(object) - 0
 
 check_consensus <- function(object, .call = caller_env()) {
   ok <- is.numeric(object) && nrow(object) == ncol(object) && nrow(object) > 0L &&
-    !anyNA(object) && all(object >= 0 & object <= 1)
+    !anyNA(object) && all(object >= 0 & object <= 1) && isSymmetric(unname(object))
   if (!ok) {
-    stop_user("argument", "A consensus matrix must be square, with entries between 0 and 1.",
+    stop_user("argument", "A consensus matrix must be symmetric, with entries between 0 and 1.",
               x = paste0("It is ", describe(object), "."), .call = .call)
   }
   object

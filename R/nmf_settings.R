@@ -82,15 +82,21 @@ check_both <- function(x, what, .call = caller_env()) {
   as.double(rep_len(x, 2L))
 }
 
+NMF_STARTS <- c("random", "nndsvd", "nndsvda", "nndsvdar")
+
+warn_same_start <- function(.call = caller_env()) {
+  warn_user("same_start", "All runs would start at the same point: only one is made.",
+            i = "Several runs need random starts.", .call = .call)
+}
+
 # How runs start: a seed, a number of runs, the name of a start or the start.
 nmf_start <- function(seed, init, nrun, rank, dim, method, .call = caller_env()) {
-  starts <- c("random", "nndsvd", "nndsvda", "nndsvdar")
   start <- list(nrun = check_count(nrun, "nrun", .call = .call))
   if (is.character(seed)) {
-    init <- check_choice(seed, starts, "seed", .call = .call)
+    init <- check_choice(seed, NMF_STARTS, "seed", .call = .call)
     seed <- NULL
   }
-  start$init <- check_choice(init, starts, "init", .call = .call)
+  start$init <- check_choice(init, NMF_STARTS, "init", .call = .call)
   if (is.list(seed)) {
     start$basis <- check_start(seed$basis, "basis", c(dim[1L], rank), .call)
     start$coef <- check_start(seed$coef, "coef", c(rank, dim[2L]), .call)
@@ -102,8 +108,7 @@ nmf_start <- function(seed, init, nrun, rank, dim, method, .call = caller_env())
               i = "Use \"nndsvda\" or \"nndsvdar\".", .call = .call)
   }
   if (start$nrun > 1 && (start$init != "random" || !is.null(start$basis))) {
-    warn_user("same_start", "All runs would start at the same point: only one is made.",
-              i = "Several runs need random starts.", .call = .call)
+    warn_same_start(.call)
     start$nrun <- 1
   }
   start$seed <- check_seed(seed, .call = .call)
@@ -220,7 +225,8 @@ nmf_constraints <- function(numbers, graphs, known, x, rank, method, weighted,
     out[[names(graphs)[at]]] <- check_graph(graph, names(graphs)[at], sizes[at], .call)
   }
   out$known <- check_known(known, x, rank, method, .call)
-  warn_one_sided(out, method, .call)
+  # a basis that is known altogether leaves nothing to shift between the factors
+  if (length(out$known) < nrow(x) * rank) warn_one_sided(out, method, .call)
   # a sparse method brings its own ridge
   if (method$name %in% c("snmf/r", "snmf/l")) out$l2 <- NULL
   out

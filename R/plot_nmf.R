@@ -131,7 +131,7 @@ consensusmap.nmf_fit <- function(object, main = NULL, annotation = NULL, colours
   # the names below are those at the side
   rownames(agreement) <- NULL
   n_runs <- ncol(object$membership)
-  draw_heatmap(agreement[order, order], "Share of runs\ntogether",
+  draw_heatmap(agreement[order, order, drop = FALSE], "Share of runs\ntogether",
                column_tree = tree, limits = c(0, 1), colours = colours,
                column_tracks = lapply(tracks, function(values) values[order]),
                title = main %||% paste0("Consensus of ", plural(n_runs, "run"), ", rank ",

@@ -114,6 +114,39 @@ test_that("sparse = dense, one thread = two, and R's stream is left alone", {
   expect_equal(dense$tpm, programs$tpm, tolerance = 1e-6)
 })
 
+test_that("batches of runs do not depend on threads", {
+  # as many bytes as make several batches of few runs
+  namespace <- asNamespace("unalloy")
+  bytes <- get("BATCH_BYTES", namespace)
+  set_bytes <- function(value) {
+    get("unlockBinding", baseenv())("BATCH_BYTES", namespace)
+    assign("BATCH_BYTES", value, namespace)
+    lockBinding("BATCH_BYTES", namespace)
+  }
+  set_bytes(1)
+  withr::defer(set_bytes(bytes))
+  same <- c("usage", "spectra", "replicates")
+  one <- find_programs(nrun = 20, threads = 1)
+  expect_identical(find_programs(nrun = 20, threads = 12)[same], one[same])
+  expect_identical(one$runs$run, 1:20)
+  expect_identical(anyDuplicated(one$runs$objective), 0L)
+  told <- testthat::capture_warnings(hasty <- find_programs(nrun = 20, max_iter = 2))
+  expect_length(told, 1L)
+  expect_match(told, "20 of 20 runs")
+  expect_false(any(hasty$runs$converged))
+  expect_warning(find_programs(rank = 2:3, nrun = 3, max_iter = 2), "6 of 6 runs",
+                 class = "unalloy_warning_not_converged")
+})
+
+test_that("genes whose counts do not vary are not divided by their deviation", {
+  flat <- rbind(sparse_cells, flat = 2)
+  found <- find_programs(x = flat, nrun = 4, n_features = 91)
+  table <- found$features
+  expect_gt(table$sd[table$gene == "flat"], 0)
+  expect_false(table$chosen[table$gene == "flat"])
+  expect_false(anyNA(found$usage) || anyNA(found$spectra))
+})
+
 test_that("Kullback-Leibler runs find the same programs", {
   kl <- find_programs(loss = "kl", nrun = 6)
   agreement <- cor(t(kl$usage), t(programs$usage))

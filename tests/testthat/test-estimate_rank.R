@@ -107,6 +107,32 @@ test_that("nmf() with several ranks is an estimate of the rank", {
   expect_identical(basis(several[["3"]]), basis(alone))
 })
 
+test_that("a start that is not random has no stability, and is told of once", {
+  told <- testthat::capture_warnings(
+    one <- estimate_rank(planted$x, 2:3, init = "nndsvd", seed = 1, verbose = FALSE)
+  )
+  expect_length(told, 1L)
+  expect_match(told, "only one is made")
+  expect_true(all(is.na(one$measures[c("cophenetic", "dispersion", "stability")])))
+  expect_false(anyNA(one$measures[c("cv.error", "bicv.error", "residuals")]))
+  by_name <- nmf(planted$x, 2:3, seed = "nndsvd", nrun = 1, verbose = FALSE)
+  expect_equal(by_name$measures$residuals, one$measures$residuals)
+  expect_refusal(estimate_rank(planted$x, 2:3, seed = "pca", verbose = FALSE), "argument")
+})
+
+test_that("held-out blocks are predicted with the offset", {
+  # zeros in the coefficients and in the offset: neither can take from the other
+  x <- withr::with_seed(1, {
+    rexp(40) %o% (rexp(30) * rbinom(30, 1, 0.5)) + 10 * rexp(40) * rbinom(40, 1, 0.5)
+  })
+  found <- estimate_rank(x, 1:2, nrun = 1, method = "offset", seed = 1, folds = 0, null_runs = 0,
+                         tolerance = 1e-10, max_iter = 5000, verbose = FALSE)
+  # the model is exact at rank 1
+  expect_lt(found$measures$bicv.error[1], 1e-4)
+  plain <- estimate_rank(x, 1, nrun = 1, seed = 1, folds = 0, null_runs = 0, verbose = FALSE)
+  expect_gt(plain$measures$bicv.error, 0.01)
+})
+
 test_that("rules do what they say", {
   errors <- data.frame(fold = rep(1:3, 4), rank = rep(2:5, each = 3),
                        error = c(9, 9.1, 8.9, 5.05, 5.1, 4.92, 5, 5.1, 4.9, 7, 7, 7))

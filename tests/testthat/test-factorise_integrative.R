@@ -46,7 +46,8 @@ objective <- function(fit, x, lambda) {
 test_that("the objective is the stated one, never rises, and ends at a stationary point", {
   for (unshared in list(NULL, TRUE)) {
     fit <- integrate_sets(lambda = 2, unshared = unshared)
-    expect_true(all(diff(fit$trace) <= 0))
+    # but by rounding
+    expect_true(all(diff(fit$trace) <= 1e-12 * fit$trace[1]))
     expect_equal(min(fit$runs$objective), objective(fit, planted$x, 2), tolerance = 1e-8)
     expect_lt(fit$runs$kkt, 1e-3)
     expect_true(fit$runs$converged)

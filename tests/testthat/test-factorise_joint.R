@@ -85,4 +85,5 @@ test_that("bad input is refused in the user's words", {
   expect_snapshot(print(joint(nrun = 2)), transform = function(lines) {
     sub("residual [0-9.e-]+", "residual <small>", lines)
   })
+  expect_snapshot(error = TRUE, joint(method = "offset"))
 })

@@ -98,6 +98,27 @@ test_that("weights, masks and missing values are one thing", {
                tolerance = 1e-9)
 })
 
+test_that("matrices of which most is missing have the loss of the entries that are there", {
+  seen <- withr::with_seed(4, matrix(runif(length(blocks)) >= 0.6, nrow(blocks)))
+  holes <- other <- blocks
+  holes[!seen] <- NA
+  other[!seen] <- 0
+  for (method in c("hals", "kl", "brunet")) {
+    once <- function(x, ...) {
+      suppressWarnings(quiet_nmf(x, 3, method, seed = 1, max_iter = 200, tolerance = 1e-6, ...),
+                       classes = "unalloy_warning_not_converged")
+    }
+    missing <- once(holes, na = "missing")
+    masked <- once(other, weights = 1 * seen)
+    expect_identical(missing$basis, masked$basis)
+    expect_identical(missing$objective, masked$objective)
+    mu <- missing$basis %*% missing$coef
+    loss <- if (method == "hals") 0.5 * (blocks - mu)^2 else
+      ifelse(blocks > 0, blocks * log(blocks / mu), 0) - blocks + mu
+    expect_equal(missing$objective, sum(loss[seen]), tolerance = 1e-9)
+  }
+})
+
 test_that("seeds, threads, kinds of matrices and R's stream", {
   fit <- function(x = blocks, ...) quiet_nmf(x, 3, "kl", nrun = 3, seed = 5, ...)
   one <- fit(threads = 1L)
@@ -174,6 +195,30 @@ test_that("penalties, bounds, graphs and known columns reach the engine", {
                  class = "unalloy_warning_not_converged")
   expect_warning(quiet_nmf(x, 3, "lee", max_iter = 3, seed = 1),
                  class = "unalloy_warning_not_converged")
+})
+
+test_that("a bound does not move what is fixed", {
+  x <- blocks / max(blocks)
+  known <- cbind(known = 3 * rowMeans(x))
+  expect_gt(max(known), 0.6)
+  for (extra in list(list(), list(weights = 1 + 0 * x), list(method = "kl"))) {
+    fit <- do.call(quiet_nmf, c(list(x, 3, seed = 1, upper = 0.6, known_basis = known), extra))
+    expect_equal(fit$basis[, "known"], known[, 1])
+    expect_lte(max(fit$basis[, -1], fit$coef), 0.6)
+  }
+  offset <- quiet_nmf(x, 2, "offset", seed = 1, upper = c(Inf, 0.3))
+  expect_lte(max(offset$coef), 0.3)
+  expect_equal(offset$objective, 0.5 * sum((x - fitted(offset))^2), tolerance = 1e-9)
+})
+
+test_that("a penalty beside a basis that is known altogether has a minimum", {
+  known <- quiet_nmf(blocks, 3, seed = 1)$basis
+  expect_no_warning(quiet_nmf(blocks, 3, seed = 1, known_basis = known, l1 = c(0, 0.1)))
+  part <- known[, 1:2]
+  expect_warning(suppressWarnings(quiet_nmf(blocks, 3, seed = 1, known_basis = part, max_iter = 20,
+                                            l1 = c(0, 0.1)),
+                                  classes = "unalloy_warning_not_converged"),
+                 class = "unalloy_warning_one_sided_penalty")
 })
 
 test_that("zero features and samples stay", {

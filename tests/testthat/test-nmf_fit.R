@@ -112,6 +112,11 @@ test_that("measures have their closed forms", {
   expect_equal(dispersion(matrix(0.5, 3, 3)), 0)
   expect_equal(dispersion(diag(4)), 1)
   expect_equal(cophcor(diag(4)), 1)
+  expect_equal(cophcor(matrix(1)), 1)
+  lopsided <- diag(3)
+  lopsided[1, 2] <- 0.5
+  expect_refusal(cophcor(lopsided), "argument")
+  expect_refusal(dispersion(lopsided), "argument")
   expect_identical(connectivity(c(1, 2, 1)), diag(3) + rbind(c(0, 0, 1), 0, c(1, 0, 0)))
   expect_refusal(purity(clusters, "a"), "argument")
 })
@@ -294,6 +299,7 @@ test_that("unalloy and NMF live together, whichever is attached last", {
   skip_if_not_installed("NMF")
   skip_on_cran()
   check <- c(
+    "set.seed(1)",
     "x <- matrix(rexp(200), 20)",
     "theirs <- NMF::nmf(x, 2, nrun = 2, seed = 1, .options = '-p')",
     "ours <- unalloy::nmf(x, 2, nrun = 2, seed = 1, verbose = FALSE)",

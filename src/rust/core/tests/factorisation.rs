@@ -300,6 +300,65 @@ fn missing_is_masked_is_weight_zero() {
 }
 
 #[test]
+fn mostly_missing_is_the_loss_over_the_entries_that_are_there() {
+    let x = planted(8, (40, 30), 3, 0.2);
+    let weights: Vec<f64> =
+        uniform(9, 1200).iter().map(|u| f64::from(u8::from(*u >= 0.6))).collect();
+    let holes: Vec<f64> =
+        x.iter().zip(&weights).map(|(x, w)| if *w > 0.0 { *x } else { f64::NAN }).collect();
+    let zeroed: Vec<f64> = x.iter().zip(&weights).map(|(x, w)| w * x).collect();
+    for algorithm in [Algorithm::KullbackLeibler, Algorithm::Brunet] {
+        let short = Settings { max_iter: 50, ..settings(algorithm, 3) };
+        let missing = run_weighted_kl(&holes, (40, 30), Weighting::Equal, &short);
+        let entries = Weighting::Entries(Values::Dense(&weights));
+        let masked = run_weighted_kl(&zeroed, (40, 30), entries, &short);
+        assert_eq!(missing.pair, masked.pair, "{algorithm:?}");
+        let loss: f64 = (0..1200)
+            .filter(|&at| weights[at] > 0.0)
+            .map(|at| {
+                let mu = fitted(&missing.pair, at % 40, at / 40);
+                let log = if x[at] > 0.0 { x[at] * (x[at] / mu).ln() } else { 0.0 };
+                log - x[at] + mu
+            })
+            .sum();
+        // sums of 480 terms in other orders
+        assert!((missing.objective / loss - 1.0).abs() < 1e-9, "{algorithm:?}: {loss}");
+    }
+}
+
+#[test]
+fn fixed_components_keep_their_values_above_the_bound() {
+    let x = planted(15, (40, 30), 3, 0.1);
+    let data = Data::new(Values::Dense(&x), (40, 30)).unwrap();
+    let known: Vec<f64> = uniform(16, 40).iter().map(|v| 2.0 * v).collect();
+    let bounded = |algorithm, known: &[f64]| {
+        let mut bounded = Settings { known: known.to_vec(), ..settings(algorithm, 3) };
+        bounded.constraints.iter_mut().for_each(|c| c.upper = 0.5);
+        let fit = run(&data, &bounded);
+        let free = |side: Side| {
+            let fixed = if side == Side::Basis { usize::from(!known.is_empty()) } else { 0 };
+            fit.pair.side(side).iter().enumerate().filter(move |(at, _)| at % 3 >= fixed)
+        };
+        for side in [Side::Basis, Side::Coef] {
+            assert!(free(side).all(|(_, v)| *v <= 0.5), "{algorithm:?}, {side:?}");
+        }
+        fit
+    };
+    for algorithm in [Algorithm::Hals, Algorithm::KullbackLeibler, Algorithm::Offset] {
+        let fit = bounded(algorithm, &known);
+        let first: Vec<f64> = fit.pair.side(Side::Basis).iter().step_by(3).copied().collect();
+        assert_eq!(first, known, "{algorithm:?}");
+    }
+    // the objective is that of W H + b 1ᵀ with what is handed back
+    let fit = bounded(Algorithm::Offset, &[]);
+    let offset = fit.offset.as_ref().unwrap();
+    let loss: f64 = (0..1200)
+        .map(|at| 0.5 * (x[at] - fitted(&fit.pair, at % 40, at / 40) - offset[at % 40]).powi(2))
+        .sum();
+    assert!((fit.objective / loss - 1.0).abs() < 1e-9, "{} {loss}", fit.objective);
+}
+
+#[test]
 fn zero_lines_stay_and_nothing_is_nan() {
     let mut x = planted(11, (30, 20), 2, 0.1);
     x[5 * 30..6 * 30].fill(0.0);

@@ -161,7 +161,8 @@ fn the_objective_is_the_stated_sum_never_rises_and_ends_at_a_stationary_point() 
             let own = objective(&x, &omega, &fit, &settings);
             let found = fit.outcome.objective;
             assert!((found - own).abs() < 1e-11 * own, "{found} {own}");
-            assert!(fit.trace.windows(2).all(|pair| pair[1] <= pair[0]));
+            // but by rounding in the sums of products
+            assert!(fit.trace.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-12)));
             // the objective is flat to 1e-13, its gradient to the square root of that
             assert!(fit.outcome.kkt <= 1e-5, "{}", fit.outcome.kkt);
             assert_eq!(fit.outcome.reason, Reason::Tolerance);
@@ -341,7 +342,7 @@ fn empty_lines_stay_in_place_and_vanished_components_start_anew() {
     let fit = from_start(data, &start, &random(3, 14, 22), &Settings::default());
     assert!((0..3).all(|r| fit.basis[(2, r)] == 0.0 && fit.coef[(r, 7)] == 0.0));
     assert!(fit.outcome.dead == 0 && fit.outcome.objective.is_finite());
-    assert!(fit.trace.windows(2).all(|pair| pair[1] <= pair[0]));
+    assert!(fit.trace.windows(2).all(|pair| pair[1] <= pair[0] * (1.0 + 1e-12)));
     // X of rank one has nothing for a second component.
     let one = Mat::from_fn(6, 5, |i, j| ((i + 1) * (j + 1)) as f64);
     let data = WeightedMatrix::new(dense(&one), Weights::Equal).unwrap();

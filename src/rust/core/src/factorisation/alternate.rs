@@ -95,6 +95,8 @@ pub enum Reason {
     /// The clusters have not changed for long (Brunet's rule).
     Connectivity,
     Iterations,
+    /// Alternations with something else, such as the noise, were used up.
+    Rounds,
 }
 
 impl Reason {
@@ -103,6 +105,7 @@ impl Reason {
             Reason::Tolerance => "tolerance",
             Reason::Connectivity => "connectivity",
             Reason::Iterations => "iterations",
+            Reason::Rounds => "rounds",
         }
     }
 }
@@ -223,7 +226,7 @@ pub fn alternate(
                 trace.push((iteration, objective));
                 continue;
             }
-            objective = value.min(objective);
+            objective = value;
             trace.push((iteration, objective));
         }
         extrapolation.succeed();
@@ -253,7 +256,8 @@ pub fn alternate(
     finish(model, best, objective, trace, reason, iterations)
 }
 
-/// x ← x + β (x − last), between kept · x and the upper bound.
+/// x ← x + β (x − last), between kept · x and the upper bound.  Entries above the
+/// bound are those of fixed components, which do not move.
 fn extrapolate(x: &mut [f64], last: &[f64], beta: f64, kept: f64, upper: f64) {
     if beta == 0.0 {
         return;
@@ -261,7 +265,7 @@ fn extrapolate(x: &mut [f64], last: &[f64], beta: f64, kept: f64, upper: f64) {
     for (x, &last) in x.iter_mut().zip(last) {
         let moved = *x + beta * (*x - last);
         let floor = kept * *x;
-        *x = if moved > floor { moved } else { floor }.min(upper);
+        *x = if moved > floor { moved } else { floor }.min(upper.max(*x));
     }
 }
 

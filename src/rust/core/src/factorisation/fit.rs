@@ -153,7 +153,9 @@ impl Settings {
         Ok(())
     }
 
-    fn start(&self, data: &Data<'_>, run: usize) -> Pair {
+    /// The start within the bounds of `constraints`, those of the model: fixed
+    /// components keep their values whatever the bound.
+    fn start(&self, data: &Data<'_>, run: usize, constraints: &[Constraint; 2]) -> Pair {
         let mut pair = match (&self.start, self.init) {
             (Some(start), _) => start.clone(),
             (None, Init::Random) => random(data, self.rank, self.seed, run),
@@ -168,11 +170,10 @@ impl Settings {
         if self.algorithm == Algorithm::Offset {
             pair = with_offset(pair, data);
         }
-        for (side, constraint) in [Side::Basis, Side::Coef].iter().zip(&self.constraints) {
-            let rank = pair.rank;
-            for line in pair.side_mut(*side).chunks_exact_mut(rank) {
-                for (r, v) in line.iter_mut().enumerate().filter(|(r, _)| constraint.is_free(*r)) {
-                    debug_assert!(r < rank);
+        let rank = pair.rank;
+        for (side, constraint) in [Side::Basis, Side::Coef].into_iter().zip(constraints) {
+            for line in pair.side_mut(side).chunks_exact_mut(rank) {
+                for (_, v) in line.iter_mut().enumerate().filter(|(r, _)| constraint.is_free(*r)) {
                     *v = v.min(constraint.upper);
                 }
             }
@@ -239,7 +240,7 @@ pub fn fit(input: Input<'_>, settings: &Settings, monitor: &Monitor<'_>) -> Resu
     let best: Mutex<Option<(usize, Outcome)>> = Mutex::new(None);
     let one = |run: usize| -> Result<Run, CoreError> {
         let began = Instant::now();
-        let start = settings.start(&data, run);
+        let start = settings.start(&data, run, &constraints);
         let mut outcome = alternate(&*model, start, &rules, monitor)?;
         arrange(&mut outcome.pair, &constraints, scalable);
         let bare = settings.without_offset(&outcome.pair);

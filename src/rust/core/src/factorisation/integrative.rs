@@ -51,7 +51,7 @@ pub struct IntegrativeFit {
     /// W, rank × shared features.
     pub shared: Vec<f64>,
     pub parts: Vec<Part>,
-    /// The objective after every iteration; never rises.
+    /// The objective after every iteration; it does not rise but by rounding.
     pub trace: Vec<f64>,
     /// √(Σ G_rr δ² / Σ X²), where δ is the step that coordinate-wise Newton would make:
     /// the largest over the blocks.
@@ -100,8 +100,7 @@ pub fn factorise_integrative(
     for iteration in 1..=settings.max_iterations {
         monitor.check()?;
         let objective = descent.step();
-        // exact steps cannot rise but by rounding
-        trace.push(trace.last().map_or(objective, |&last: &f64| objective.min(last)));
+        trace.push(objective);
         if iteration > WINDOW {
             let before = trace[iteration - 1 - WINDOW];
             let slope = (before - trace[iteration - 1]) / WINDOW as f64;

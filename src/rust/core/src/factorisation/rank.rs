@@ -65,6 +65,11 @@ pub fn cross_validate(
             Values::Sparse { starts, rows, .. } => Values::Sparse { starts, rows, values: &zeroed },
         };
         let data = Data::new(entries, (rows, columns))?.with_lines();
+        let judged =
+            |i: usize, j: usize| (!missing(i, j)).then(|| entry(whole.line(Side::Coef, j), i));
+        let of_column = |j: usize| held.line(Side::Coef, j).iter().map(move |&i| (i as usize, j));
+        let n_judged = (0..columns).flat_map(of_column).filter(|&(i, j)| !missing(i, j)).count();
+        check_value("entries held out", n_judged as f64, "at least 1 in every fold", |n| n >= 1.0)?;
         let n_held: usize = (0..columns).map(|j| held.line(Side::Coef, j).len()).sum();
         let level = data.sum() / (rows * columns - n_held).max(1) as f64;
         check_value("x", level, "above zero in some entry of every fold", |l| l > 0.0)?;
@@ -95,10 +100,11 @@ pub fn cross_validate(
                 .iter()
                 .min_by(|a, b| a.objective.total_cmp(&b.objective))
                 .expect("there is a start");
-            let judged =
-                |i: usize, j: usize| (!missing(i, j)).then(|| entry(whole.line(Side::Coef, j), i));
             let (fitted, constant, count) =
                 judge(&best.pair, &held, settings.loss, &reference, judged);
+            check_value("held-out loss of the mean", constant, "above zero in every fold", |c| {
+                c > 0.0
+            })?;
             scores.push(Score { fold, rank, error: fitted / constant, count });
         }
     }
@@ -308,6 +314,22 @@ mod tests {
             assert!(some.count < all.count && some.count > all.count / 2);
             assert!(some.error < 0.6, "{some:?}");
         }
+    }
+
+    #[test]
+    fn a_fold_without_entries_to_judge_is_refused() {
+        let x = planted(4, 3, 1, 30.0);
+        let chosen = Settings { fraction: 1e-6, ..settings(Loss::Squares, &[1]) };
+        let run = |x: &[f64], chosen: &Settings| {
+            let none = |_: usize, _: usize| false;
+            unmonitored(|m| cross_validate(Values::Dense(x), (4, 3), none, chosen, m))
+        };
+        let empty = run(&x, &chosen).unwrap_err().to_string();
+        assert_eq!(empty, "`entries held out` must be at least 1 in every fold, not 0");
+        // no error to compare with: every entry is the mean of the others
+        let chosen = Settings { fraction: 0.3, ..chosen };
+        let constant = run(&[1.0; 12], &chosen).unwrap_err().to_string();
+        assert!(constant.starts_with("`held-out loss of the mean` must be above zero"));
     }
 
     #[test]

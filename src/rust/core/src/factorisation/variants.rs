@@ -75,10 +75,11 @@ pub struct NoisyFit {
     pub factors: Pair,
     /// Optimality measure of the factors at this noise.
     pub kkt: f64,
+    /// Of the last factors, or that the rounds were used up.
     pub reason: Reason,
     /// σ² per variant.
     pub noise: Vec<f64>,
-    /// The objective after every round; never rises.
+    /// The objective after every round; it does not rise but by rounding.
     pub trace: Vec<f64>,
     pub iterations: usize,
 }
@@ -93,7 +94,8 @@ pub struct VariantFit {
     pub shares: Mat<f64>,
     /// From the resamples; empty without them.
     pub intervals: Option<Intervals>,
-    /// Σ Ω (M − VC)² / Σ Ω M², and the same with squared weights.
+    /// Σ Ω (M − VC)² / Σ Ω M², and the same with squared weights; NaN when every call
+    /// is 0.
     pub residuals: (f64, f64),
 }
 
@@ -256,20 +258,20 @@ impl<'a> Problem<'a> {
         let mut fit = self.factorise(&model, random_start(&model, &mut rng), monitor)?;
         let mut trace = vec![fit.objective + self.log_noise(&noise)];
         let mut iterations = fit.iterations;
-        for _ in 0..if estimated { MAX_ROUNDS } else { 0 } {
+        let mut settled = !estimated;
+        while !settled && trace.len() <= MAX_ROUNDS {
             noise = self.noise(&fit.pair);
             let model = self.model(&inverse(&noise))?;
             fit = self.factorise(&model, fit.pair, monitor)?;
             iterations += fit.iterations;
             let last = trace[trace.len() - 1];
-            let objective = (fit.objective + self.log_noise(&noise)).min(last);
+            let objective = fit.objective + self.log_noise(&noise);
             trace.push(objective);
             // the scale of a log-likelihood: changes below this mean nothing
-            if last - objective < 1e-6 * self.observed.iter().sum::<f64>() {
-                break;
-            }
+            settled = last - objective < 1e-6 * self.observed.iter().sum::<f64>();
         }
         let Outcome { pair: factors, kkt, reason, .. } = fit;
+        let reason = if settled { reason } else { Reason::Rounds };
         Ok(NoisyFit { factors, kkt, reason, noise, trace, iterations })
     }
 
@@ -332,7 +334,8 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Relative residuals with the weights and with their squares.
+    /// Relative residuals with the weights and with their squares.  Of calls that are
+    /// all 0 no part can be left unexplained: NaN, whatever rounding leaves.
     fn residuals(&self, fit: &Pair) -> (f64, f64) {
         let mut sums = [0.0; 4];
         self.for_each_error(fit, |_, w, call, error| {
@@ -342,7 +345,8 @@ impl<'a> Problem<'a> {
             sums[2] += w * terms[0];
             sums[3] += w * terms[1];
         });
-        (sums[0] / sums[1], sums[2] / sums[3])
+        let part = |left: f64, all: f64| if all > 0.0 { left / all } else { f64::NAN };
+        (part(sums[0], sums[1]), part(sums[2], sums[3]))
     }
 }
 

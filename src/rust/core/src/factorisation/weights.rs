@@ -172,6 +172,7 @@ impl Prepared {
             }
             any_gone |= !gone.is_empty();
             missing.end();
+            // of a mask they are those that are not missing
             if !matches!(weighting, Weighting::Equal) {
                 weight
                     .iter()
@@ -181,12 +182,13 @@ impl Prepared {
             }
             given.end();
         }
-        let is_mask = is_mask && 2 * missing.values.len() <= m * n;
+        let few_missing = 2 * missing.values.len() <= m * n;
         let weights = match weighting {
             Weighting::Outer { features, samples } if !any_gone => {
                 HeldWeights::Outer { features: features.to_vec(), samples: samples.to_vec() }
             }
-            _ if is_mask => HeldWeights::Except(missing.held()),
+            _ if is_mask && few_missing => HeldWeights::Except(missing.held()),
+            _ if is_mask => HeldWeights::Entries(missing.complement(m).held_in(m, n)),
             _ => HeldWeights::Entries(given.held_in(m, n)),
         };
         Ok(Prepared { weighted, constant, weights })
@@ -272,6 +274,21 @@ impl Lists {
 
     fn end(&mut self) {
         self.starts.push(self.rows.len() as i32);
+    }
+
+    /// The entries of columns of `rows` entries that are not here, each 1.
+    fn complement(&self, rows: usize) -> Self {
+        let mut out = Lists::new();
+        for range in self.starts.windows(2) {
+            let mut here = self.rows[range[0] as usize..range[1] as usize].iter().peekable();
+            for i in 0..rows {
+                if here.next_if(|&&row| row as usize == i).is_none() {
+                    out.push(i, 1.0);
+                }
+            }
+            out.end();
+        }
+        out
     }
 
     fn held(self) -> Held {

@@ -70,11 +70,7 @@ impl Model for WeightedModel {
     }
 
     fn upper(&self, side: Side) -> f64 {
-        // known columns may lie above the bound, and do not move
-        match side {
-            Side::Basis if self.known > 0 => f64::INFINITY,
-            _ => self.restraints[side.index()].upper,
-        }
+        self.restraints[side.index()].upper
     }
 
     /// The positive residual of the column that is fitted worst, and no use of it:
