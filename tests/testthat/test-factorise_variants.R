@@ -188,7 +188,7 @@ test_that("reference clones of a patient are found, with no larger residual than
 test_that("alternations that do not settle are told of", {
   # one iteration per round moves too little for 50 rounds to be enough
   expect_warning(hasty <- fit_alleles(nrun = 1, bootstrap = 0, max_iter = 1, tolerance = 0),
-                 class = "unalloy_warning_convergence")
+                 class = "unalloy_warning_not_converged")
   expect_identical(hasty$runs$reason, "rounds")
   # it was still falling by more than the rule asks for
   expect_length(hasty$trace, 51L)
