@@ -140,7 +140,9 @@ plot.measurement_plan <- function(x, ...) {
          x = "Measurements", y = SCORE_NAMES[[x$score]],
          caption = paste0("Bars: ", 100 * x$level, " % intervals over ",
                           plural(x$benchmark$plan$splits, "split"),
-                          if (!is.na(x$measurements)) ". Orange: where curve and band reach the target.")) +
+                          if (!is.na(x$measurements)) {
+                            ". Orange: where curve and band reach the target."
+                          })) +
     theme_unalloy()
 }
 
