@@ -30,7 +30,7 @@ bootstrap_exposures <- function(object, over, replicates, seed, threads, .call) 
     parts <- over_samples(bulk, function(values, n_samples, columns) {
       call_rs(rs_refit(core_problem(model, bulk, values, columns),
                        object$exposures[, columns, drop = FALSE], only_active, threads,
-                       function(done) NULL), .call = .call)
+                       no_progress), .call = .call)
     })
     out[, , replicate] <- do.call(cbind, parts)[types, ]
     show(replicate)

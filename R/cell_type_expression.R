@@ -250,10 +250,9 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
     call_rs(rs_allocate(x$data, sources, columns), .call = .call)
   } else {
     # a bar of its own for every block would flicker
-    silent <- function(done) invisible()
     covariance <- as.double(x$covariance[, , columns])
     call_rs(rs_predict_expression(x$data, x$model, sources, columns, covariance, x$threads,
-                                  silent), .call = .call)
+                                  no_progress), .call = .call)
   }
   shape <- c(length(x$genes), length(types), length(samples))
   scale <- if (x$units == "cpm") copies_per_million(x, sources, columns) else 1

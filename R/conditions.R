@@ -53,10 +53,13 @@ call_rs <- function(value, samples = NULL, .call = caller_env()) {
 }
 
 
+# For Rust to call where there is nothing to show.
+no_progress <- function(done) invisible()
+
 # A function for Rust to call with the number of units done: a progress bar
 # that shows itself only when the work takes more than two seconds.
 progress_bar <- function(title, total, verbose, .envir = caller_env()) {
-  if (!verbose) return(function(done) invisible())
+  if (!verbose) return(no_progress)
   bar <- cli::cli_progress_bar(title, total = total, clear = TRUE, .envir = .envir)
   function(done) {
     cli::cli_progress_update(set = done, id = bar, .envir = .envir)

@@ -94,7 +94,7 @@ refit_programs <- function(data, medians, settings, .call) {
   squares <- sum_of_squares(data$scaled)
   refitted <- call_rs(rs_program_spectra(
     rust_values(data$tpm), ncol(data$tpm), to_shares(counts_usage),
-    data$features$mean, data$features$sd, as.integer(settings$threads), no_update
+    data$features$mean, data$features$sd, as.integer(settings$threads), no_progress
   ), .call = .call)
   sd <- data$features$sd[data$chosen]
   chosen_tpm <- scale_rows(data$tpm[data$chosen, , drop = FALSE], 1 / sd)
@@ -106,11 +106,8 @@ refit_programs <- function(data, medians, settings, .call) {
 
 # The best usages for given spectra.
 usage_of <- function(spectra, x, loss, settings, .call) {
-  call_rs(rs_nmf_coefficients(spectra, numeric(), rust_values(x), ncol(x), loss,
-                              as.integer(settings$threads), no_update), .call = .call)
+  fixed_coefficients(spectra, NULL, x, loss, settings$threads, .call)
 }
-
-no_update <- function(done) invisible()
 
 to_shares <- function(usage) {
   total <- colSums(usage)

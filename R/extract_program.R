@@ -198,8 +198,8 @@ reference_rows <- function(reference, rows) {
 
 # Noise and variances that genes share.
 learn_shared <- function(cohort, threads) {
-  silent <- function(done) invisible()
-  call_rs(rs_fit_expression(cohort$data, cohort$reference, "shared", cohort$noise, threads, silent))
+  call_rs(rs_fit_expression(cohort$data, cohort$reference, "shared", cohort$noise, threads,
+                            no_progress))
 }
 
 # Relative variance of a gene's factor: between platforms, and by the error of the
@@ -233,7 +233,7 @@ closest_mixture <- function(profile, sources, n_types, weights) {
                 length_factor = rep(1, length(profile)),
                 matching = list(gene_of_row = seq_along(profile) - 1L))
   problem <- core_problem(model, list(n_rows = length(profile)), matrix(1e6 * profile), 1L)
-  found <- call_rs(rs_deconvolve_bulk(problem, settings, function(done) invisible()))
+  found <- call_rs(rs_deconvolve_bulk(problem, settings, no_progress))
   mixture <- drop(found$exposures) / sum(found$exposures)
   c(mixture, rep(0, ncol(sources) - n_types))
 }

@@ -139,8 +139,6 @@ label_distances <- function(labels, .call = caller_env()) {
 
 nmf_threads <- function() check_threads(getOption("unalloy.threads", 2L))
 
-no_progress <- function(done) invisible()
-
 dispersion_of <- function(labels, .call = caller_env()) {
   storage.mode(labels) <- "integer"
   sums <- call_rs(rs_consensus_moments(labels, as.integer(nmf_threads()), no_progress),

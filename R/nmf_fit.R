@@ -231,9 +231,10 @@ coefficients_of <- function(fit, newdata, .call = caller_env()) {
 }
 
 # The exact optimum over the coefficients for a basis that is held fixed.
-fixed_coefficients <- function(basis, offset, data, loss, .call = caller_env()) {
+fixed_coefficients <- function(basis, offset, data, loss, threads = nmf_threads(),
+                               .call = caller_env()) {
   call_rs(rs_nmf_coefficients(basis, as.double(offset), rust_values(data), ncol(data), loss,
-                              as.integer(nmf_threads()), no_progress), .call = .call)
+                              as.integer(threads), no_progress), .call = .call)
 }
 
 # The rows of new data in the order of the basis.

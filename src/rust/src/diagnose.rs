@@ -15,11 +15,10 @@ use unalloy_core::faer::Mat;
 fn rs_diagnose(problem: List, exposures: RMatrix<f64>, threads: i32, progress: Function) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
-        let bulk = problem.counts()?;
         let points = matrix(&exposures);
         let threads = threads.max(0) as usize;
-        let found = problem.with_likelihood(|likelihood| {
-            supervise(&progress, |monitor| diagnose(likelihood, &bulk, points, threads, monitor))
+        let found = problem.supervise(&progress, |likelihood, bulk, monitor| {
+            diagnose(likelihood, bulk, points, threads, monitor)
         })?;
         Ok(answer(&found, &problem.model))
     })

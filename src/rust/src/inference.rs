@@ -2,7 +2,6 @@
 
 use crate::arguments::{matrix, number};
 use crate::guard::guard;
-use crate::interrupt::supervise;
 use crate::problem::Problem;
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::inference::{infer, SampleInference, Variance};
@@ -20,7 +19,6 @@ fn rs_infer(
 ) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
-        let bulk = problem.counts()?;
         let points = matrix(&exposures);
         let variance = match variance {
             "quasi" => Variance::Quasi,
@@ -28,26 +26,18 @@ fn rs_infer(
             _ => Variance::Robust,
         };
         let threads = threads.max(0) as usize;
-        let samples = problem.with_likelihood(|likelihood| {
-            supervise(&progress, |monitor| {
-                infer(likelihood, &bulk, points, variance, fall, threads, monitor)
-            })
+        let samples = problem.supervise(&progress, |likelihood, bulk, monitor| {
+            infer(likelihood, bulk, points, variance, fall, threads, monitor)
         })?;
         let n_sources = problem.model.n_sources();
-        let by_source = |i: usize, of: fn(&SampleInference) -> &[f64], j: usize| of(&samples[i])[j];
+        let by_source = |of: fn(&SampleInference) -> &[f64]| {
+            RMatrix::new_matrix(n_sources, samples.len(), |j, i| of(&samples[i])[j])
+        };
         Ok(list!(
             covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
             dispersion = samples.iter().map(|s| s.dispersion).collect::<Vec<_>>(),
-            limits = RMatrix::new_matrix(n_sources, samples.len(), |j, i| by_source(
-                i,
-                |s| &s.limits,
-                j
-            )),
-            scales = RMatrix::new_matrix(n_sources, samples.len(), |j, i| by_source(
-                i,
-                |s| &s.scales,
-                j
-            ))
+            limits = by_source(|s| &s.limits),
+            scales = by_source(|s| &s.scales)
         ))
     })
 }
@@ -65,7 +55,6 @@ fn rs_test_presence(
 ) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
-        let bulk = problem.counts()?;
         let flag = |name| number(&settings, name).map(|value| value != 0.0);
         let start = Start {
             exposures: matrix(&exposures),
@@ -75,10 +64,8 @@ fn rs_test_presence(
         };
         let clear = number(&settings, "clear")?;
         let threads = number(&settings, "threads")? as usize;
-        let samples = problem.with_likelihood(|likelihood| {
-            supervise(&progress, |monitor| {
-                presence(likelihood, &bulk, start, clear, threads, monitor)
-            })
+        let samples = problem.supervise(&progress, |likelihood, bulk, monitor| {
+            presence(likelihood, bulk, start, clear, threads, monitor)
         })?;
         let n_types = problem.model.n_types();
         Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| samples[i][j]))
@@ -98,7 +85,6 @@ fn rs_eliminate(
 ) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
-        let bulk = problem.counts()?;
         let start = Start {
             exposures: matrix(&exposures),
             scales: matrix(&scales),
@@ -106,10 +92,8 @@ fn rs_eliminate(
             only_active: true,
         };
         let threads = threads.max(0) as usize;
-        let samples = problem.with_likelihood(|likelihood| {
-            supervise(&progress, |monitor| {
-                eliminate(likelihood, &bulk, start, threshold, threads, monitor)
-            })
+        let samples = problem.supervise(&progress, |likelihood, bulk, monitor| {
+            eliminate(likelihood, bulk, start, threshold, threads, monitor)
         })?;
         let n_types = problem.model.n_types();
         Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| i32::from(samples[i][j])))
@@ -128,13 +112,10 @@ fn rs_refit(
 ) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
-        let bulk = problem.counts()?;
         let starts = matrix(&starts);
         let threads = threads.max(0) as usize;
-        let samples = problem.with_likelihood(|likelihood| {
-            supervise(&progress, |monitor| {
-                refit(likelihood, &bulk, starts, only_active, threads, monitor)
-            })
+        let samples = problem.supervise(&progress, |likelihood, bulk, monitor| {
+            refit(likelihood, bulk, starts, only_active, threads, monitor)
         })?;
         let n_sources = problem.model.n_sources();
         Ok(RMatrix::new_matrix(n_sources, samples.len(), |j, i| samples[i][j]))

@@ -2,6 +2,7 @@
 //! every binding that fits, tests or infers.
 
 use crate::arguments::{counts, element, number, numbers};
+use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use std::ops::Range;
 use unalloy_core::counts::Counts;
@@ -9,6 +10,7 @@ use unalloy_core::deconvolution::likelihood::{GeneTerms, Likelihood, PoissonSamp
 use unalloy_core::deconvolution::platform::{FittedPlatform, PlatformModel, PlatformSampleCounts};
 use unalloy_core::deconvolution::Model;
 use unalloy_core::faer::MatRef;
+use unalloy_core::parallel::Monitor;
 use unalloy_core::CoreError;
 
 /// `values`, `n_rows`, `n_samples`, `gene_of_row`, `sources` (genes × sources),
@@ -84,16 +86,27 @@ impl Problem {
         Ok((built, numbers(&platform.floors, "floors")?, platform.tau2))
     }
 
-    /// Runs `work` with the likelihood of the problem, τ² known.
-    pub fn with_likelihood<T>(
+    /// Runs `work` under supervision with the likelihood of the problem, τ² known,
+    /// and its counts.
+    pub fn supervise<T: Send>(
         &self,
-        work: impl FnOnce(&AnyLikelihood<'_>) -> std::result::Result<T, CoreError>,
+        progress: &Function,
+        work: impl FnOnce(
+                &AnyLikelihood<'_>,
+                &Counts<'_>,
+                &Monitor<'_>,
+            ) -> std::result::Result<T, CoreError>
+            + Send,
     ) -> std::result::Result<T, CoreError> {
+        let counts = self.counts()?;
+        let run = |likelihood: &AnyLikelihood<'_>| {
+            supervise(progress, |monitor| work(likelihood, &counts, monitor))
+        };
         if self.platform.is_none() {
-            return work(&AnyLikelihood::Poisson(&self.model));
+            return run(&AnyLikelihood::Poisson(&self.model));
         }
         let (platform, floors, tau2) = self.platform()?;
-        work(&AnyLikelihood::Platform(FittedPlatform { platform: &platform, tau2, floors }))
+        run(&AnyLikelihood::Platform(FittedPlatform { platform: &platform, tau2, floors }))
     }
 }
 
