@@ -23,7 +23,9 @@ check:  ## Build the source package and run R CMD check on it
 	@tools/setup.sh test
 	@tools/check.sh
 
-bench: install  ## Run the benchmarks
+bench:  ## Run the benchmarks on a build as it is published
+	@tools/setup.sh build
+	@PROFILE=release tools/install.sh
 	@for file in bench/*.R; do echo "== $$file"; tools/run.sh "$$file" || exit 1; done
 
 document:  ## Write the R wrappers of the Rust functions, NAMESPACE, man/ and inst/AUTHORS

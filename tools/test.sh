@@ -33,7 +33,7 @@ in_rust() { (cd src/rust && "$@"); }
 
 core_tests() {
   local status=0
-  in_rust cargo test --release -p unalloy-core >"$scratch/log" 2>&1 || status=$?
+  in_rust cargo test --profile development -p unalloy-core >"$scratch/log" 2>&1 || status=$?
   cat "$scratch/log"
   awk '/^test result:/ { good += $4; bad += $6 } END { print good + 0, bad + 0 }' \
     "$scratch/log" >"$scratch/count"
@@ -62,7 +62,7 @@ r_tests() {
 }
 
 step "cargo fmt" in_rust cargo fmt --all --check
-step "cargo clippy" in_rust cargo clippy --release --workspace --all-targets -- -D warnings
+step "cargo clippy" in_rust cargo clippy --profile development --workspace --all-targets -- -D warnings
 step "cargo test" core_tests
 step "install" tools/install.sh
 step "generated files" generated_files
