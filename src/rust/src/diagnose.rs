@@ -5,8 +5,8 @@ use crate::guard::guard;
 use crate::interrupt::supervise;
 use crate::problem::Problem;
 use extendr_api::prelude::*;
-use unalloy_core::deconvolution::diagnosis::{diagnose, Diagnosis, SampleDiagnosis};
-use unalloy_core::deconvolution::programs::{residual_programs, ProgramParams};
+use unalloy_core::deconvolution::infer::diagnosis::{diagnose, Diagnosis, SampleDiagnosis};
+use unalloy_core::deconvolution::infer::residual_patterns::{residual_patterns, PatternParams};
 use unalloy_core::deconvolution::Model;
 use unalloy_core::faer::Mat;
 
@@ -70,8 +70,8 @@ fn rs_residual_programs(
 ) -> Robj {
     guard(|| {
         let bulk = counts(&values, n_rows, n_columns, gene_of_row, signatures.nrows())?;
-        let params = ProgramParams {
-            n_programs: number(&settings, "n_programs")? as usize,
+        let params = PatternParams {
+            n_patterns: number(&settings, "n_programs")? as usize,
             draws: number(&settings, "draws")? as usize,
             seed: number(&settings, "seed")? as i64 as u64,
             threads: number(&settings, "threads")? as usize,
@@ -79,7 +79,7 @@ fn rs_residual_programs(
         let (signatures, exposures, basis) =
             (matrix(&signatures), matrix(&exposures), matrix(&basis));
         let found = supervise(&progress, |monitor| {
-            residual_programs(
+            residual_patterns(
                 &bulk, signatures, lengths, exposures, floors, basis, &params, monitor,
             )
         })?;

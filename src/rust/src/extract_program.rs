@@ -6,7 +6,9 @@ use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{Cohort, CohortParams, Learn};
-use unalloy_core::deconvolution::program::{fit_program, test_genes, ProgramParams, ProgramStop};
+use unalloy_core::deconvolution::extract_program::{
+    fit_program, test_genes, ProgramParams, ProgramStop,
+};
 
 /// @noRd
 #[extendr]

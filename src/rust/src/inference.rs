@@ -4,8 +4,8 @@ use crate::arguments::{matrix, number};
 use crate::guard::guard;
 use crate::problem::Problem;
 use extendr_api::prelude::*;
-use unalloy_core::deconvolution::inference::{infer, SampleInference, Variance};
-use unalloy_core::deconvolution::presence::{eliminate, presence, refit, Scale, Start};
+use unalloy_core::deconvolution::infer::presence::{eliminate, presence, refit, Scale, Start};
+use unalloy_core::deconvolution::infer::sandwich::{infer, SampleInference, Variance};
 
 /// @noRd
 #[extendr]

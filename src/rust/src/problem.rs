@@ -6,8 +6,10 @@ use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use std::ops::Range;
 use unalloy_core::counts::Counts;
+use unalloy_core::deconvolution::likelihood::{
+    FittedPlatform, PlatformModel, PlatformSampleCounts,
+};
 use unalloy_core::deconvolution::likelihood::{GeneTerms, Likelihood, PoissonSample};
-use unalloy_core::deconvolution::platform::{FittedPlatform, PlatformModel, PlatformSampleCounts};
 use unalloy_core::deconvolution::Model;
 use unalloy_core::faer::MatRef;
 use unalloy_core::parallel::Monitor;

@@ -5,7 +5,7 @@ use faer::{Mat, MatRef};
 use rand::Rng;
 use rand_distr::{Distribution, Poisson};
 use unalloy_core::counts::{Counts, Values};
-use unalloy_core::deconvolution::inference::{infer, Variance};
+use unalloy_core::deconvolution::infer::sandwich::{infer, Variance};
 use unalloy_core::deconvolution::{fit, Fit, Method, Model, Params, SampleFit};
 use unalloy_core::parallel::unmonitored;
 use unalloy_core::rng::{stream, Purpose};

@@ -6,7 +6,7 @@ use rand_distr::{Distribution, Poisson};
 use unalloy_core::deconvolution::expression::{
     allocate, prior, Cohort, CohortParams, Data, Learn, Prior, Reference,
 };
-use unalloy_core::deconvolution::program::{fit_program, ProgramParams, ProgramStop};
+use unalloy_core::deconvolution::extract_program::{fit_program, ProgramParams, ProgramStop};
 use unalloy_core::faer;
 use unalloy_core::parallel::unmonitored;
 use unalloy_core::rng::{stream, Purpose};

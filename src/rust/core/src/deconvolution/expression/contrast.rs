@@ -4,7 +4,7 @@ use super::gene::Posterior;
 use super::{Cohort, CohortFit, Loaded};
 use crate::numbers::dot;
 
-/// See `deconvolution::program::test_genes`.
+/// See `deconvolution::extract_program::test_genes`.
 pub struct Contrast {
     pub difference: f64,
     pub std_error: f64,

@@ -7,7 +7,7 @@
 //! sequence of objectives stays monotone.
 
 use super::certificate::{Objective, Point};
-use super::solver::{rounding, Revision, Rule, Solver, Stop, Support};
+use super::{rounding, Revision, Rule, Solver, Stop, Support};
 
 pub struct Em<'m> {
     objective: Objective<'m>,

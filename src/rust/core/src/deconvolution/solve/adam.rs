@@ -10,7 +10,7 @@
 //! a step without momentum raises the objective.
 
 use super::certificate::{Objective, Point};
-use super::solver::{rounding, Rule, Solver, Stop, Support};
+use super::{rounding, Rule, Solver, Stop, Support};
 
 /// Decay of the second moment per step.
 const SECOND_MOMENT_DECAY: f64 = 0.9;

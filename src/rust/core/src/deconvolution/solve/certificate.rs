@@ -11,7 +11,7 @@
 //! log-likelihood on the simplex and Jensen's inequality).  At the minimum
 //! u_j = 1 where e_j > 0 and u_j ≤ 1 where e_j = 0.
 
-use super::evaluate::Terms;
+use crate::deconvolution::evaluate::Terms;
 
 /// What makes the objective of one sample, apart from the likelihood terms.
 #[derive(Clone, Debug)]

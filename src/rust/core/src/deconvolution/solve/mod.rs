@@ -2,7 +2,13 @@
 //! there, and says when it is done.  The driver evaluates the proposals of many
 //! samples in one pass.
 
-use super::certificate::Point;
+pub mod adam;
+pub mod certificate;
+pub mod em;
+pub mod newton;
+pub mod scoring;
+
+use self::certificate::Point;
 
 /// Why a fit stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

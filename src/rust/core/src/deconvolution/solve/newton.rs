@@ -6,7 +6,7 @@
 //! backtracks until the objective falls.  Convergence is quadratic.
 
 use super::certificate::{Objective, Point};
-use super::solver::{rounding, Rule, Solver, Stop};
+use super::{rounding, Rule, Solver, Stop};
 use crate::nnls::solve_nonnegative;
 
 /// EM steps before the first Newton step.

@@ -2,16 +2,16 @@
 //! that start from another fit.
 //!
 //! T_j = 2 (min F with e_j = 0 − min F).  Under e_j = 0, T_j in units of its
-//! scale (see [`super::inference`]) is 0 with probability ½ and else χ²₁ (the
+//! scale (see [`super::sandwich`]) is 0 with probability ½ and else χ²₁ (the
 //! null lies on the boundary: Self and Liang 1987).
 
-use super::evaluate::Evaluator;
-use super::inference::{ActiveInverse, LARGEST_LEVERAGE};
-use super::likelihood::Likelihood;
-use super::model::GENE_BLOCK;
-use super::scoring::{minimise, Minimum, Task};
-use super::SAMPLE_BLOCK;
+use super::sandwich::{ActiveInverse, LARGEST_LEVERAGE};
 use crate::counts::Counts;
+use crate::deconvolution::evaluate::Evaluator;
+use crate::deconvolution::likelihood::Likelihood;
+use crate::deconvolution::model::GENE_BLOCK;
+use crate::deconvolution::solve::scoring::{minimise, Minimum, Task};
+use crate::deconvolution::SAMPLE_BLOCK;
 use crate::error::{check_length, CoreError};
 use crate::numbers::dot;
 use crate::parallel::{with_threads, Monitor};
@@ -33,7 +33,7 @@ const LARGEST_RATIO: f64 = 2.0;
 /// is without a source at the start.
 const START_SHARE: f64 = 1e-6;
 
-/// How the scale of T_j is found; see [`super::inference`].
+/// How the scale of T_j is found; see [`super::sandwich`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// As given.

@@ -12,12 +12,12 @@
 //! J⁻¹ a_g information_g μ_g.  Both are passed on to the shares of the types,
 //! p = e / Σ e, by D = (I − p 1ᵀ) / Σ e.
 
-use super::inference::{weighted_grams, LARGEST_LEVERAGE};
-use super::likelihood::{GeneTerms, Likelihood};
-use super::metrics::fitted_means;
-use super::model::{Model, GENE_BLOCK};
-use super::SAMPLE_BLOCK;
+use super::sandwich::{weighted_grams, LARGEST_LEVERAGE};
 use crate::counts::Counts;
+use crate::deconvolution::likelihood::{GeneTerms, Likelihood};
+use crate::deconvolution::metrics::fitted_means;
+use crate::deconvolution::model::{Model, GENE_BLOCK};
+use crate::deconvolution::SAMPLE_BLOCK;
 use crate::error::{check_length, CoreError};
 use crate::nnls::{cholesky, solve_with_cholesky};
 use crate::parallel::{with_threads, Monitor};
@@ -50,7 +50,7 @@ pub struct SampleDiagnosis {
     /// Correlation of the estimates that the design alone implies, sources ×
     /// sources, column-major.
     pub correlation: Vec<f64>,
-    /// Robust covariance of the exposures (see [`super::inference`]), sources ×
+    /// Robust covariance of the exposures (see [`super::sandwich`]), sources ×
     /// sources, column-major; 0 for sources at zero.
     pub covariance: Vec<f64>,
     /// Pearson dispersion: mean squared residual in units of the model's variance.

@@ -19,8 +19,7 @@ pub use test::{test_genes, GeneTests};
 
 use self::genes::GeneBlock;
 use super::expression::Data;
-use super::fit::{fit, Params};
-use super::model::Model;
+use super::{fit, Model, Params};
 use crate::counts::{Counts, Values};
 use crate::error::{check_length, check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};

@@ -4,7 +4,7 @@
 //! sample: an error of a gene between platforms is then one constant, which the
 //! mean over samples takes away, whatever the gene's level.  What follows the
 //! composition of the samples (errors of a gene that differ between types) lies
-//! in the span of a given basis and is taken away as well.  The programs are the
+//! in the span of a given basis and is taken away as well.  The patterns are the
 //! leading singular vectors of the rest.
 //!
 //! What chance makes of residuals of the same sizes is told by random signs
@@ -28,11 +28,11 @@ const BLOCK: usize = 1024;
 /// Part of a sample's residuals that the basis leaves, at least.
 const LEAST_FREEDOM: f64 = 0.05;
 
-/// Settings of [`residual_programs`].
+/// Settings of [`residual_patterns`].
 #[derive(Clone, Debug)]
-pub struct ProgramParams {
-    /// Programs to return at most.
-    pub n_programs: usize,
+pub struct PatternParams {
+    /// Patterns to return at most.
+    pub n_patterns: usize,
     /// Draws of random signs.
     pub draws: usize,
     pub seed: u64,
@@ -40,22 +40,22 @@ pub struct ProgramParams {
 }
 
 /// Residuals and what they share.
-pub struct Programs {
+pub struct Patterns {
     /// Mean log ratio of each gene over samples.
     pub offsets: Vec<f64>,
     /// Sums of squares: of the offsets, of what follows the basis, of the rest.
     pub squares: [f64; 3],
-    /// Share of the rest's squares that each program holds, largest first.
+    /// Share of the rest's squares that each pattern holds, largest first.
     pub shares: Vec<f64>,
-    /// The same under random signs, programs × draws.
+    /// The same under random signs, patterns × draws.
     pub null_shares: Mat<f64>,
-    /// Genes × programs: log ratio at a loading of 1.
+    /// Genes × patterns: log ratio at a loading of 1.
     pub genes: Mat<f64>,
-    /// Samples × programs: loadings, of length 1.
+    /// Samples × patterns: loadings, of length 1.
     pub samples: Mat<f64>,
 }
 
-/// Programs of the residuals at the given exposures (sources × samples).
+/// Patterns of the residuals at the given exposures (sources × samples).
 /// `counts` and `signatures` (genes × sources) are over the genes to look at,
 /// `lengths` holds ℓ_g, `floors` φ per sample.  The columns of `basis` (samples ×
 /// any) are orthonormal; the first must be the constant.
@@ -63,16 +63,16 @@ pub struct Programs {
 /// # Errors
 /// `Shape`, `Threads`, `Interrupted`.
 #[allow(clippy::too_many_arguments)]
-pub fn residual_programs(
+pub fn residual_patterns(
     counts: &Counts<'_>,
     signatures: MatRef<'_, f64>,
     lengths: &[f64],
     exposures: MatRef<'_, f64>,
     floors: &[f64],
     basis: MatRef<'_, f64>,
-    params: &ProgramParams,
+    params: &PatternParams,
     monitor: &Monitor<'_>,
-) -> Result<Programs, CoreError> {
+) -> Result<Patterns, CoreError> {
     let (n_genes, n_samples) = (counts.n_genes(), counts.n_samples());
     check_length("signatures", n_genes, signatures.nrows())?;
     check_length("lengths", n_genes, lengths.len())?;
@@ -96,12 +96,12 @@ pub fn residual_programs(
         let back = basis.transpose();
         matmul(residuals.as_mut(), Accum::Add, along.as_ref(), back, -1.0, Par::Seq);
         let rest = squares(&residuals);
-        let n_programs = params.n_programs.min(n_samples.saturating_sub(basis.ncols()));
+        let n_patterns = params.n_patterns.min(n_samples.saturating_sub(basis.ncols()));
         let gram = signed_gram(&residuals, None);
         let Spectrum { values, vectors } = spectrum(gram.as_ref());
-        let shares: Vec<f64> = (0..n_programs).map(|k| share(values[k], &values)).collect();
-        let samples = vectors.as_ref().subcols(0, n_programs).to_owned();
-        let mut genes = Mat::<f64>::zeros(n_genes, n_programs);
+        let shares: Vec<f64> = (0..n_patterns).map(|k| share(values[k], &values)).collect();
+        let samples = vectors.as_ref().subcols(0, n_patterns).to_owned();
+        let mut genes = Mat::<f64>::zeros(n_genes, n_patterns);
         let loadings = samples.as_ref();
         matmul(genes.as_mut(), Accum::Replace, residuals.as_ref(), loadings, 1.0, Par::Seq);
         // Residuals of samples that the basis fits closely are too small.
@@ -117,14 +117,14 @@ pub fn residual_programs(
                 let gram = signed_gram(&residuals, Some((params.seed, draw)));
                 let values = spectrum(project(gram, basis).as_ref()).values;
                 monitor.advance(1);
-                Ok((0..n_programs).map(|k| share(values[k], &values)).collect())
+                Ok((0..n_patterns).map(|k| share(values[k], &values)).collect())
             })
             .collect::<Result<_, CoreError>>()?;
-        Ok(Programs {
+        Ok(Patterns {
             offsets,
             squares: [constant, (total - constant - rest).max(0.0), rest],
             shares,
-            null_shares: Mat::from_fn(n_programs, params.draws, |k, draw| draws[draw][k]),
+            null_shares: Mat::from_fn(n_patterns, params.draws, |k, draw| draws[draw][k]),
             genes,
             samples,
         })
@@ -241,15 +241,15 @@ mod tests {
         out
     }
 
-    fn programs(counts: &[f64], threads: usize) -> Programs {
+    fn patterns(counts: &[f64], threads: usize) -> Patterns {
         let genes: Vec<i32> = (0..GENES as i32).collect();
         let view = Counts::new(Values::Double(counts), (GENES, SAMPLES), &genes, GENES).unwrap();
         let signatures = Mat::full(GENES, 1, 1.0);
         let exposures = Mat::full(1, SAMPLES, 1000.0);
         let basis = Mat::full(SAMPLES, 1, (SAMPLES as f64).sqrt().recip());
-        let params = ProgramParams { n_programs: 2, draws: 9, seed: 1, threads };
+        let params = PatternParams { n_patterns: 2, draws: 9, seed: 1, threads };
         unmonitored(|monitor| {
-            residual_programs(
+            residual_patterns(
                 &view,
                 signatures.as_ref(),
                 &[1.0; GENES],
@@ -265,10 +265,10 @@ mod tests {
 
     #[test]
     fn a_planted_program_stands_out_and_errors_of_genes_do_not() {
-        let chance = |p: &Programs| (0..9).map(|d| p.null_shares[(0, d)]).fold(0.0, f64::max);
-        let none = programs(&counts(0.0), 1);
+        let chance = |p: &Patterns| (0..9).map(|d| p.null_shares[(0, d)]).fold(0.0, f64::max);
+        let none = patterns(&counts(0.0), 1);
         assert!(none.shares[0] < 1.1 * chance(&none), "{} {}", none.shares[0], chance(&none));
-        let found = programs(&counts(0.5), 1);
+        let found = patterns(&counts(0.5), 1);
         assert!(found.shares[0] > 2.0 * chance(&found));
         let scores = found.genes.col_as_slice(0);
         let sign = scores[0].signum();
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn squares_add_up_and_threads_change_nothing() {
         let counts = counts(0.3);
-        let (one, two) = (programs(&counts, 1), programs(&counts, 2));
+        let (one, two) = (patterns(&counts, 1), patterns(&counts, 2));
         assert_eq!(one.shares, two.shares);
         assert_eq!(one.null_shares, two.null_shares);
         // the basis holds the constant alone

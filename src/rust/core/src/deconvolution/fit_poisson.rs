@@ -1,14 +1,14 @@
 //! Fits all samples of a cohort: blocks of samples in parallel, one pass over
 //! the genes per iteration for all samples of a block.
 
-use super::adam::Adam;
-use super::certificate::Objective;
-use super::em::Em;
 use super::evaluate::Evaluator;
 use super::metrics::{GeneMoments, SampleMetrics};
 use super::model::{Model, SampleBlock};
-use super::newton::Newton;
-use super::solver::{Rule, Solver, Stop};
+use super::solve::adam::Adam;
+use super::solve::certificate::Objective;
+use super::solve::em::Em;
+use super::solve::newton::Newton;
+use super::solve::{Rule, Solver, Stop};
 use crate::counts::Counts;
 use crate::error::{check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};

@@ -1,10 +1,10 @@
 //! Minimisation of any likelihood by scoring under bounds, with exposures held
 //! where the caller says so.
 
-use super::evaluate::{Evaluator, Terms};
-use super::likelihood::Likelihood;
-use super::solver::Stop;
-use super::SAMPLE_BLOCK;
+use super::Stop;
+use crate::deconvolution::evaluate::{Evaluator, Terms};
+use crate::deconvolution::likelihood::Likelihood;
+use crate::deconvolution::SAMPLE_BLOCK;
 use crate::error::CoreError;
 use crate::nnls::solve_nonnegative;
 use crate::numbers::dot;
