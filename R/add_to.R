@@ -38,10 +38,3 @@ add_to <- function(se, result, what = c("proportions", "cell_fractions"), prefix
   SummarizedExperiment::colData(se) <- columns
   se
 }
-
-check_result <- function(result, what = "result", .call = caller_env()) {
-  if (!inherits(result, "deconvolution")) {
-    stop_user("argument", paste0("`", what, "` must be a result of `deconvolve_bulk()`."),
-              x = paste0("It is ", describe(result), "."), .call = .call)
-  }
-}

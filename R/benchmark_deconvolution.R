@@ -105,7 +105,7 @@ benchmark_deconvolution <- function(methods = c("unalloy", "poisson", "markers",
   verbose <- check_flag(verbose, "verbose")
   if (!is.null(seed)) seed <- check_seed(seed)
   methods <- as_methods(methods)
-  datasets <- as_datasets(datasets)
+  datasets <- lapply(as_datasets(datasets), with_signatures)
   methods <- installed_methods(methods, verbose)
   show <- progress_bar("Benchmarking", length(datasets) * length(methods), verbose)
   runs <- list()
@@ -121,41 +121,13 @@ benchmark_deconvolution <- function(methods = c("unalloy", "poisson", "markers",
   new_benchmark(runs, datasets, names(methods), metrics, clean)
 }
 
-# Lower is better, except for correlations.
-BENCHMARK_METRICS <- list(
-  rmse = function(truth, estimate) sqrt(mean((estimate - truth)^2)),
-  mae = function(truth, estimate) mean(abs(estimate - truth)),
-  correlation = function(truth, estimate) safe_correlation(as.vector(truth), as.vector(estimate)),
-  type_correlation = function(truth, estimate) {
-    by_type <- vapply(seq_len(nrow(truth)), function(type) {
-      safe_correlation(truth[type, ], estimate[type, ])
-    }, 0)
-    if (all(is.na(by_type))) NA_real_ else mean(by_type, na.rm = TRUE)
-  },
-  bias = function(truth, estimate) max(abs(rowMeans(estimate - truth)))
-)
-METRIC_LABELS <- c(rmse = "RMSE", mae = "mean absolute error", correlation = "correlation",
-                   type_correlation = "correlation across samples, mean of types",
-                   bias = "largest bias of a type")
-HIGH_IS_GOOD <- c("correlation", "type_correlation")
-
-# Not defined where the truth is constant; an estimate that is constant though the
-# truth is not knows nothing of it.
-safe_correlation <- function(truth, estimate) {
-  constant <- function(x) length(x) < 2L || stats::sd(x) <= 1e-12
-  if (constant(truth)) return(NA_real_)
-  if (constant(estimate)) 0 else stats::cor(truth, estimate)
-}
-
-check_names <- function(x, known, what, .call = caller_env()) {
-  unknown <- if (is.character(x)) setdiff(x, known)
-  if (!is.character(x) || !length(x) || length(unknown)) {
-    stop_user("argument", paste0("`", what, "` must name ", what, " that exist."),
-              x = if (length(unknown)) paste0("Unknown: ", some_of(unknown), ".")
-                  else paste0("It is ", describe(x), "."),
-              i = paste0("There are ", some_of(known, length(known)), "."), .call = .call)
-  }
-  unique(x)
+# The signatures of the reference that methods get; few cells are the dataset's matter.
+with_signatures <- function(dataset) {
+  dataset$signatures <- suppressWarnings(
+    build_signatures(dataset$reference, dataset$cell_types, dataset$donors),
+    classes = "unalloy_warning_few_cells"
+  )
+  dataset
 }
 
 # One run: estimate (truth types x samples, or NULL), seconds, and what went wrong.
@@ -186,17 +158,6 @@ first_line <- function(condition) {
   paste(utils::head(lines[nzchar(lines)], 2L), collapse = " ")
 }
 
-with_seed <- function(seed, code) {
-  if (is.null(seed)) return(code)
-  old <- globalenv()[[".Random.seed"]]
-  on.exit(if (is.null(old)) rm(".Random.seed", envir = globalenv())
-          else assign(".Random.seed", old, envir = globalenv()))
-  # whatever kind the user has set, and within the range of set.seed()
-  set.seed(seed %% .Machine$integer.max, kind = "default", normal.kind = "default",
-           sample.kind = "default")
-  code
-}
-
 # An estimate as shares of the types it is compared over, samples in order.
 to_truth <- function(estimate, dataset) {
   check_estimate(estimate, dataset)
@@ -207,18 +168,6 @@ to_truth <- function(estimate, dataset) {
   summed <- rowsum(estimate[!is.na(own), , drop = FALSE], own[!is.na(own)])
   out[as.integer(rownames(summed)), ] <- summed
   shares_of_columns(out)
-}
-
-# Columns that sum to 1, or stay 0 where there is nothing.
-shares_of_columns <- function(x) {
-  total <- colSums(x)
-  x / rep(ifelse(total > 0, total, 1), each = nrow(x))
-}
-
-# The type of the truth that a type of the reference belongs to.
-truth_type <- function(types, groups) {
-  if (is.null(groups)) return(types)
-  ifelse(types %in% names(groups), unname(groups[types]), types)
 }
 
 # What a method returns must be types x samples; its failures are reports.

@@ -159,8 +159,6 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
 
 # Samples below which the core learns no variances.
 LEAST_SAMPLES <- 4L
-# Coefficient of variation between people where the reference does not tell.
-ASSUMED_VARIATION <- 0.4
 
 check_sources <- function(type, sources, n_types, .call = caller_env()) {
   if (is.null(type)) return(sources[seq_len(n_types)])
@@ -173,48 +171,6 @@ check_sources <- function(type, sources, n_types, .call = caller_env()) {
   }
   unique(as.character(type))
 }
-
-# What the core borrows.
-cohort_data <- function(result, .call = caller_env()) {
-  counts <- observed_counts(result, .call = .call)
-  storage.mode(counts) <- "double"
-  model <- result$model
-  factor <- model$length_factor
-  list(counts = counts, sources = model$sources, lengths = as.double(factor),
-       exposures = result$exposures)
-}
-
-# What the reference tells of variances; backgrounds and plain matrices have none.
-cohort_reference <- function(result, verbose) {
-  sources <- result$model$sources
-  known <- result$model$reference
-  n_types <- result$model$n_types
-  extra <- rep(NA_real_, ncol(sources) - n_types)
-  variance <- matrix(NA_real_, nrow(sources), ncol(sources))
-  if (!is.null(known$variance)) variance[, seq_len(n_types)] <- known$variance
-  donors <- known$donors
-  assumed <- is.null(known$variance) | is.na(donors) | donors < 2
-  if (any(assumed)) {
-    inform_user(verbose, paste0(
-      "The reference does not tell how ", if (all(assumed)) "types" else
-        some_of(rownames(result$exposures)[seq_len(n_types)][assumed]),
-      " vary between people: a coefficient of variation of ", ASSUMED_VARIATION, " is assumed."
-    ), i = "Give `donors` (two or more) to `build_signatures()`.")
-  }
-  list(variance = variance, donors = as.double(c(donors, extra)),
-       totals = as.double(c(known$totals, extra)), assumed = ASSUMED_VARIATION^2)
-}
-
-# Variance over mean of a count: where to start, and the least it can be.  Where
-# values are not counts, the smallest is taken for one count at first.
-count_noise <- function(result, counts) {
-  if (result$genes$unit == "counts") return(c(1, 1))
-  smallest <- apply(counts, 2L, function(x) if (any(x > 0)) min(x[x > 0]) else NA)
-  one <- stats::median(smallest, na.rm = TRUE)
-  c(one, one * LEAST_NOISE)
-}
-
-LEAST_NOISE <- 1e-3
 
 name_model <- function(model, data) {
   dimnames(model$between) <- dimnames(model$counting) <- dimnames(data$sources)
@@ -233,48 +189,4 @@ exposure_covariance <- function(result, threads, verbose) {
   covariance <- infer_samples(result, "exposures", "robust", 0.95, threads, caller_env())$covariance
   covariance[!is.finite(covariance)] <- 0
   covariance
-}
-
-# A block of the tensor: one or more of the fields as arrays genes x types x
-# samples.
-expression_block <- function(x, fields, types = x$types, samples = x$samples,
-                             .call = caller_env()) {
-  if (x$method == "allocation" && "reliability" %in% fields) {
-    stop_user("no_reliability", "An allocation has no reliability.",
-              x = "It predicts no deviation of a sample from the mean of its type.",
-              i = "Use `method = \"blup\"`.", .call = .call)
-  }
-  sources <- match(types, colnames(x$data$sources))
-  columns <- match(samples, colnames(x$data$counts))
-  found <- if (x$method == "allocation") {
-    call_rs(rs_allocate(x$data, sources, columns), .call = .call)
-  } else {
-    # a bar of its own for every block would flicker
-    covariance <- as.double(x$covariance[, , columns])
-    call_rs(rs_predict_expression(x$data, x$model, sources, columns, covariance, x$threads,
-                                  no_progress), .call = .call)
-  }
-  shape <- c(length(x$genes), length(types), length(samples))
-  scale <- if (x$units == "cpm") copies_per_million(x, sources, columns) else 1
-  out <- list()
-  for (field in fields) {
-    values <- switch(field,
-      expression = found$value * scale,
-      variance = found$variance * scale^2,
-      std_error = sqrt(found$variance) * scale,
-      reliability = found$reliability
-    )
-    out[[field]] <- array(values, shape, list(x$genes, types, samples))
-  }
-  out
-}
-
-# From reads to copies per million of the type's own mRNA; NA without any.
-copies_per_million <- function(x, sources, columns) {
-  molecules <- x$data$exposures[sources, columns, drop = FALSE]
-  if (!is.null(x$model)) {
-    molecules <- molecules * rep(x$model$sizes[columns], each = length(sources))
-  }
-  molecules[molecules == 0] <- NA
-  as.vector(outer(1 / x$data$lengths, as.vector(1e6 / molecules)))
 }

@@ -219,3 +219,33 @@ new_rank_comparison <- function(fits, ranks, call) {
   structure(list(table = table, fits = fits, problems = problems[failed], call = call),
             class = "consensus_programs_ranks")
 }
+
+# Coefficients of so many bytes are held at a time, and those of so many runs at least.
+# Which runs make a batch, and with that their random numbers, must not depend on threads.
+BATCH_BYTES <- 2e8
+BATCH_RUNS <- 8
+
+# Spectra of all runs side by side, and how the runs ended.  Only the spectra are
+# kept, and few runs are made at a time, so that their coefficients fit in memory.
+replicate_spectra <- function(x, rank, settings, progress) {
+  size <- 8 * rank * ncol(x)
+  batch <- max(BATCH_RUNS, floor(BATCH_BYTES / size))
+  first <- seq(1, settings$nrun, by = batch)
+  parts <- lapply(first, function(run) {
+    n <- min(batch, settings$nrun - run + 1)
+    fit <- withCallingHandlers(
+      nmf(x, rank, method = if (settings$loss == "kl") "KL" else "Frobenius", nrun = n,
+          seed = settings$seed + run - 1, max_iter = settings$max_iter,
+          tolerance = settings$tolerance, keep_all = TRUE, keep_x = FALSE, verbose = FALSE,
+          threads = settings$threads),
+      # told of once, for all runs
+      unalloy_warning_not_converged = function(w) rlang::cnd_muffle(w)
+    )
+    progress(run + n - 1)
+    runs <- fit$runs
+    runs$run <- runs$run + as.integer(run - 1)
+    list(spectra = do.call(cbind, lapply(fit$fits, `[[`, "basis")), runs = runs)
+  })
+  list(spectra = unname(do.call(cbind, lapply(parts, `[[`, "spectra"))),
+       runs = do.call(rbind, lapply(parts, `[[`, "runs")))
+}

@@ -241,9 +241,6 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   result
 }
 
-# In the order of the numbers that Rust knows them by.
-METHODS <- c("newton", "em", "gd")
-
 # Signatures that the data cannot tell apart.
 check_identifiable <- function(model, .call) {
   types <- model$sources[, seq_len(model$n_types), drop = FALSE]
@@ -318,52 +315,6 @@ report_matching <- function(model, unit, verbose) {
                                        "intervals need counts."),
                  linear = "Values are not whole numbers: taken as linear (RPKM, array).")
   inform_user(verbose, paste0(text, "."), i = if (unit != "counts") unit_text[[unit]])
-}
-
-# Runs the core over the samples, in blocks when they are on disk.
-run_fit <- function(model, bulk, settings, verbose, .call) {
-  show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
-  merge_fits(over_samples(bulk, function(values, n_samples, columns) {
-    call_rs(rs_deconvolve_bulk(
-      core_problem(model, bulk, values, columns), settings,
-      function(done) show(columns[1L] - 1 + done)
-    ), bulk$samples[columns], .call = .call)
-  }))
-}
-
-# What every binding that fits, tests or infers takes: the model and the counts
-# of a block of samples.
-core_problem <- function(model, bulk, values, columns) {
-  problem <- list(
-    values = values, n_rows = bulk$n_rows, n_samples = length(columns),
-    gene_of_row = model$matching$gene_of_row, sources = model$sources,
-    lengths = model$length_factor, weights = model$weights, n_types = model$n_types
-  )
-  if (is.null(model$variance)) return(problem)
-  c(problem, list(variance = model$variance, discount = model$discount,
-                  floors = model$floors[columns], tau2 = model$tau2 %||% NaN))
-}
-
-# What a fit has per sample beside exposures, moments and trace.
-PER_SAMPLE <- c("iterations", "gap", "reason", "loglik", "deviance", "null_deviance",
-                "squared_error", "relative_error")
-
-merge_fits <- function(parts) {
-  if (length(parts) == 1L) return(parts[[1L]])
-  join <- function(name, by = c) do.call(by, lapply(parts, `[[`, name))
-  sizes <- vapply(parts, function(part) length(part$gap), 0L)
-  offsets <- cumsum(c(0L, sizes))[seq_along(parts)]
-  fit <- parts[[1L]]
-  fit[PER_SAMPLE] <- lapply(PER_SAMPLE, join)
-  fit$exposures <- join("exposures", cbind)
-  fit$sample_moments <- join("sample_moments", rbind)
-  fit$gene_moments <- Reduce(merge_moments, lapply(parts, `[[`, "gene_moments"))
-  traces <- Map(function(part, offset) {
-    part$trace$sample <- part$trace$sample + offset
-    part$trace
-  }, parts, offsets)
-  fit$trace <- do.call(Map, c(list(c), traces))
-  fit
 }
 
 # Samples in which the background explains everything.

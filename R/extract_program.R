@@ -151,9 +151,6 @@ LEAST_TAU2 <- 1e-3
 MOST_TAU2 <- 10
 # Samples from which on a program can be told.
 LEAST_PROGRAM_SAMPLES <- 6L
-# Added to levels before their ratio is taken, beside their error, as a share of
-# all mRNA.
-FOLD_OFFSET <- 1e-6
 
 check_samples <- function(result, n_programs, .call) {
   n <- nrow(result$convergence)
@@ -184,24 +181,6 @@ program_genes <- function(data, genes, least, n_least, .call) {
   kept
 }
 
-data_rows <- function(data, rows) {
-  data$counts <- data$counts[rows, , drop = FALSE]
-  data$sources <- data$sources[rows, , drop = FALSE]
-  data$lengths <- data$lengths[rows]
-  data
-}
-
-reference_rows <- function(reference, rows) {
-  reference$variance <- reference$variance[rows, , drop = FALSE]
-  reference
-}
-
-# Noise and variances that genes share.
-learn_shared <- function(cohort, threads) {
-  call_rs(rs_fit_expression(cohort$data, cohort$reference, "shared", cohort$noise, threads,
-                            no_progress))
-}
-
 # Relative variance of a gene's factor: between platforms, and by the error of the
 # profiles in the mean of the cohort.
 factor_variance <- function(cohort, shared) {
@@ -220,22 +199,6 @@ gene_precision <- function(cohort, shared) {
   mean <- scale * rowMeans(data$sources %*% exposures)
   between <- scale^2 * rowMeans(shared$between %*% exposures^2)
   pmin(1, mean / (shared$noise * mean + between))
-}
-
-# The mixture of types nearest to a profile (in the weighted Poisson likelihood,
-# the profile as counts): per source, sums to 1, background 0.
-closest_mixture <- function(profile, sources, n_types, weights) {
-  settings <- solver_settings("newton", 0, 0, NULL, 1e-8, 1e-4, 10, 0.5, NULL, 1, NULL)
-  types <- sources[, seq_len(n_types), drop = FALSE]
-  profile[rowSums(types) == 0] <- 0
-  if (sum(profile * weights) <= 0) return(rep(0, ncol(sources)))
-  model <- list(sources = types, n_types = n_types, weights = weights,
-                length_factor = rep(1, length(profile)),
-                matching = list(gene_of_row = seq_along(profile) - 1L))
-  problem <- core_problem(model, list(n_rows = length(profile)), matrix(1e6 * profile), 1L)
-  found <- call_rs(rs_deconvolve_bulk(problem, settings, no_progress))
-  mixture <- drop(found$exposures) / sum(found$exposures)
-  c(mixture, rep(0, ncol(sources) - n_types))
 }
 
 # Genes in two halves of equal abundance.

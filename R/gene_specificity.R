@@ -54,23 +54,6 @@ gene_specificity <- function(signatures, method = c("entropy", "log_ratio"), pse
   specificity_of(per_million(signatures), method, pseudocount)
 }
 
-# Expression per million of named genes, rows of one gene summed.
-per_million <- function(signatures, .call = caller_env()) {
-  shares <- as_signatures(signatures, .call = .call)$profiles
-  genes <- gene_names(rownames(shares), "signatures", .call = .call)
-  if (is.null(genes)) {
-    stop_user("gene_names", "`signatures` needs gene names as row names.", .call = .call)
-  }
-  if (ncol(shares) < 2L) {
-    stop_user("argument", "Specificity needs at least two types.",
-              x = paste0("`signatures` has only ", some_of(colnames(shares)), "."),
-              .call = .call)
-  }
-  rownames(shares) <- genes
-  if (anyDuplicated(genes)) shares <- rowsum(shares, factor(genes, unique(genes)), reorder = FALSE)
-  1e6 * shares
-}
-
 specificity_of <- function(expression, method, pseudocount) {
   n_types <- ncol(expression)
   genes <- seq_len(nrow(expression))

@@ -84,38 +84,6 @@ measurement_matrix <- function(m, genes, type = c("gaussian", "sparse"), max_cor
             class = "measurement_matrix")
 }
 
-measured_genes <- function(genes, .call = caller_env()) {
-  if (!is.character(genes) || !is.null(dim(genes))) {
-    names <- rownames(genes)
-    if (is.null(names)) {
-      stop_user("argument", "`genes` must be names, or have genes as row names.",
-                x = paste0("It is ", describe(genes), "."), .call = .call)
-    }
-    genes <- names
-  }
-  genes <- single_genes(genes, "genes", .call = .call)
-  if (length(genes) < 2L) {
-    stop_user("argument", "`genes` must have at least two genes.",
-              x = paste0("It has ", plural(length(genes), "gene"), "."), .call = .call)
-  }
-  genes
-}
-
-# The names as they are matched; each may be there once.
-single_genes <- function(names, what, .call = caller_env()) {
-  genes <- gene_names(names, what, .call = .call)
-  twice <- unique(genes[duplicated(genes)])
-  if (length(twice)) {
-    stop_user("gene_names", paste0("Genes of `", what, "` must have names of their own."),
-              x = paste0("Used more than once: ", some_of(twice), "."),
-              i = "Sum or leave out such rows.", .call = .call)
-  }
-  genes
-}
-
-# M01, M02, ...
-numbered <- function(letter, n) paste0(letter, formatC(seq_len(n), width = nchar(n), flag = "0"))
-
 stop_crowded <- function(drawn, max_correlation, n_genes, type, .call = caller_env()) {
   stop_user(
     "coherence", "The measurements can't be so unlike one another.",

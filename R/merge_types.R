@@ -70,6 +70,7 @@
 #'   `unalloy_error_penalised` as [confint()][confint.deconvolution];
 #'   `unalloy_error_argument`.
 #' @seealso [diagnose()], [type_tree()], [merge_signatures()]
+#' @order 1
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 6, seed = 1)
@@ -113,9 +114,6 @@ merge_types <- function(result, tree = NULL, groups = NULL, max_correlation = 0.
   }
   new_merged(leaves, cut, per, what, level)
 }
-
-# The defaults, for the words of a diagnosis.
-APART <- list(correlation = 0.6, error = 0.25)
 
 # A table of groups with every type of the result: types without a group are
 # their own.
@@ -169,44 +167,6 @@ cut_samples <- function(result, levels, rule, per, threads, .call = caller_env()
   }
   n <- ncol(errors$exposures)
   if (per == "cohort") list(cut(seq_len(n))) else lapply(seq_len(n), cut)
-}
-
-# Exposures of the types, and the covariance of their errors when all of them are
-# free: the inverse of the expected information times the dispersion, with a
-# column per sample.
-design_errors <- function(result, numbers) {
-  types <- seq_len(size_of(result)[1L])
-  # of the platform model never below 1, as in vcov()
-  dispersion <- if (result$error_model == "platform") pmax(1, numbers$dispersion)
-                else numbers$dispersion
-  covariance <- vapply(seq_along(dispersion), function(s) {
-    error <- numbers$lone_error[types, s] * sqrt(numbers$inflation[types, s])
-    as.vector(dispersion[s] * numbers$correlation[, , s] * outer(error, error))
-  }, numeric(length(types)^2))
-  list(exposures = result$exposures[types, , drop = FALSE],
-       covariance = matrix(covariance, length(types)^2))
-}
-
-# Whether two sums of types can be told apart: the correlation of their errors and
-# the error of their split, medians over samples.
-told_apart <- function(first, second, errors, samples, rule) {
-  n <- nrow(errors$exposures)
-  block <- function(rows, columns) {
-    at <- rep((columns - 1L) * n, each = length(rows)) + rows
-    colSums(errors$covariance[at, samples, drop = FALSE])
-  }
-  own <- function(types) colSums(errors$exposures[types, samples, drop = FALSE])
-  v1 <- block(first, first)
-  v2 <- block(second, second)
-  both <- block(first, second)
-  total <- own(c(first, second))
-  p <- ifelse(total > 0, own(first) / total, 0.5)
-  error <- sqrt(pmax(0, (1 - p)^2 * v1 + p^2 * v2 - 2 * p * (1 - p) * both)) / total
-  correlation <- stats::median((both / sqrt(v1 * v2))[v1 > 0 & v2 > 0])
-  # the split of nothing is not known
-  error <- stats::median(ifelse(total > 0, error, Inf))
-  list(correlation = correlation, split_error = error,
-       apart = is.na(correlation) || correlation > -rule$correlation || error <= rule$error)
 }
 
 # From the leaves up; see the documentation.

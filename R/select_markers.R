@@ -42,6 +42,7 @@
 #'   names types with fewer than `n` markers. Ensembl identifiers of mouse genes
 #'   give `unalloy_error_no_gene_table` with `exclude = "protocol"`.
 #' @seealso [plot_markers()], [protocol_genes()]
+#' @order 1
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 2, seed = 1)
@@ -69,16 +70,6 @@ select_markers <- function(signatures, n = 50, min_expression = 10, exclude = "p
   new_markers(markers, types, expression)
 }
 
-# markers   a data frame with a row per marker
-# types     all types that were selected for, also those without markers
-# The profiles of the markers (per million) are kept for the plot.
-new_markers <- function(markers, types, expression) {
-  markers$type <- factor(markers$type, types)
-  rownames(markers) <- NULL
-  structure(markers, class = c("markers", "data.frame"),
-            profiles = expression[markers$gene, , drop = FALSE])
-}
-
 best_per_type <- function(table, types, n, by) {
   value <- if (by == "log_ratio") table$log2_ratio else table$specificity
   # equal values in order of expression, so that the order of rows does not matter
@@ -89,17 +80,6 @@ best_per_type <- function(table, types, n, by) {
                best[c("specificity", "log2_ratio", "log2_ratio_mean", "expression")])
   })
   do.call(rbind, parts)
-}
-
-check_marker_types <- function(types, known, what = "`types`", .call = caller_env()) {
-  if (is.null(types)) return(known)
-  unknown <- setdiff(types, known)
-  if (length(unknown) || !length(types)) {
-    stop_user("types", paste0(what, " must name types of the signatures."),
-              x = if (length(unknown)) paste0("Unknown: ", some_of(unknown), "."),
-              i = paste0("There are ", some_of(known, 21L), "."), .call = .call)
-  }
-  unique(as.character(types))
 }
 
 # Which genes may become markers.
@@ -132,213 +112,9 @@ warn_few_markers <- function(markers, types, n, .call = caller_env()) {
 }
 
 #' @rdname select_markers
+#' @order 2
 #' @export
 check_markers <- function(markers, genes) {
   checked_markers(markers, genes, "markers")
   invisible(markers)
 }
-
-# The names of all markers, which must be among `genes`.
-checked_markers <- function(markers, genes, what, .call = caller_env()) {
-  named <- unlist(marker_list(markers, what, .call = .call), use.names = FALSE)
-  if (!length(named)) {
-    stop_user("markers", paste0("`", what, "` names no gene."), .call = .call)
-  }
-  named <- strip_ensembl_version(named)
-  genes <- strip_ensembl_version(genes)
-  unknown <- unique(named[!named %in% genes])
-  if (length(unknown)) stop_unknown_markers(unknown, genes, what, .call)
-  named
-}
-
-# Genes per type, of any form that markers come in: an object or data frame with
-# the columns `gene` and `type`, a list, or bare names.
-marker_list <- function(markers, what, .call = caller_env()) {
-  if (is.data.frame(markers) && "gene" %in% names(markers)) {
-    types <- if (is.null(markers[["type"]])) rep("", nrow(markers)) else markers[["type"]]
-    # factor() would sort types that have no order of their own
-    if (!is.factor(types)) types <- factor(types, unique(types))
-    return(split(as.character(markers[["gene"]]), types))
-  }
-  if (is.factor(markers)) markers <- as.character(markers)
-  if (is.character(markers)) return(list(markers))
-  if (is.list(markers) && !is.data.frame(markers) &&
-        all(vapply(markers, function(x) is.character(x) || is.factor(x), NA))) {
-    return(lapply(markers, as.character))
-  }
-  stop_user("argument", paste0("`", what, "` must be names of genes."),
-            x = paste0("It is ", describe(markers), "."),
-            i = "Give what `select_markers()` returned, or a list with the genes of each type.",
-            .call = .call)
-}
-
-stop_unknown_markers <- function(unknown, genes, what, .call) {
-  same <- genes[match(toupper(unknown), toupper(genes), nomatch = 0L)]
-  stop_user(
-    "markers", paste0("`", what, "` must name genes that exist."),
-    x = paste0("Unknown: ", some_of(unknown, 5L), "."),
-    i = if (length(same)) {
-      paste0("There is ", some_of(same), ": symbols are capitals in human, Title case in mouse.")
-    } else {
-      paste0("Genes are named like ", some_of(genes), ".")
-    }, .call = .call
-  )
-}
-
-# Weights of all genes, 1 for markers and 0 for others, for
-# deconvolve_bulk(gene_weights = ).
-as_gene_weights <- function(markers, genes, .call = caller_env()) {
-  named <- checked_markers(markers, genes, "gene_weights", .call = .call)
-  stats::setNames(as.double(strip_ensembl_version(genes) %in% named), genes)
-}
-
-#' @rdname select_markers
-#' @export
-print.markers <- function(x, ...) {
-  cat(plural(nrow(x), "marker"), " of ", plural(nlevels(x$type), "cell type"), "\n", sep = "")
-  if (!nrow(x)) return(invisible(x))
-  by_type <- as.list(x)
-  shown <- utils::head(by_type, 20L)
-  median_ratio <- vapply(split(x$log2_ratio, x$type), function(v) {
-    if (length(v)) stats::median(v) else NA_real_
-  }, 0)
-  print(data.frame(
-    type = shorten(names(shown)), markers = lengths(shown),
-    log2_ratio = round(median_ratio[names(shown)], 2), best = vapply(shown, best_names, "")
-  ), row.names = FALSE, right = FALSE)
-  if (length(by_type) > 20L) cat("... and", length(by_type) - 20L, "more types\n")
-  invisible(x)
-}
-
-best_names <- function(genes, n = 4L) {
-  paste0(paste(utils::head(genes, n), collapse = ", "), if (length(genes) > n) ", ...")
-}
-
-#' @rdname select_markers
-#' @export
-as.list.markers <- function(x, ...) marker_list(x, "x")
-
-#' @rdname select_markers
-#' @export
-as.data.frame.markers <- function(x, row.names = NULL, optional = FALSE, ...) {
-  attr(x, "profiles") <- NULL
-  class(x) <- "data.frame"
-  x
-}
-
-#' Heatmap of marker genes
-#'
-#' Expression of each marker in each type, relative to the type that expresses it
-#' most. A clear marker is one bright tile in a dark row.
-#'
-#' @param markers What [select_markers()] returned, a data frame with the columns
-#'   `gene` and `type`, or a list with the genes of each type.
-#' @param signatures The signatures; needed unless `markers` is an object of
-#'   [select_markers()].
-#' @param n Markers shown per type, the best.
-#' @param pseudocount Added to expression before the logarithm, per million.
-#' @param range Ratios below `-range` (log2) have the darkest colour.
-#' @return A ggplot: genes (rows, grouped by the type they mark) by types.
-#' @section Errors: as [select_markers()].
-#' @export
-#' @examples
-#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 2, seed = 1)
-#' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
-#' plot_markers(select_markers(signatures, n = 8))
-#' plot_markers(list("Type A" = c("Gene001", "Gene002")), signatures)
-plot_markers <- function(markers, signatures = NULL, n = 10, pseudocount = 10, range = 6) {
-  n <- check_count(n, "n")
-  pseudocount <- check_number(pseudocount, "pseudocount", min = 0, above = TRUE)
-  range <- check_number(range, "range", min = 0, above = TRUE)
-  expression <- marker_profiles(markers, signatures)
-  genes <- lapply(marker_list(markers, "markers"), utils::head, n)
-  if (!sum(lengths(genes))) stop_user("markers", "There are no markers to draw.")
-  table <- marker_tiles(genes, expression, pseudocount, range)
-  many <- nlevels(table$row) > 60
-  ggplot(table, aes(.data$type, .data$row, fill = .data$relative)) +
-    # a height of 1 leaves white seams between rows on some devices
-    geom_tile(height = 1.02) +
-    facet_grid(rows = vars(.data$group), scales = "free_y", space = "free_y", switch = "y",
-               labeller = function(labels) lapply(labels, function(x) shorten(as.character(x)))) +
-    scale_fill_viridis_c(name = "log2 ratio to the gene's highest type", limits = c(-range, 0),
-                         n.breaks = 4) +
-    scale_x_discrete(expand = expansion(), labels = shorten) +
-    marker_names(table, genes, many) +
-    labs(title = "Markers of cell types", x = NULL, y = NULL) + theme_unalloy() +
-    theme(panel.grid.major = element_blank(), legend.position = "top",
-          axis.text.x = element_text(angle = 90, hjust = 1, vjust = 0.5),
-          axis.text.y.right = element_text(size = rel(if (many) 0.55 else 0.8), hjust = 0),
-          panel.spacing.y = unit(if (many) 0.12 else 0.25, "lines"),
-          strip.text.y.left = element_text(angle = 0, hjust = 1), strip.clip = "off")
-}
-
-# The y axis: a name per row, or where rows are too many for that the names of
-# each group as a text beside it.
-marker_names <- function(table, genes, many) {
-  rows <- levels(table$row)
-  if (!many) {
-    names <- stats::setNames(sub("^.*\r", "", rows), rows)
-    return(scale_y_discrete(labels = names, expand = expansion(), position = "right"))
-  }
-  filled <- genes[lengths(genes) > 0L]
-  middle <- vapply(names(filled), function(type) {
-    paste0(type, "\r", filled[[type]][ceiling(length(filled[[type]]) / 2)])
-  }, "")
-  text <- vapply(filled, function(group) {
-    paste(strwrap(best_names(group, 12L), 48L), collapse = "\n")
-  }, "")
-  scale_y_discrete(breaks = unname(middle), labels = stats::setNames(text, middle),
-                   expand = expansion(), position = "right")
-}
-
-marker_profiles <- function(markers, signatures, .call = caller_env()) {
-  kept <- attr(markers, "profiles")
-  if (is.null(signatures) && inherits(markers, "markers") &&
-        all(markers$gene %in% rownames(kept))) {
-    return(kept)
-  }
-  if (is.null(signatures)) {
-    stop_user("argument", "`signatures` are needed to draw these markers.",
-              i = "Give the signatures that the markers were selected from.", .call = .call)
-  }
-  types <- names(marker_list(markers, "markers", .call = .call))
-  if (is.null(types)) {
-    stop_user("argument", "`markers` must be a list with the genes of each type.",
-              x = paste0("It is ", describe(markers), "."), .call = .call)
-  }
-  expression <- per_million(signatures, .call = .call)
-  checked_markers(markers, rownames(expression), "markers", .call = .call)
-  check_marker_types(types, colnames(expression), "The names of `markers`", .call = .call)
-  expression
-}
-
-# A row per tile.  The same gene may stand in several groups of a user's list, so
-# that rows are named by group and gene.
-marker_tiles <- function(genes, expression, pseudocount, range) {
-  group <- rep(names(genes), lengths(genes))
-  gene <- unlist(genes, use.names = FALSE)
-  row <- paste0(group, "\r", gene)
-  types <- c(intersect(names(genes), colnames(expression)),
-             setdiff(colnames(expression), names(genes)))
-  values <- log2(expression[strip_ensembl_version(gene), types, drop = FALSE] + pseudocount)
-  relative <- pmax(values - apply(values, 1L, max), -range)
-  data.frame(
-    type = factor(rep(types, each = length(row)), types),
-    row = factor(rep(row, length(types)), rev(unique(row))),
-    group = factor(rep(group, length(types)), names(genes)),
-    relative = as.vector(relative)
-  )
-}
-
-#' @rdname select_markers
-#' @export
-plot.markers <- function(x, ...) {
-  drawn <- plot_markers(x, ...)
-  print(drawn)
-  invisible(drawn)
-}
-
-#' @rdname select_markers
-#' @method autoplot markers
-#' @export
-autoplot.markers <- function(object, ...) plot_markers(object, ...)

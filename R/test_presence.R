@@ -67,65 +67,8 @@ test_presence <- function(result, types = NULL, samples = NULL,
   out
 }
 
-# Statistics in units of their scales, types x samples.  Where the quadratic
-# model at the fit says that a statistic is beyond `clear`, its value is taken.
-presence_statistics <- function(object, scales, variance, clear, threads, .call) {
-  settings <- list(null_scale = as.double(variance == "robust"),
-                   only_active = as.double(is_eliminated(object$settings)),
-                   clear = clear, threads = threads)
-  do.call(cbind, with_problem(object, "Tests", function(problem, columns, progress) {
-    rs_test_presence(problem, object$exposures[, columns, drop = FALSE],
-                     scales[, columns, drop = FALSE], settings, progress)
-  }, .call))
-}
-
 # A statistic from which its second-order value is enough: p is below 1e-12.
 CLEAR <- 50
 
 # P(T > t) for t > 0 under the mixture of 0 and chi-squared.
 presence_tail <- function(statistic) 0.5 * stats::pchisq(statistic, 1, lower.tail = FALSE)
-
-# Leaves out, sample by sample, the types that are not significant, and fits the
-# others anew: samples that keep the same types together, so that every fit has
-# the certificate of its own model.
-eliminate_types <- function(fit, model, bulk, settings, .call) {
-  if (is.null(model$tau2)) model$tau2 <- fit$tau2
-  types <- seq_len(model$n_types)
-  object <- list(exposures = fit$exposures, model = model, counts = bulk)
-  scales <- infer_exposures(object, "robust", 1, settings$threads, .call)$scales
-  threshold <- stats::qchisq(1 - 2 * settings$sparsity_level, 1)
-  kept <- do.call(cbind, with_problem(object, "Elimination", function(problem, columns, progress) {
-    rs_eliminate(problem, fit$exposures[, columns, drop = FALSE],
-                 scales[, columns, drop = FALSE], threshold, settings$threads, progress)
-  }, .call)) > 0
-  groups <- split(seq_len(bulk$n_samples), apply(kept, 2L, paste, collapse = " "))
-  fits <- lapply(groups, function(columns) {
-    sources <- c(types[kept[, columns[1L]]], setdiff(seq_len(ncol(model$sources)), types))
-    part <- model
-    part$sources <- model$sources[, sources, drop = FALSE]
-    part$n_types <- sum(kept[, columns[1L]])
-    if (!is.null(model$variance)) {
-      part$variance <- model$variance[, sources, drop = FALSE]
-      part$floors <- model$floors[columns]
-    }
-    found <- run_any_fit(part, bulk_subset(bulk, columns), settings, FALSE, .call)
-    exposures <- matrix(0, ncol(model$sources), length(columns))
-    exposures[sources, ] <- found$exposures
-    found$exposures <- exposures
-    found
-  })
-  out <- reorder_fit(merge_fits(fits), order(unlist(groups)))
-  out$tau2 <- fit$tau2
-  out
-}
-
-# A fit with its samples in another order.
-reorder_fit <- function(fit, order) {
-  fit[PER_SAMPLE] <- lapply(fit[PER_SAMPLE], `[`, order)
-  fit$exposures <- fit$exposures[, order, drop = FALSE]
-  fit$sample_moments <- fit$sample_moments[order, , drop = FALSE]
-  fit$trace$sample <- match(fit$trace$sample, order)
-  rows <- order(fit$trace$sample)
-  fit$trace <- lapply(fit$trace, `[`, rows)
-  fit
-}

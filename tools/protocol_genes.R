@@ -1,5 +1,5 @@
 # Writes inst/extdata/protocol_genes.tsv: Ensembl identifiers of the human genes
-# in the classes of R/protocol_genes.R.
+# in the classes of R/model-protocol.R.
 #
 #   apt-get install r-bioc-org.hs.eg.db && Rscript tools/protocol_genes.R
 #
@@ -7,7 +7,7 @@
 suppressPackageStartupMessages(library(org.Hs.eg.db))
 
 rules <- new.env()
-sys.source("R/protocol_genes.R", rules)
+sys.source("R/model-protocol.R", rules)
 
 # Entrez Gene names the mitochondrion's genes without MT-, HGNC and Ensembl with.
 mitochondrial_symbol <- function(entrez) {

@@ -67,6 +67,7 @@ step "cargo test" core_tests
 step "install" tools/install.sh
 step "generated files" generated_files
 step "lintr" Rscript tools/lint.R
+step "call graph" Rscript tools/call_graph.R
 step "testthat" r_tests
 step "R CMD check" tools/check.sh
 

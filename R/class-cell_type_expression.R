@@ -1,0 +1,205 @@
+# Methods of cell_type_expression: values are computed when they are asked for.
+
+EXPRESSION_FIELDS <- c("expression", "variance", "std_error", "reliability")
+
+#' @rdname cell_type_expression
+#' @export
+`$.cell_type_expression` <- function(x, name) {
+  parts <- unclass(x)
+  if (!name %in% EXPRESSION_FIELDS) return(parts[[name]])
+  values <- expression_block(parts, name)[[1L]]
+  if (length(parts$types) > 1L) return(values)
+  matrix(values, nrow(values), dimnames = dimnames(values)[c(1L, 3L)])
+}
+
+#' @rdname cell_type_expression
+#' @export
+`[[.cell_type_expression` <- function(x, i) `$.cell_type_expression`(x, i)
+
+#' @rdname cell_type_expression
+#' @export
+`[.cell_type_expression` <- function(x, i, j, k) {
+  parts <- unclass(x)
+  keep <- function(index, names, noun) {
+    kept <- if (is.character(index)) match(index, names) else seq_along(names)[index]
+    if (anyNA(kept) || !length(kept)) {
+      stop_user("argument", paste0("There is no such ", noun, "."),
+                x = paste0("Asked for ", some_of(index), "; there are ", some_of(names), "."),
+                .call = caller_env())
+    }
+    kept
+  }
+  if (!missing(j)) parts$types <- parts$types[keep(j, parts$types, "type")]
+  if (!missing(k)) parts$samples <- parts$samples[keep(k, parts$samples, "sample")]
+  if (!missing(i)) {
+    kept <- keep(i, parts$genes, "gene")
+    parts$genes <- parts$genes[kept]
+    for (field in c("counts", "sources")) {
+      parts$data[[field]] <- parts$data[[field]][kept, , drop = FALSE]
+    }
+    parts$data$lengths <- parts$data$lengths[kept]
+    if (!is.null(parts$model)) {
+      for (field in c("between", "counting")) {
+        parts$model[[field]] <- parts$model[[field]][kept, , drop = FALSE]
+      }
+      parts$model$log_factor <- parts$model$log_factor[kept]
+    }
+  }
+  structure(parts, class = "cell_type_expression")
+}
+
+#' @rdname cell_type_expression
+#' @export
+dim.cell_type_expression <- function(x) {
+  parts <- unclass(x)
+  c(length(parts$genes), length(parts$types), length(parts$samples))
+}
+
+#' @rdname cell_type_expression
+#' @export
+dimnames.cell_type_expression <- function(x) unclass(x)[c("genes", "types", "samples")]
+
+#' @rdname cell_type_expression
+#' @export
+as.array.cell_type_expression <- function(x, what = c("expression", "variance", "std_error",
+                                                      "reliability"), ...) {
+  what <- check_choice(what, EXPRESSION_FIELDS, "what")
+  expression_block(unclass(x), what)[[1L]]
+}
+
+#' @rdname cell_type_expression
+#' @export
+as.data.frame.cell_type_expression <- function(x, row.names = NULL, optional = FALSE, ...) {
+  parts <- unclass(x)
+  fields <- c("expression", "std_error", if (parts$method == "blup") "reliability")
+  values <- expression_block(parts, fields)
+  size <- dim(x)
+  factor_of <- function(names, ...) factor(rep(names, ...), names)
+  data.frame(
+    gene = rep(parts$genes, size[2L] * size[3L]),
+    type = factor_of(parts$types, each = size[1L], times = size[3L]),
+    sample = factor_of(parts$samples, each = size[1L] * size[2L]),
+    lapply(values, as.vector)
+  )
+}
+
+#' @rdname cell_type_expression
+#' @export
+print.cell_type_expression <- function(x, ...) {
+  parts <- unclass(x)
+  cat("Expression of ", plural(length(parts$types), "cell type"), " in ",
+      plural(length(parts$samples), "sample"), ", ", plural(length(parts$genes), "gene"), "\n",
+      sep = "")
+  cat("Types: ", some_of(parts$types, 6L), "\n", sep = "")
+  unit <- c(counts = "counts", cpm = "copies per million of the type's own mRNA")[[parts$units]]
+  if (parts$method == "allocation") {
+    cat("Counts allocated in the ratio of the signatures, as ", unit, "\n", sep = "")
+    return(invisible(x))
+  }
+  model <- parts$model
+  cat("Best linear unbiased prediction, as ", unit, "\n", sep = "")
+  cat("Variances between people: ", if (parts$learnt) "reference and cohort" else "reference",
+      "; noise ", format(model$noise, digits = 3), " times Poisson; platform error sd ",
+      format(sqrt(model$tau2), digits = 2), "\n", sep = "")
+  if (parts$learnt) {
+    factors <- model$factors[intersect(parts$types, names(model$factors))]
+    shown <- utils::head(factors, 6L)
+    cat("Variance over that of the reference: ",
+        paste0(names(shown), " ", format(shown, digits = 2, trim = TRUE), collapse = ", "),
+        if (length(factors) > 6L) ", ...", "\n", sep = "")
+  }
+  cat("Values: $expression, $std_error, $reliability\n")
+  invisible(x)
+}
+
+#' @rdname cell_type_expression
+#' @export
+expression_reliability <- function(x) {
+  check_expression(x)
+  parts <- unclass(x)
+  of_type <- function(type) {
+    found <- expression_block(parts, "reliability", type)$reliability[, 1L, ]
+    dim(found) <- c(length(parts$genes), length(parts$samples))
+    # v is the square of the exposure times what is the same for all samples
+    weight <- (parts$data$exposures[type, parts$samples] * parts$model$sizes[parts$samples])^2
+    if (sum(weight) == 0) return(rep(0, length(parts$genes)))
+    drop(found %*% weight) / sum(weight)
+  }
+  found <- vapply(parts$types, of_type, numeric(length(parts$genes)))
+  matrix(found, length(parts$genes), dimnames = list(parts$genes, parts$types))
+}
+
+#' @rdname cell_type_expression
+#' @export
+as_summarized_experiment <- function(x, what = c("expression", "variance", "std_error",
+                                                 "reliability")) {
+  check_expression(x)
+  what <- check_choice(what, EXPRESSION_FIELDS, "what")
+  rlang::check_installed("SummarizedExperiment", "to make a SummarizedExperiment.")
+  parts <- unclass(x)
+  assays <- lapply(stats::setNames(nm = parts$types), function(type) {
+    values <- expression_block(parts, what, type)[[1L]]
+    matrix(values, nrow(values), dimnames = dimnames(values)[c(1L, 3L)])
+  })
+  shares <- t(parts$proportions[, parts$samples, drop = FALSE])
+  out <- SummarizedExperiment::SummarizedExperiment(
+    assays, colData = S4Vectors::DataFrame(shares, check.names = FALSE)
+  )
+  if (parts$method == "blup") {
+    reliability <- expression_reliability(x)
+    colnames(reliability) <- paste("reliability", colnames(reliability))
+    SummarizedExperiment::rowData(out) <- S4Vectors::DataFrame(reliability, check.names = FALSE)
+  }
+  out
+}
+
+check_expression <- function(x, .call = caller_env()) {
+  if (!inherits(x, "cell_type_expression")) {
+    stop_user("argument", "`x` must be a result of `cell_type_expression()`.",
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+}
+
+# A block of the tensor: one or more of the fields as arrays genes x types x
+# samples.
+expression_block <- function(x, fields, types = x$types, samples = x$samples,
+                             .call = caller_env()) {
+  if (x$method == "allocation" && "reliability" %in% fields) {
+    stop_user("no_reliability", "An allocation has no reliability.",
+              x = "It predicts no deviation of a sample from the mean of its type.",
+              i = "Use `method = \"blup\"`.", .call = .call)
+  }
+  sources <- match(types, colnames(x$data$sources))
+  columns <- match(samples, colnames(x$data$counts))
+  found <- if (x$method == "allocation") {
+    call_rs(rs_allocate(x$data, sources, columns), .call = .call)
+  } else {
+    # a bar of its own for every block would flicker
+    covariance <- as.double(x$covariance[, , columns])
+    call_rs(rs_predict_expression(x$data, x$model, sources, columns, covariance, x$threads,
+                                  no_progress), .call = .call)
+  }
+  shape <- c(length(x$genes), length(types), length(samples))
+  scale <- if (x$units == "cpm") copies_per_million(x, sources, columns) else 1
+  out <- list()
+  for (field in fields) {
+    values <- switch(field,
+      expression = found$value * scale,
+      variance = found$variance * scale^2,
+      std_error = sqrt(found$variance) * scale,
+      reliability = found$reliability
+    )
+    out[[field]] <- array(values, shape, list(x$genes, types, samples))
+  }
+  out
+}
+
+# From reads to copies per million of the type's own mRNA; NA without any.
+copies_per_million <- function(x, sources, columns) {
+  molecules <- x$data$exposures[sources, columns, drop = FALSE]
+  if (!is.null(x$model)) {
+    molecules <- molecules * rep(x$model$sizes[columns], each = length(sources))
+  }
+  molecules[molecules == 0] <- NA
+  as.vector(outer(1 / x$data$lengths, as.vector(1e6 / molecules)))
+}

@@ -1,0 +1,263 @@
+#' Results of a deconvolution
+#'
+#' What [deconvolve_bulk()] returns, and what can be done with it. All shares
+#' named `proportions` are shares of mRNA, not of cells.
+#'
+#' @details
+#' A `deconvolution` is a list:
+#' \describe{
+#'   \item{`exposures`}{Sources (types, backgrounds, `"Intercept"`) × samples, in
+#'     molecules.}
+#'   \item{`proportions`}{Types × samples: \eqn{e_j / \sum_{types} e}, shares of
+#'     mRNA.}
+#'   \item{`proportions_with_intercept`}{The same over all sources.}
+#'   \item{`intercept_fraction`}{The intercept's share of all sources, per sample.}
+#'   \item{`cell_fractions`}{With `cell_size` \eqn{s_j}: shares of cells
+#'     \eqn{q_j \propto e_j / s_j}; else absent.}
+#'   \item{`pred_counts`}{Fitted counts \eqn{\mu}, genes × samples, computed when
+#'     asked for.}
+#'   \item{`metrics`}{Fit over the genes that carry weight. Per sample:
+#'     `gene_correlation` (Pearson, observed and fitted across genes), `rmse`,
+#'     `nrmse` (per mean count), `count_ratio` (fitted per observed total). Over
+#'     all: `global_correlation`, `r_squared`, `pseudo_r2` (1 - deviance / null
+#'     deviance, the null being the uniform background), `mape` (mean of
+#'     \eqn{|k - \mu| / (k + 1)}, in percent), `mean_sample_correlation` (across
+#'     samples, mean over genes), and means and medians of the others.}
+#'   \item{`convergence`}{Per sample: `iterations`, `gap` (certified bound on the
+#'     distance of the objective to its optimum, in log-likelihood units),
+#'     `converged` (the gap meets `ll_tolerance`), `reason`, `loglik`
+#'     (\eqn{\sum w (k \log\mu - \mu)}), `null_deviance`, `deviance`.}
+#'   \item{`trace`}{Per sample and polled iteration: `objective` (minus F,
+#'     penalties included) and `gap`.}
+#'   \item{`error_model`}{`"poisson"` or `"platform"`; with the latter `gap` is the
+#'     decrease of the objective that its quadratic model still promises, and
+#'     `converged` means a stationary point.}
+#'   \item{`length_profile`}{With `protocol = "auto"`: deviance per exponent.}
+#'   \item{`genes`}{How genes were matched.}
+#'   \item{`model`, `settings`, `counts`, `signatures`, `call`}{What fitted values
+#'     and intervals are computed from.}
+#' }
+#'
+#' @param object,x A `deconvolution`.
+#' @param i Samples to keep: names, numbers or logicals.
+#' @param samples Samples to return; all by default.
+#' @param type For `residuals()`: `"response"` (\eqn{k - \mu}), `"pearson"`
+#'   (\eqn{(k - \mu) / \sqrt\mu}) or `"deviance"`. For `predict()`: what to
+#'   return.
+#' @param newdata New bulk counts, to be deconvolved with the same model and
+#'   settings; `NULL` stands for the samples of the fit.
+#' @param what For `coef()`, `as.data.frame()`: which shares.
+#' @param name Component.
+#' @param row.names,optional,digits,... Not used, or passed on to print methods.
+#' @return
+#'   `fitted()` and `residuals()`: genes × samples. `coef()`: sources × samples.
+#'   `predict()`: `proportions` or `exposures` of new samples, or their fitted
+#'   `counts`. `logLik()`: Poisson log-likelihood (weighted), with the number of
+#'   non-zero exposures as degrees of freedom. `nobs()`: counts that the fit
+#'   used. `as.data.frame()`: a row per type and sample. `[`: the same result for
+#'   fewer samples.
+#' @section Errors: `unalloy_error_no_counts` when the counts are needed but
+#'   were not kept (`keep_counts = FALSE`).
+#' @name deconvolution
+#' @examples
+#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 3, seed = 1)
+#' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
+#' result <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths)
+#' summary(result)
+#' head(as.data.frame(result))
+#' dim(result$pred_counts)
+#' quantile(residuals(result, "pearson"))
+#' predict(result, sim$bulk_counts[, 1, drop = FALSE])
+NULL
+
+new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, unit, call,
+                              signatures = NULL) {
+  exposures <- fit$exposures
+  dimnames(exposures) <- list(colnames(model$sources), bulk$samples)
+  parts <- shares_of(exposures, model$n_types, sizes)
+  genes <- c(model$matching["genes"], model$matching$report, list(unit = unit))
+  result <- c(list(exposures = exposures), parts, list(
+    metrics = fit_metrics(fit, model, bulk$samples),
+    convergence = data.frame(
+      sample = bulk$samples, iterations = fit$iterations, gap = fit$gap,
+      converged = fit$reason %in% c("certified", "stationary"), reason = fit$reason,
+      loglik = fit$loglik,
+      null_deviance = fit$null_deviance, deviance = fit$deviance
+    ),
+    trace = data.frame(
+      sample = bulk$samples[fit$trace$sample], iteration = fit$trace$iteration,
+      objective = fit$trace$objective, gap = fit$trace$gap
+    ),
+    length_profile = model$length_profile, genes = genes,
+    error_model = if (is.null(fit$tau2)) "poisson" else "platform",
+    model = c(model[intersect(names(model), MODEL_FIELDS)], list(tau2 = fit$tau2)),
+    settings = settings, cell_size = sizes,
+    counts = if (keep_counts) bulk, signatures = signatures, call = call
+  ))
+  structure(result[!vapply(result, is.null, NA)], class = "deconvolution")
+}
+
+# What fitted values, predictions and intervals need of the model.
+MODEL_FIELDS <- c("sources", "n_types", "lengths", "length_factor", "length_exponent", "weights",
+                  "insert_size", "matching", "variance", "discount", "reference")
+
+# Every kind of share of the exposures (sources x samples).
+shares_of <- function(exposures, n_types, sizes) {
+  types <- exposures[seq_len(n_types), , drop = FALSE]
+  with_intercept <- normalise_columns(exposures)
+  has_intercept <- "Intercept" %in% rownames(exposures)
+  intercept <- stats::setNames(
+    if (has_intercept) with_intercept["Intercept", ] else rep(0, ncol(exposures)),
+    colnames(exposures)
+  )
+  list(
+    proportions = normalise_columns(types), proportions_with_intercept = with_intercept,
+    intercept_fraction = intercept,
+    cell_fractions = if (!is.null(sizes)) normalise_columns(types / sizes)
+  )
+}
+
+#' @rdname deconvolution
+#' @export
+`$.deconvolution` <- function(x, name) {
+  if (identical(name, "pred_counts")) return(fitted(x))
+  unclass(x)[[name]]
+}
+
+#' @rdname deconvolution
+#' @export
+`[[.deconvolution` <- function(x, i) {
+  if (identical(i, "pred_counts")) return(fitted(x))
+  unclass(x)[[i]]
+}
+
+#' @rdname deconvolution
+#' @export
+`[.deconvolution` <- function(x, i) {
+  samples <- x$convergence$sample
+  kept <- sample_index(i, samples)
+  out <- unclass(x)
+  for (field in c("exposures", "proportions", "proportions_with_intercept", "cell_fractions")) {
+    if (!is.null(out[[field]])) out[[field]] <- out[[field]][, kept, drop = FALSE]
+  }
+  out$intercept_fraction <- out$intercept_fraction[kept]
+  out$convergence <- out$convergence[kept, , drop = FALSE]
+  rownames(out$convergence) <- NULL
+  out$trace <- out$trace[out$trace$sample %in% samples[kept], , drop = FALSE]
+  for (field in c("gene_correlation", "rmse", "nrmse", "count_ratio")) {
+    out$metrics[[field]] <- out$metrics[[field]][kept]
+  }
+  # Metrics over all samples are those of the whole fit, which is no longer here.
+  out$metrics <- out$metrics[c("n_genes_used", "n_genes_excluded", "gene_correlation", "rmse",
+                               "nrmse", "count_ratio")]
+  if (!is.null(out$counts)) out$counts <- bulk_subset(out$counts, kept)
+  structure(out, class = "deconvolution")
+}
+
+#' @rdname deconvolution
+#' @export
+coef.deconvolution <- function(object, what = c("exposures", "proportions",
+                                                "proportions_with_intercept",
+                                                "cell_fractions"), ...) {
+  what <- check_choice(what, eval(formals()$what), "what")
+  if (what == "cell_fractions") need_cell_fractions(object)
+  object[[what]]
+}
+
+#' @rdname deconvolution
+#' @export
+fitted.deconvolution <- function(object, samples = NULL, ...) {
+  kept <- if (is.null(samples)) TRUE else sample_index(samples, object$convergence$sample)
+  exposures <- object$exposures[, kept, drop = FALSE]
+  means <- call_rs(rs_fitted(object$model$sources, object$model$length_factor, exposures))
+  dimnames(means) <- list(rownames(object$model$sources), colnames(exposures))
+  means
+}
+
+#' @rdname deconvolution
+#' @export
+residuals.deconvolution <- function(object, type = c("response", "pearson", "deviance"),
+                                    samples = NULL, ...) {
+  type <- check_choice(type, c("response", "pearson", "deviance"), "type")
+  observed <- observed_counts(object, samples)
+  mean <- fitted(object, samples)
+  raw <- observed - mean
+  switch(type,
+    response = raw,
+    pearson = ifelse(mean > 0, raw / sqrt(mean), 0),
+    deviance = {
+      logs <- ifelse(observed > 0, observed * log(observed / mean), 0)
+      sign(raw) * sqrt(pmax(0, 2 * (logs - raw)))
+    }
+  )
+}
+
+#' @rdname deconvolution
+#' @export
+predict.deconvolution <- function(object, newdata = NULL,
+                                  type = c("proportions", "exposures", "counts"), ...) {
+  type <- check_choice(type, c("proportions", "exposures", "counts"), "type")
+  if (!is.null(newdata)) object <- refit(object, newdata)
+  if (type == "counts") fitted(object) else object[[type]]
+}
+
+# The same model and settings for other samples.
+refit <- function(object, newdata, .call = caller_env()) {
+  bulk <- as_bulk(newdata, .call = .call)
+  values <- check_bulk_values(bulk, .call = .call)
+  model <- unclass(object)$model
+  genes <- rownames(model$sources)
+  if (is.null(bulk$genes) && bulk$n_rows != length(genes)) {
+    stop_user("gene_names", "`newdata` needs gene names as row names.", .call = .call)
+  }
+  place <- if (is.null(bulk$genes)) seq_along(genes) else match(bulk$genes, genes, nomatch = 0L)
+  absent <- setdiff(which(model$weights > 0), place)
+  if (length(absent)) {
+    stop_user("gene_names", "`newdata` must have every gene that the fit uses.",
+              x = paste0("Without: ", some_of(genes[absent]), "."), .call = .call)
+  }
+  model$matching$gene_of_row <- as.integer(place) - 1L
+  platform <- object$error_model == "platform"
+  if (platform) model$floors <- platform_floors(values)
+  settings <- object$settings
+  fit <- run_any_fit(model, bulk, settings, FALSE, .call = .call)
+  if (is_eliminated(settings)) {
+    fit <- eliminate_types(fit, model, bulk, settings, .call)
+  }
+  new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, values$unit,
+                    object$call, object$signatures)
+}
+
+#' @rdname deconvolution
+#' @export
+logLik.deconvolution <- function(object, ...) {
+  observed <- observed_counts(object)
+  constant <- sum(object$model$weights * lgamma(observed + 1))
+  structure(sum(object$convergence$loglik) - constant, df = sum(object$exposures > 0),
+            nobs = nobs(object), class = "logLik")
+}
+
+#' @rdname deconvolution
+#' @export
+nobs.deconvolution <- function(object, ...) {
+  object$metrics$n_genes_used * nrow(object$convergence)
+}
+
+#' @rdname deconvolution
+#' @export
+as.data.frame.deconvolution <- function(x, row.names = NULL, optional = FALSE,
+                                        what = c("proportions", "cell_fractions",
+                                                 "proportions_with_intercept", "exposures"),
+                                        ...) {
+  what <- check_choice(what, eval(formals()$what), "what")
+  shares <- coef(x, what)
+  column <- c(proportions = "proportion", cell_fractions = "fraction",
+              proportions_with_intercept = "proportion", exposures = "exposure")[[what]]
+  out <- data.frame(
+    sample = factor(rep(colnames(shares), each = nrow(shares)), colnames(shares)),
+    type = factor(rep(rownames(shares), ncol(shares)), rownames(shares)),
+    value = as.vector(shares)
+  )
+  names(out)[3L] <- column
+  out
+}

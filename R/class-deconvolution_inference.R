@@ -1,0 +1,214 @@
+#' Uncertainty of a deconvolution
+#'
+#' Variances from the estimating equations of the fit or from the bootstrap, and
+#' intervals.
+#'
+#' # Sandwich
+#'
+#' On the sources with positive exposure the covariance is the sandwich
+#' \eqn{J^{-1} V J^{-1}}, \eqn{J = A^T \mathrm{diag}(w k / \mu^2) A},
+#' \eqn{V = A^T \mathrm{diag}(w^2 v / \mu^2) A}, with \eqn{v = (k-\mu)^2/(1-h)^2}
+#' (`"robust"`, h the leverage), \eqn{\phi\mu} (`"quasi"`) or \eqn{\mu}
+#' (`"poisson"`). Poisson errors are far too small on real data, where signatures
+#' are never exact; quasi-Poisson errors are right only where the variance of
+#' counts is proportional to their mean. Shares follow by the delta method. Their
+#' intervals are symmetric on the logit scale when the estimate is about seven
+#' standard errors or more away from 0 and 1. Closer to an end most of the error is
+#' that of the other types and does not shrink with the estimate: there they are
+#' symmetric around it and cut off at the end.
+#' They start at 0 where [test_presence()] does not see the type at half of
+#' 1 - `level`.
+#'
+#' A source at zero has no standard error but an upper limit: where the log-likelihood,
+#' the other sources following to second order, has fallen by half the one-sided
+#' \eqn{\chi^2_1} quantile, in units of the scale \eqn{d^T V d / d^T J d} of the
+#' direction d in which it goes (1 for `"poisson"`, \eqn{\phi} for `"quasi"`).
+#'
+#' With the platform error model J and V are those of its objective: `"poisson"`
+#' then trusts its error variances, `"quasi"` scales them.
+#'
+#' Intervals of the Poisson model hold for the signatures as they are; those of
+#' the platform model include the error of the signatures as far as the cells of
+#' the reference tell it.
+#'
+#' # Bootstrap
+#'
+#' `method = "bootstrap"` fits all samples again, from where they are, under random
+#' weights (Rubin, 1981). Over `"donors"`, weights of the reference's donors: the
+#' signatures are rebuilt, and the intervals say how much the answer depends on
+#' whose cells made them. With D donors the weights are Dirichlet with parameter
+#' (D - 2) / D, which makes the variance of a mean unbiased also for few donors; it
+#' is a rough guide below five. Over `"genes"`, weights of the genes: the
+#' counterpart of the robust sandwich. Over both, either source of error; what the
+#' donors do to single genes then counts twice, so these intervals err on the
+#' safe side. Standard errors are those of the replicates, intervals are made from
+#' them as above (percentiles would carry the bias of noisier signatures twice);
+#' the limit of a type at zero is the one-sided percentile.
+#'
+#' @param object A [deconvolution] with its counts kept.
+#' @param samples Samples to return; all by default.
+#' @param what `"proportions"` (shares of mRNA), `"cell_fractions"` or
+#'   `"exposures"`.
+#' @param variance For the sandwich: what is assumed of the counts; see above.
+#' @param method `"sandwich"` or `"bootstrap"`; see above.
+#' @param over For the bootstrap: `"donors"` (needs `donors` in
+#'   [build_signatures()]), `"genes"`, or both. Intervals over the donors alone
+#'   are for the part that the reference has in the error, and too short for the
+#'   truth.
+#' @param replicates Bootstrap replicates. More make the ends of the intervals
+#'   less random: with 200 they move by about a tenth of their length.
+#' @param seed A whole number makes the bootstrap repeatable; `NULL` takes one from
+#'   R's random stream.
+#' @param parm Types to return; all by default.
+#' @param level Coverage of the intervals; for a type at zero, of the one-sided
+#'   limit.
+#' @param threads Threads to use. The answer does not depend on it.
+#' @param ... None: other arguments are refused.
+#' @return `vcov()`: an array types × types × samples (a matrix for one sample),
+#'   under the sandwich 0 for types at zero. `confint()`: a data frame with
+#'   `sample`, `type`, `estimate`, `std_error` (`NA` at zero), `lower` and `upper`.
+#' @section Errors: `unalloy_error_no_counts` when the counts were not kept;
+#'   `unalloy_error_penalised` for penalised fits, whose bias an interval would
+#'   hide; `unalloy_error_donors` when the donors are not known.
+#' @references
+#' Rubin DB (1981). The Bayesian bootstrap. *The Annals of Statistics* 9:130.
+#' @seealso [test_presence()], [diagnose()]
+#' @name inference
+#' @examples
+#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 3, seed = 1)
+#' signatures <- build_signatures(sim$reference, sim$cells$cell_type, sim$cells$donor)
+#' result <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths)
+#' confint(result)
+#' sqrt(diag(vcov(result, samples = 1)))
+#' confint(result, method = "bootstrap", replicates = 50, seed = 1)
+NULL
+
+#' @rdname inference
+#' @export
+vcov.deconvolution <- function(object, samples = NULL, what = c("proportions", "cell_fractions",
+                                                                "exposures"),
+                               variance = c("robust", "quasi", "poisson"),
+                               method = c("sandwich", "bootstrap"),
+                               over = c("donors", "genes"), replicates = 200, seed = NULL,
+                               threads = getOption("unalloy.threads", 2L), ...) {
+  here <- environment()
+  refuse_dots(..., .call = here)
+  how <- check_inference(method, over, replicates, variance, names(match.call()), here)
+  object <- ready_for_inference(object, samples, what, here)
+  covariance <- if (how$method == "sandwich") {
+    infer_samples(object, what[1L], how$variance, 0.95, threads, here)$covariance
+  } else {
+    covariance_over(bootstrap_shares(object, what[1L], how, seed, threads, here))
+  }
+  if (dim(covariance)[3L] > 1L) return(covariance)
+  matrix(covariance, nrow(covariance), dimnames = dimnames(covariance)[1:2])
+}
+
+#' @rdname inference
+#' @export
+confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = NULL,
+                                  what = c("proportions", "cell_fractions", "exposures"),
+                                  variance = c("robust", "quasi", "poisson"),
+                                  method = c("sandwich", "bootstrap"),
+                                  over = c("donors", "genes"), replicates = 200, seed = NULL,
+                                  threads = getOption("unalloy.threads", 2L), ...) {
+  here <- environment()
+  refuse_dots(..., .call = here)
+  level <- check_number(level, "level", 0, 0.999999, above = TRUE)
+  how <- check_inference(method, over, replicates, variance, names(match.call()), here)
+  object <- ready_for_inference(object, samples, what, here)
+  types <- chosen_types(object, parm, here)
+  inferred <- if (how$method == "sandwich") {
+    found <- infer_samples(object, what[1L], how$variance, level, threads, here)
+    found$seen <- seen_at(object, found$scales, how$variance, level, threads, here)
+    found
+  } else {
+    drawn <- bootstrap_shares(object, what[1L], how, seed, threads, here)
+    at <- function(p) apply(drawn, 1:2, stats::quantile, p, na.rm = TRUE, names = FALSE)
+    list(estimate = shares_as(object$exposures, object, what[1L]),
+         covariance = covariance_over(drawn),
+         limits = at(level), seen = at((1 - level) / 2) > 0)
+  }
+  intervals <- intervals_from(inferred, level, what[1L])
+  estimate <- inferred$estimate
+  out <- data.frame(
+    sample = factor(rep(colnames(estimate), each = nrow(estimate)), colnames(estimate)),
+    type = factor(rep(rownames(estimate), ncol(estimate)), rownames(estimate)),
+    estimate = as.vector(estimate)
+  )
+  out[c("std_error", "lower", "upper")] <- lapply(intervals, as.vector)
+  if (!is.null(types)) out <- out[out$type %in% types, ]
+  rownames(out) <- NULL
+  out
+}
+
+# The arguments that say how, checked; `given` are the names in the call.
+check_inference <- function(method, over, replicates, variance, given, .call) {
+  method <- check_choice(method, c("sandwich", "bootstrap"), "method", .call = .call)
+  variance <- check_choice(variance, VARIANCES, "variance", .call = .call)
+  idle <- intersect(if (method == "sandwich") c("over", "replicates", "seed") else "variance",
+                    given)
+  if (length(idle)) {
+    warn_user("unused_argument",
+              paste0("`", idle[1L], "` has no effect with `method = \"", method, "\"`."),
+              .call = .call)
+  }
+  if (!is.character(over) || !length(over) || !all(over %in% c("donors", "genes"))) {
+    stop_user("argument", "`over` must be \"donors\", \"genes\" or both.",
+              x = paste0("It is ", describe(over), "."), .call = .call)
+  }
+  replicates <- check_count(replicates, "replicates", min = 2, .call = .call)
+  list(method = method, over = over, replicates = replicates, variance = variance)
+}
+
+# The result, checked and reduced to the samples that were asked for.
+ready_for_inference <- function(object, samples, what, .call) {
+  what <- check_choice(what, SHARES, "what", .call = .call)
+  if (what == "cell_fractions") need_cell_fractions(object, .call = .call)
+  need_unpenalised(object, .call)
+  if (is.null(samples)) return(object)
+  object[sample_index(samples, object$convergence$sample, .call = .call)]
+}
+
+# Names of the types that `parm` stands for.
+chosen_types <- function(object, parm, .call) {
+  types <- rownames(object$proportions)
+  absent <- setdiff(parm, if (is.numeric(parm)) seq_along(types) else types)
+  if (length(absent)) {
+    stop_user("argument", "`parm` must name types of the result.",
+              x = paste0("Unknown: ", some_of(absent), "."), .call = .call)
+  }
+  if (is.numeric(parm)) types[parm] else parm
+}
+
+# Bootstrap replicates of shares, types x samples x replicates.
+bootstrap_shares <- function(object, what, how, seed, threads, .call) {
+  threads <- check_threads(threads, .call = .call)
+  drawn <- bootstrap_exposures(object, how$over, how$replicates, seed, threads, .call)
+  shares <- apply(drawn, 3L, function(exposures) shares_as(exposures, object, what))
+  array(shares, dim(drawn), c(dimnames(object$proportions), list(NULL)))
+}
+
+# Covariance over replicates, types x types x samples.
+covariance_over <- function(drawn) {
+  covariance <- apply(drawn, 2L, function(x) stats::cov(t(x), use = "na.or.complete"))
+  array(covariance, dim(drawn)[c(1L, 1L, 2L)], dimnames(drawn)[c(1L, 1L, 2L)])
+}
+
+# Estimates (types x samples), covariance (types x types x samples) and upper
+# limits at zero (types x samples) of one kind of share.
+infer_samples <- function(object, what, variance, level, threads, .call) {
+  threads <- check_threads(threads, .call = .call)
+  inferred <- infer_exposures(object, variance, stats::qchisq(max(2 * level - 1, 0), 1), threads,
+                              .call)
+  shares <- as_shares(object$exposures, inferred$covariance, inferred$limits,
+                      object$model$n_types, what, object$cell_size)
+  c(shares, inferred["scales"])
+}
+
+# Whether the test of presence at half of 1 - level sees each type, types x
+# samples.
+seen_at <- function(object, scales, variance, level, threads, .call) {
+  threshold <- stats::qnorm(1 - (1 - level) / 2)^2
+  presence_statistics(object, scales, variance, 2 * threshold, threads, .call) > threshold
+}

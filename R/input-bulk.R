@@ -1,0 +1,202 @@
+# Bulk counts in every form that users have them, behind one face: a list with
+#   values   what Rust borrows (a double or integer matrix, or the slots p, i
+#            and x of a sparse one), or NULL when the counts are on disk
+#   source   the matrix itself
+#   genes, samples, n_rows, n_samples
+
+# Bytes that are read from disk at a time.
+disk_block <- function() getOption("unalloy.block_size", 1e8)
+
+# Samples that the core evaluates together; blocks are multiples of it.
+CORE_BLOCK <- 16L
+
+as_bulk <- function(x, assay = NULL, scale = "linear", .call = caller_env()) {
+  x <- linear_values(bulk_matrix(x, assay, .call = .call), scale)
+  if (ncol(x) == 0L) {
+    stop_user("no_samples", "`bulk_counts` has no samples.",
+              x = paste0("It is ", nrow(x), " x 0."),
+              i = "Genes go in rows, samples in columns.", .call = .call)
+  }
+  if (nrow(x) == 0L) {
+    stop_user("no_genes", "`bulk_counts` has no genes.", .call = .call)
+  }
+  samples <- sample_names(colnames(x), ncol(x), .call = .call)
+  list(source = x, values = rust_values(x), n_rows = nrow(x), n_samples = ncol(x),
+       genes = gene_names(rownames(x), "bulk_counts", .call = .call), samples = samples)
+}
+
+# Undoes log(x + 1) or log2(x + 1).
+linear_values <- function(x, scale) {
+  undo <- switch(scale, linear = return(x), log1p = expm1, log2 = function(x) expm1(x * log(2)))
+  if (methods::is(x, "dgCMatrix")) {
+    x@x <- undo(x@x)
+    x
+  } else {
+    undo(x)
+  }
+}
+
+# A matrix-like object with genes in rows.
+bulk_matrix <- function(x, assay, .call) {
+  if (inherits(x, "SummarizedExperiment")) {
+    rlang::check_installed("SummarizedExperiment", "to read a SummarizedExperiment.")
+    return(from_assay(x, assay, .call = .call))
+  }
+  if (!is.null(assay)) {
+    stop_user("argument", "`assay` is for a SummarizedExperiment.",
+              x = paste0("`bulk_counts` is ", describe(x), "."), .call = .call)
+  }
+  if (is.data.frame(x)) return(from_data_frame(x, .call = .call))
+  if (is.matrix(x)) {
+    if (!is.numeric(x)) {
+      stop_user("not_numeric", "`bulk_counts` must be numeric.",
+                x = paste0("It is ", describe(x), "."), .call = .call)
+    }
+    return(x)
+  }
+  if (methods::is(x, "Matrix")) return(as_csc(x))
+  if (methods::is(x, "DelayedMatrix")) return(x)
+  if (is.numeric(x)) {
+    return(matrix(x, ncol = 1L, dimnames = list(names(x), NULL)))
+  }
+  stop_user("argument", "`bulk_counts` must be a genes x samples matrix.",
+            x = paste0("It is ", describe(x), "."),
+            i = paste("Give a matrix, data frame, sparse matrix, SummarizedExperiment or",
+                      "DelayedMatrix."), .call = .call)
+}
+
+from_assay <- function(x, assay, .call) {
+  available <- SummarizedExperiment::assayNames(x)
+  if (is.null(assay)) assay <- if ("counts" %in% available) "counts" else 1L
+  if (is.character(assay) && !assay %in% available) {
+    stop_user("argument", paste0("`bulk_counts` has no assay \"", assay, "\"."),
+              x = paste0("It has ", some_of(available, 6L), "."), .call = .call)
+  }
+  counts <- SummarizedExperiment::assay(x, assay)
+  if (is.null(rownames(counts))) rownames(counts) <- rownames(x)
+  if (is.null(colnames(counts))) colnames(counts) <- colnames(x)
+  bulk_matrix(counts, NULL, .call = .call)
+}
+
+# A first column of text, or of numbers that is named like an identifier, is
+# taken for the gene names.
+from_data_frame <- function(x, .call) {
+  numeric <- vapply(x, is.numeric, NA)
+  names <- if (.row_names_info(x) > 0L) rownames(x)
+  identifier <- grepl("^(x|id|.*gene.*|.*entrez.*|.*symbol.*|.*ensembl.*)$", names(x)[1L],
+                      ignore.case = TRUE)
+  if (is.null(names) && identifier && !anyDuplicated(x[[1L]])) numeric[1L] <- FALSE
+  if (length(numeric) > 1L && !numeric[1L] && all(numeric[-1L])) {
+    names <- as.character(x[[1L]])
+    x <- x[-1L]
+  } else if (!all(numeric)) {
+    stop_user("not_numeric", "Every column of `bulk_counts` must be numeric.",
+              x = paste0("Not numeric: ", some_of(names(x)[!numeric]), "."),
+              i = "Only the first column may hold gene names.", .call = .call)
+  }
+  counts <- as.matrix(x)
+  rownames(counts) <- names
+  counts
+}
+
+sample_names <- function(names, n, .call) {
+  if (is.null(names)) return(paste("Sample", seq_len(n)))
+  twice <- unique(names[duplicated(names)])
+  if (length(twice) || anyNA(names) || any(names == "")) {
+    stop_user("sample_names", "Samples must have names of their own.",
+              x = if (length(twice)) paste0("Used more than once: ", some_of(twice), ".")
+                  else "Some samples have no name.",
+              i = "Try `colnames(bulk_counts) <- make.unique(colnames(bulk_counts))`.",
+              .call = .call)
+  }
+  names
+}
+
+# Calls `f(values, n_samples, columns)` for the whole matrix at once or, on
+# disk, for blocks of samples; returns the list of answers.
+over_samples <- function(bulk, f) {
+  if (!is.null(bulk$values)) {
+    return(list(f(bulk$values, bulk$n_samples, seq_len(bulk$n_samples))))
+  }
+  size <- max(1, floor(disk_block() / (8 * bulk$n_rows * CORE_BLOCK))) * CORE_BLOCK
+  starts <- seq(1, bulk$n_samples, by = size)
+  lapply(starts, function(start) {
+    columns <- start:min(start + size - 1, bulk$n_samples)
+    block <- bulk$source[, columns, drop = FALSE]
+    block <- if (DelayedArray::is_sparse(block)) methods::as(block, "dgCMatrix")
+             else as.matrix(block)
+    f(rust_values(block), length(columns), columns)
+  })
+}
+
+# Refuses what no count matrix may hold, and says what unit the values have.
+check_bulk_values <- function(bulk, .call = caller_env()) {
+  scans <- over_samples(bulk, function(values, n_samples, columns) {
+    scan <- call_rs(rs_scan_counts(values, bulk$n_rows, n_samples), .call = .call)
+    for (kind in c("missing", "infinite", "negative")) {
+      if (length(scan[[kind]])) stop_bad_count(kind, scan[[kind]], bulk, columns, .call)
+    }
+    scan
+  })
+  totals <- unlist(lapply(scans, `[[`, "totals"))
+  empty <- which(totals <= 0)
+  if (length(empty)) {
+    stop_user("empty_sample", "Every sample needs counts.",
+              x = paste0("Only zeros: ", some_of(bulk$samples[empty]), "."),
+              i = "Leave these samples out.", .call = .call)
+  }
+  largest <- max(vapply(scans, `[[`, 0, "max"))
+  integer <- all(vapply(scans, `[[`, NA, "integer"))
+  unit <- bulk_unit(totals, largest, integer)
+  if (unit == "log") {
+    stop_user(
+      "log_scale", "`bulk_counts` look like logarithms; the model needs linear values.",
+      x = paste0("They are not whole numbers, and the largest is ",
+                 format(largest, digits = 3), "."),
+      i = paste("Say `bulk_scale = \"log1p\"` for log(x + 1), or `\"log2\"` for log2(x + 1):",
+                "the logarithm is then undone."),
+      i = "If they are linear, multiply them by a constant: proportions do not change.",
+      .call = .call
+    )
+  }
+  list(totals = totals, unit = unit)
+}
+
+stop_bad_count <- function(kind, at, bulk, columns, .call) {
+  row <- at[1L]
+  gene <- if (is.null(bulk$genes)) paste("row", row) else paste0("gene \"", bulk$genes[row], "\"")
+  where <- paste0(gene, ", sample \"", bulk$samples[columns[at[2L]]], "\"")
+  mends <- c(missing = "Replace missing values, or leave the gene or sample out.",
+             infinite = "Replace infinite values, or leave the gene or sample out.",
+             negative = paste("Counts are never negative: give values before centring, scaling",
+                              "or batch correction."))
+  stop_user(paste0(kind, "_counts"), paste0("`bulk_counts` has ", kind, " values."),
+            x = paste0("The first is ", where, "."), i = mends[[kind]], .call = .call)
+}
+
+# What the values are, from their totals, maximum and roundness.  Logarithms of
+# counts, CPM or TPM stay below 30 (2^30 reads), while linear values of as many
+# genes have totals far above it; shares have totals of at most 1.
+bulk_unit <- function(totals, largest, integer) {
+  if (integer) return("counts")
+  near <- function(target) all(abs(totals / target - 1) < 0.01)
+  if (near(1e6)) return("per million")
+  if (largest < 30 && stats::median(totals) > 1.5) return("log")
+  "linear"
+}
+
+bulk_subset <- function(bulk, columns) {
+  if (identical(as.integer(columns), seq_len(bulk$n_samples))) return(bulk)
+  source <- bulk$source[, columns, drop = FALSE]
+  if (methods::is(source, "DelayedMatrix")) source <- as.matrix(source)
+  bulk$source <- source
+  bulk$values <- rust_values(source)
+  bulk$samples <- bulk$samples[columns]
+  bulk$n_samples <- length(columns)
+  bulk
+}
+
+# Up to 16 samples spread evenly over the cohort: enough for what all share.
+spread_samples <- function(n_samples) {
+  unique(round(seq(1, n_samples, length.out = min(16, n_samples))))
+}

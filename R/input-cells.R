@@ -1,0 +1,121 @@
+# Single cells in every form that users have them.
+
+# Counts and cell metadata of any single-cell container.
+as_cells <- function(x, assay, .call = caller_env()) {
+  if (inherits(x, "Seurat")) return(seurat_cells(x, assay, .call = .call))
+  if (inherits(x, "SummarizedExperiment")) {
+    rlang::check_installed("SummarizedExperiment", "to read cell metadata.")
+    metadata <- as.data.frame(SummarizedExperiment::colData(x))
+    counts <- from_assay(x, assay, .call = .call)
+    return(list(counts = counts, metadata = metadata, identity = NULL))
+  }
+  if (!is.null(assay)) {
+    stop_user("argument", "`assay` is for an experiment or a Seurat object.",
+              x = paste0("`x` is ", describe(x), "."), .call = .call)
+  }
+  if (is.data.frame(x)) x <- as.matrix(x)
+  if (methods::is(x, "Matrix")) x <- as_csc(x)
+  known <- (is.matrix(x) && is.numeric(x)) || methods::is(x, "dgCMatrix") ||
+    methods::is(x, "DelayedMatrix")
+  if (!known) {
+    stop_user("argument", "`x` must hold single-cell counts.",
+              x = paste0("It is ", describe(x), "."),
+              i = paste("Give a matrix, dgCMatrix, DelayedMatrix, SingleCellExperiment or",
+                        "Seurat object."), .call = .call)
+  }
+  list(counts = x, metadata = NULL, identity = NULL)
+}
+
+# Labels as a factor without empty levels, NA where a cell is to be left out.
+cell_labels <- function(labels, cells, what, .call = caller_env()) {
+  if (is.null(labels)) return(NULL)
+  n <- ncol(cells$counts)
+  if (length(labels) == 1L && n != 1L && is.character(labels)) {
+    if (!labels %in% names(cells$metadata)) {
+      has <- if (is.null(cells$metadata)) "`x` has no cell metadata."
+             else paste0("It has ", some_of(names(cells$metadata), 8L), ".")
+      stop_user("cell_types", paste0("There is no metadata column \"", labels, "\" for `", what,
+                                     "`."), x = has, .call = .call)
+    }
+    labels <- cells$metadata[[labels]]
+  }
+  if (length(labels) != n) {
+    stop_user("cell_types", paste0("`", what, "` must have an entry per cell."),
+              x = paste0("It has ", count_text(length(labels)), "; `x` has ",
+                         plural(n, "cell"), " (columns)."), .call = .call)
+  }
+  labels <- by_cell_name(labels, colnames(cells$counts), what, .call)
+  labels <- factor(labels)
+  if (!nlevels(labels)) {
+    stop_user("cell_types", paste0("`", what, "` is NA for every cell."), .call = .call)
+  }
+  labels
+}
+
+# Labels that are named by cell are matched by name.
+by_cell_name <- function(labels, cells, what, .call) {
+  named <- names(labels)
+  if (is.null(named) || is.null(cells) || identical(named, cells)) return(unname(labels))
+  if (setequal(named, cells)) return(unname(labels[match(cells, named)]))
+  if (any(named %in% cells)) {
+    stop_user("cell_types", paste0("The names of `", what, "` do not fit the cells."),
+              x = paste0("Cells without a label: ", some_of(setdiff(cells, named)), "."),
+              i = "Name a label for every cell, or give them unnamed in the cells' order.",
+              .call = .call)
+  }
+  unname(labels)
+}
+
+# Sums over the cells of each group, genes x groups: of counts, of their
+# squares, and of counts times the total of the cell.  Cells without a group are
+# left out.
+sum_cells <- function(counts, groups, .call = caller_env()) {
+  if (methods::is(counts, "DelayedMatrix")) return(sum_delayed(counts, groups, .call))
+  check_single_cell_counts(counts, .call)
+  inside <- !is.na(groups)
+  if (!all(inside)) counts <- counts[, inside, drop = FALSE]
+  membership <- Matrix::fac2sparse(groups[inside], drop.unused.levels = FALSE)
+  genes <- gene_names(rownames(counts), "x", .call = .call)
+  if (is.null(genes)) {
+    stop_user("gene_names", "`x` needs gene names as row names.", .call = .call)
+  }
+  sizes <- Matrix::colSums(counts)
+  by_size <- membership
+  by_size@x <- by_size@x * rep(sizes, diff(by_size@p))
+  sums <- list(count = Matrix::tcrossprod(counts, membership),
+               square = Matrix::tcrossprod(counts^2, membership),
+               cross = Matrix::tcrossprod(counts, by_size))
+  lapply(sums, function(sum) {
+    sum <- as.matrix(sum)
+    dimnames(sum) <- list(genes, levels(groups))
+    if (anyDuplicated(genes)) rowsum(sum, factor(genes, unique(genes)), reorder = FALSE) else sum
+  })
+}
+
+sum_delayed <- function(counts, groups, .call) {
+  size <- max(1, floor(disk_block() / (8 * nrow(counts))))
+  total <- NULL
+  for (start in seq(1, ncol(counts), by = size)) {
+    columns <- start:min(start + size - 1, ncol(counts))
+    if (all(is.na(groups[columns]))) next
+    block <- methods::as(counts[, columns, drop = FALSE], "dgCMatrix")
+    rownames(block) <- rownames(counts)
+    sums <- sum_cells(block, groups[columns], .call = .call)
+    total <- if (is.null(total)) sums else Map(`+`, total, sums)
+  }
+  total
+}
+
+check_single_cell_counts <- function(counts, .call) {
+  values <- if (methods::is(counts, "dgCMatrix")) counts@x else counts
+  if (!length(values)) return(invisible())
+  problem <- if (anyNA(values)) "missing values"
+             else if (min(values) < 0) "negative values"
+             else if (any(values != round(values))) "values that are not whole numbers"
+  if (!is.null(problem)) {
+    stop_user("not_counts", "Signatures are built from raw counts.",
+              x = paste0("`x` has ", problem, "."),
+              i = "Give the raw UMI counts, not normalised or integrated values.",
+              .call = .call)
+  }
+}

@@ -1,0 +1,153 @@
+# Matrices to factorise in every form that users have them, behind one face: a
+# list with
+#   matrix   a double matrix or a dgCMatrix, features x samples, named if it was
+#   values   what Rust borrows of it
+# `prefer` are names of assays or layers, the one to take first in front.
+
+nmf_input <- function(x, assay = NULL, prefer = c("logcounts", "data", "counts"),
+                      .call = caller_env()) {
+  x <- nmf_matrix(x, assay, prefer, .call)
+  if (!nrow(x) || !ncol(x)) {
+    stop_user("empty_matrix", "`x` must have features and samples.",
+              x = paste0("It is ", nrow(x), " x ", ncol(x), "."), .call = .call)
+  }
+  if (is.matrix(x) && !is.double(x)) storage.mode(x) <- "double"
+  list(matrix = x, values = if (is.matrix(x)) x else list(x@p, x@i, x@x))
+}
+
+nmf_matrix <- function(x, assay, prefer, .call) {
+  if (inherits(x, "SummarizedExperiment")) return(nmf_assay(x, assay, prefer, .call))
+  if (inherits(x, "Seurat")) return(nmf_seurat(x, assay, prefer, .call))
+  if (inherits(x, "ExpressionSet")) {
+    rlang::check_installed("Biobase", "to read an ExpressionSet.")
+    x <- Biobase::exprs(x)
+  }
+  if (!is.null(assay)) {
+    stop_user("argument", "`assay` is for objects with several matrices.",
+              x = paste0("`x` is ", describe(x), "."), .call = .call)
+  }
+  if (is.data.frame(x)) x <- nmf_data_frame(x, .call)
+  if (is.matrix(x)) {
+    if (!is.numeric(x) && !is.logical(x)) {
+      stop_user("not_numeric", "`x` must be numeric.", x = paste0("It is ", describe(x), "."),
+                .call = .call)
+    }
+    return(x)
+  }
+  if (methods::is(x, "Matrix")) return(as_csc(x))
+  stop_user("argument", "`x` must be a features x samples matrix.",
+            x = paste0("It is ", describe(x), "."),
+            i = paste("Give a matrix, data frame, sparse matrix, SummarizedExperiment,",
+                      "SingleCellExperiment, ExpressionSet or Seurat object."), .call = .call)
+}
+
+nmf_assay <- function(x, assay, prefer, .call) {
+  rlang::check_installed("SummarizedExperiment", "to read a SummarizedExperiment.")
+  available <- SummarizedExperiment::assayNames(x)
+  chosen <- assay %||% c(intersect(prefer, available), 1L)[[1L]]
+  if (is.character(assay) && !assay %in% available) {
+    stop_user("argument", paste0("`x` has no assay \"", assay, "\"."),
+              x = paste0("It has ", some_of(available, 6L), "."), .call = .call)
+  }
+  values <- SummarizedExperiment::assay(x, chosen)
+  values <- nmf_matrix(values, NULL, prefer, .call)
+  if (is.null(rownames(values))) rownames(values) <- rownames(x)
+  if (is.null(colnames(values))) colnames(values) <- colnames(x)
+  values
+}
+
+# A Seurat object's counts, or its normalised data where they are and are asked
+# for first.
+nmf_seurat <- function(x, assay, prefer, .call) {
+  assays <- methods::slot(x, "assays")
+  name <- assay %||% methods::slot(x, "active.assay")
+  if (!name %in% names(assays)) {
+    stop_user("argument", paste0("The Seurat object has no assay \"", name, "\"."),
+              x = paste0("It has ", some_of(names(assays), 8L), "."), .call = .call)
+  }
+  if (which(prefer == "data") < which(prefer == "counts")) {
+    normalised <- seurat_layer(assays[[name]], "data")
+    if (!is.null(normalised) && ncol(normalised)) {
+      return(nmf_matrix(normalised, NULL, prefer, .call))
+    }
+  }
+  seurat_counts(assays[[name]], name, .call)
+}
+
+# Numeric columns; a first column of text names the features.
+nmf_data_frame <- function(x, .call) {
+  numeric <- vapply(x, is.numeric, NA)
+  names <- if (.row_names_info(x) > 0L) rownames(x)
+  if (length(numeric) > 1L && !numeric[1L] && all(numeric[-1L])) {
+    names <- as.character(x[[1L]])
+    x <- x[-1L]
+  } else if (!all(numeric)) {
+    stop_user("not_numeric", "Every column of `x` must be numeric.",
+              x = paste0("Not numeric: ", some_of(names(x)[!numeric]), "."),
+              i = "Only the first column may hold names of features.", .call = .call)
+  }
+  matrix <- as.matrix(x)
+  dimnames(matrix) <- list(names, colnames(x))
+  matrix
+}
+
+# Refuses what has no non-negative factorisation.  Returns what was seen, with
+# the number of missing entries.
+check_nmf_values <- function(input, na, method, .call = caller_env()) {
+  x <- input$matrix
+  entries <- if (is.matrix(x)) x else x@x
+  values <- input$values
+  missing <- sum(is.na(entries))
+  if (missing && na == "missing") {
+    check_takes(method, "weights", "na = \"missing\"", .call = .call)
+    entries[is.na(entries)] <- 0
+    values <- if (is.matrix(x)) entries else list(x@p, x@i, entries)
+  }
+  scan <- call_rs(rs_scan_counts(values, nrow(x), ncol(x)), .call = .call)
+  where <- function(at) {
+    name <- function(names, i) if (is.null(names)) i else paste0("\"", names[i], "\"")
+    paste0("The first is at feature ", name(rownames(x), at[1L]), ", sample ",
+           name(colnames(x), at[2L]), ".")
+  }
+  if (length(scan$negative)) {
+    stop_user("negative_values", "`x` has negative values.", x = where(scan$negative),
+              i = paste("Factorise values before they are centred or scaled; a factorisation of",
+                        "signed data (semi-NMF) is another model and is not offered."),
+              .call = .call)
+  }
+  if (length(scan$infinite)) {
+    stop_user("infinite_values", "`x` has infinite values.", x = where(scan$infinite),
+              i = "Replace them, or leave the feature or sample out.", .call = .call)
+  }
+  if (length(scan$missing)) {
+    stop_user("missing_values", "`x` has missing values.", x = where(scan$missing),
+              i = "Say `na = \"missing\"` to leave missing entries out of the fit.",
+              .call = .call)
+  }
+  if (!any(scan$totals > 0)) {
+    stop_user("empty_matrix", "`x` has only zeros: there is nothing to factorise.",
+              .call = .call)
+  }
+  list(max = scan$max, n_missing = missing)
+}
+
+# For the verbs that factorise complete data: refuses what has no non-negative
+# factorisation, and says whether all values are whole numbers.
+check_factorisable <- function(input, .call = caller_env()) {
+  entries <- if (is.matrix(input$matrix)) input$matrix else input$matrix@x
+  if (anyNA(entries)) {
+    stop_user("missing_values", "The data have missing values.",
+              x = paste0("There are ", count_text(sum(is.na(entries))), "."),
+              i = "Leave their features or samples out, or see `nmf(na = \"missing\")`.",
+              .call = .call)
+  }
+  check_nmf_values(input, "refuse", NULL, .call = .call)
+  invisible(all(entries == round(entries)))
+}
+
+# Stops when an extra is asked for that the method has not.
+check_takes <- function(method, extra, what = extra, .call = caller_env()) {
+  if (extra %in% method$takes) return(invisible())
+  stop_user("argument", paste0("`", what, "` is not available for method \"", method$name, "\"."),
+            i = "Methods \"hals\" (Frobenius loss) and \"kl\" have it.", .call = .call)
+}

@@ -1,0 +1,90 @@
+# Shares of exposures, with their errors and intervals.
+
+VARIANCES <- c("robust", "quasi", "poisson")
+
+# Largest standard error of a share on the logit scale at which its interval is
+# taken there: the estimate is then seven standard errors away from 0 and 1. Nearer,
+# its error is mostly that of the other types and does not shrink with it.
+LOGIT_LIMIT <- 0.15
+
+SHARES <- c("proportions", "cell_fractions", "exposures")
+
+# Standard errors and intervals, types x samples.
+intervals_from <- function(inferred, level, what) {
+  estimate <- inferred$estimate
+  std_error <- apply(inferred$covariance, 3L, function(v) sqrt(pmax(0, diag(v))))
+  dim(std_error) <- dim(estimate)
+  z <- stats::qnorm(1 - (1 - level) / 2)
+  if (what == "exposures") {
+    # Positive without an upper end: symmetric on the log scale.
+    width <- exp(z * std_error / estimate)
+    lower <- estimate / width
+    upper <- estimate * width
+  } else {
+    ends <- share_interval(estimate, std_error, level)
+    lower <- ends$lower
+    upper <- ends$upper
+  }
+  zero <- which(estimate == 0)
+  lower[zero] <- 0
+  lower[which(!inferred$seen & estimate != 1)] <- 0
+  upper[zero] <- inferred$limits[zero]
+  std_error[zero] <- NA
+  list(std_error = std_error, lower = lower, upper = upper)
+}
+
+# Intervals of shares: on the logit scale away from 0 and 1.
+share_interval <- function(estimate, std_error, level) {
+  z <- stats::qnorm((1 + level) / 2)
+  inside <- is_logit(estimate, std_error)
+  end <- function(side) {
+    on_logit <- stats::plogis(stats::qlogis(estimate) + side * z * logit_error(estimate, std_error))
+    ifelse(inside, on_logit, pmin(1, pmax(0, estimate + side * z * std_error)))
+  }
+  list(lower = end(-1), upper = end(1))
+}
+
+logit_error <- function(estimate, std_error) std_error / (estimate * (1 - estimate))
+
+# Whether errors of a share are taken on the logit scale.
+is_logit <- function(estimate, std_error) {
+  error <- logit_error(estimate, std_error)
+  is.finite(error) & error <= LOGIT_LIMIT
+}
+
+# Exposures (types and perhaps more sources x samples) as shares of the types.
+shares_as <- function(exposures, object, what) {
+  types <- exposures[seq_len(object$model$n_types), , drop = FALSE]
+  switch(what, exposures = types, proportions = normalise_columns(types),
+         cell_fractions = normalise_columns(types / object$cell_size))
+}
+
+# From exposures of all sources to shares of the types, by the delta method:
+# with q = f / sum(f), dq/df = (I - q 1') / sum(f).
+as_shares <- function(exposures, covariance, limits, n_types, what, sizes) {
+  types <- seq_len(n_types)
+  estimate <- exposures[types, , drop = FALSE]
+  limits <- limits[types, , drop = FALSE]
+  covariance <- covariance[types, types, , drop = FALSE]
+  if (what != "exposures") {
+    per <- if (what == "cell_fractions") sizes else rep(1, n_types)
+    estimate <- estimate / per
+    limits <- limits / per
+    total <- colSums(estimate)
+    limits <- limits / (rep(total, each = n_types) + limits)
+    estimate <- estimate / rep(total, each = n_types)
+    for (s in seq_len(ncol(estimate))) {
+      slope <- (diag(n_types) - estimate[, s]) / total[s]
+      slope <- slope / rep(per, each = n_types)
+      covariance[, , s] <- slope %*% covariance[, , s] %*% t(slope)
+    }
+    # a type at zero has no covariance with the others
+    for (s in seq_len(ncol(estimate))) {
+      zero <- which(estimate[, s] == 0)
+      covariance[zero, , s] <- 0
+      covariance[, zero, s] <- 0
+    }
+  }
+  dimnames(covariance) <- list(rownames(estimate), rownames(estimate), colnames(estimate))
+  list(estimate = estimate, covariance = covariance, limits = limits)
+}

@@ -1,0 +1,191 @@
+# Runs of the core: fits, inference and tests, in blocks of samples.
+
+# In the order of the numbers that Rust knows them by.
+METHODS <- c("newton", "em", "gd")
+
+# Stages of a hierarchical fit have no such setting, and `$` would take
+# `sparsity_tolerance` for it.
+is_eliminated <- function(settings) identical(settings[["sparsity"]], "lrt")
+
+# The fit that belongs to a model.
+run_any_fit <- function(model, bulk, settings, verbose, .call) {
+  run <- if (is.null(model$variance)) run_fit else run_platform_fit
+  run(model, bulk, settings, verbose, .call = .call)
+}
+
+# Runs the core over the samples, in blocks when they are on disk.
+run_fit <- function(model, bulk, settings, verbose, .call) {
+  show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
+  merge_fits(over_samples(bulk, function(values, n_samples, columns) {
+    call_rs(rs_deconvolve_bulk(
+      core_problem(model, bulk, values, columns), settings,
+      function(done) show(columns[1L] - 1 + done)
+    ), bulk$samples[columns], .call = .call)
+  }))
+}
+
+# What every binding that fits, tests or infers takes: the model and the counts
+# of a block of samples.
+core_problem <- function(model, bulk, values, columns) {
+  problem <- list(
+    values = values, n_rows = bulk$n_rows, n_samples = length(columns),
+    gene_of_row = model$matching$gene_of_row, sources = model$sources,
+    lengths = model$length_factor, weights = model$weights, n_types = model$n_types
+  )
+  if (is.null(model$variance)) return(problem)
+  c(problem, list(variance = model$variance, discount = model$discount,
+                  floors = model$floors[columns], tau2 = model$tau2 %||% NaN))
+}
+
+# What a fit has per sample beside exposures, moments and trace.
+PER_SAMPLE <- c("iterations", "gap", "reason", "loglik", "deviance", "null_deviance",
+                "squared_error", "relative_error")
+
+merge_fits <- function(parts) {
+  if (length(parts) == 1L) return(parts[[1L]])
+  join <- function(name, by = c) do.call(by, lapply(parts, `[[`, name))
+  sizes <- vapply(parts, function(part) length(part$gap), 0L)
+  offsets <- cumsum(c(0L, sizes))[seq_along(parts)]
+  fit <- parts[[1L]]
+  fit[PER_SAMPLE] <- lapply(PER_SAMPLE, join)
+  fit$exposures <- join("exposures", cbind)
+  fit$sample_moments <- join("sample_moments", rbind)
+  fit$gene_moments <- Reduce(merge_moments, lapply(parts, `[[`, "gene_moments"))
+  traces <- Map(function(part, offset) {
+    part$trace$sample <- part$trace$sample + offset
+    part$trace
+  }, parts, offsets)
+  fit$trace <- do.call(Map, c(list(c), traces))
+  fit
+}
+
+# Moments of two sets of pairs together, row by row (Chan, Golub and LeVeque).
+merge_moments <- function(a, b) {
+  n <- a[, 1L] + b[, 1L]
+  shared <- ifelse(n > 0, a[, 1L] * b[, 1L] / n, 0)
+  share <- ifelse(n > 0, b[, 1L] / n, 0)
+  dx <- b[, 2L] - a[, 2L]
+  dy <- b[, 3L] - a[, 3L]
+  cbind(n, a[, 2L] + dx * share, a[, 3L] + dy * share, a[, 4L] + b[, 4L] + dx^2 * shared,
+        a[, 5L] + b[, 5L] + dy^2 * shared, a[, 6L] + b[, 6L] + dx * dy * shared)
+}
+
+# Runs the core with the platform error.  Unless the model has a tau^2, it comes
+# from a fit of up to 16 samples spread over the cohort: so it is the same for
+# all blocks read from disk, and for samples that are added later.
+run_platform_fit <- function(model, bulk, settings, verbose, .call) {
+  if (is.null(model$tau2)) {
+    chosen <- spread_samples(bulk$n_samples)
+    part <- model
+    part$floors <- model$floors[chosen]
+    model$tau2 <- platform_parts(part, bulk_subset(bulk, chosen), settings, FALSE, .call)[[1L]]$tau2
+  }
+  parts <- platform_parts(model, bulk, settings, verbose, .call)
+  fit <- merge_fits(lapply(parts, `[[`, "fit"))
+  fit$tau2 <- model$tau2
+  fit
+}
+
+platform_parts <- function(model, bulk, settings, verbose, .call) {
+  show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
+  over_samples(bulk, function(values, n_samples, columns) {
+    call_rs(rs_fit_platform(
+      core_problem(model, bulk, values, columns), settings,
+      function(done) show(columns[1L] - 1 + done)
+    ), bulk$samples[columns], .call = .call)
+  })
+}
+
+# The counts that were kept with a result.
+kept_counts <- function(object, .call = caller_env()) {
+  if (is.null(object$counts)) {
+    stop_user("no_counts", "The result does not hold the counts.",
+              i = "Run `deconvolve_bulk()` with `keep_counts = TRUE`.", .call = .call)
+  }
+  object$counts
+}
+
+# Calls `f(problem, columns, progress)` for the samples of a result, in blocks
+# when they are on disk.
+with_problem <- function(object, title, f, .call, verbose = TRUE) {
+  bulk <- kept_counts(object, .call = .call)
+  model <- object$model
+  if (!is.null(model$tau2)) {
+    model$floors <- platform_floors(check_bulk_values(bulk, .call = .call))
+  }
+  show <- progress_bar(title, bulk$n_samples, verbose)
+  over_samples(bulk, function(values, n_samples, columns) {
+    progress <- function(done) show(columns[1L] - 1 + done)
+    call_rs(f(core_problem(model, bulk, values, columns), columns, progress),
+            bulk$samples[columns], .call = .call)
+  })
+}
+
+# Covariance (sources x sources x samples), limits and scales (sources x
+# samples) of the exposures.
+infer_exposures <- function(object, variance, fall, threads, .call) {
+  parts <- with_problem(object, "Intervals", function(problem, columns, progress) {
+    rs_infer(problem, object$exposures[, columns, drop = FALSE], variance, fall, threads, progress)
+  }, .call)
+  join <- function(name) do.call(cbind, lapply(parts, `[[`, name))
+  size <- dim(object$exposures)
+  list(covariance = array(unlist(lapply(parts, `[[`, "covariance")), c(size[1L], size)),
+       limits = join("limits"), scales = join("scales"))
+}
+
+# Statistics in units of their scales, types x samples.  Where the quadratic
+# model at the fit says that a statistic is beyond `clear`, its value is taken.
+presence_statistics <- function(object, scales, variance, clear, threads, .call) {
+  settings <- list(null_scale = as.double(variance == "robust"),
+                   only_active = as.double(is_eliminated(object$settings)),
+                   clear = clear, threads = threads)
+  do.call(cbind, with_problem(object, "Tests", function(problem, columns, progress) {
+    rs_test_presence(problem, object$exposures[, columns, drop = FALSE],
+                     scales[, columns, drop = FALSE], settings, progress)
+  }, .call))
+}
+
+# Leaves out, sample by sample, the types that are not significant, and fits the
+# others anew: samples that keep the same types together, so that every fit has
+# the certificate of its own model.
+eliminate_types <- function(fit, model, bulk, settings, .call) {
+  if (is.null(model$tau2)) model$tau2 <- fit$tau2
+  types <- seq_len(model$n_types)
+  object <- list(exposures = fit$exposures, model = model, counts = bulk)
+  scales <- infer_exposures(object, "robust", 1, settings$threads, .call)$scales
+  threshold <- stats::qchisq(1 - 2 * settings$sparsity_level, 1)
+  kept <- do.call(cbind, with_problem(object, "Elimination", function(problem, columns, progress) {
+    rs_eliminate(problem, fit$exposures[, columns, drop = FALSE],
+                 scales[, columns, drop = FALSE], threshold, settings$threads, progress)
+  }, .call)) > 0
+  groups <- split(seq_len(bulk$n_samples), apply(kept, 2L, paste, collapse = " "))
+  fits <- lapply(groups, function(columns) {
+    sources <- c(types[kept[, columns[1L]]], setdiff(seq_len(ncol(model$sources)), types))
+    part <- model
+    part$sources <- model$sources[, sources, drop = FALSE]
+    part$n_types <- sum(kept[, columns[1L]])
+    if (!is.null(model$variance)) {
+      part$variance <- model$variance[, sources, drop = FALSE]
+      part$floors <- model$floors[columns]
+    }
+    found <- run_any_fit(part, bulk_subset(bulk, columns), settings, FALSE, .call)
+    exposures <- matrix(0, ncol(model$sources), length(columns))
+    exposures[sources, ] <- found$exposures
+    found$exposures <- exposures
+    found
+  })
+  out <- reorder_fit(merge_fits(fits), order(unlist(groups)))
+  out$tau2 <- fit$tau2
+  out
+}
+
+# A fit with its samples in another order.
+reorder_fit <- function(fit, order) {
+  fit[PER_SAMPLE] <- lapply(fit[PER_SAMPLE], `[`, order)
+  fit$exposures <- fit$exposures[, order, drop = FALSE]
+  fit$sample_moments <- fit$sample_moments[order, , drop = FALSE]
+  fit$trace$sample <- match(fit$trace$sample, order)
+  rows <- order(fit$trace$sample)
+  fit$trace <- lapply(fit$trace, `[`, rows)
+  fit
+}

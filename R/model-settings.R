@@ -1,0 +1,73 @@
+# What is asked of the solvers, and which error model serves it.
+
+# Markers, a list of genes per type, or bare names of genes.
+is_marker_list <- function(x) {
+  inherits(x, "markers") || is.list(x) && !is.data.frame(x) || is.character(x) && length(x) > 1L
+}
+
+# Whether errors of the platform are modelled: by default, unless something is
+# asked for that belongs to the plain Poisson model.
+uses_platform_error <- function(error_model, poisson_only, .call) {
+  error_model <- check_choice(error_model, c("auto", "poisson", "platform"), "error_model",
+                              .call = .call)
+  asked <- names(which(poisson_only))
+  if (error_model == "platform" && any(asked %in% PLATFORM_LACKS)) {
+    stop_user("argument", paste("The platform error model is fitted by Newton's method alone,",
+                                "without penalties and backgrounds."),
+              x = paste0("Asked for: ", some_of(intersect(asked, PLATFORM_LACKS)), "."),
+              i = "Use `error_model = \"poisson\"` with them, and `method = \"newton\"` without.",
+              .call = .call)
+  }
+  error_model == "platform" || error_model == "auto" && !length(asked)
+}
+PLATFORM_LACKS <- c("method", "intercept", "background", "l1_lambda", "l2_lambda")
+
+# Settings as Rust takes them; NaN stands for "not given".
+solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,
+                            sparsity_tolerance, poll_interval, learning_rate, init_log_exp,
+                            threads, seed, .call) {
+  list(
+    method = match(method, METHODS),
+    l1_lambda = check_number(l1_lambda, "l1_lambda", 0, .call = .call),
+    l2_lambda = check_number(l2_lambda, "l2_lambda", 0, .call = .call),
+    max_iter = check_count(max_iter %||% if (method == "newton") 200 else 10000, "max_iter",
+                           .call = .call),
+    ll_tolerance = check_number(ll_tolerance, "ll_tolerance", 0, above = TRUE, .call = .call),
+    sparsity_tolerance = check_number(sparsity_tolerance, "sparsity_tolerance", 0, 0.5,
+                                      .call = .call),
+    poll_interval = if (method == "newton") 1 else
+      check_count(poll_interval, "poll_interval", .call = .call),
+    learning_rate = check_number(learning_rate, "learning_rate", 0, above = TRUE, .call = .call),
+    init_log_exp = if (is.null(init_log_exp)) NaN else
+      check_number(init_log_exp, "init_log_exp", -50, 50, .call = .call),
+    threads = check_threads(threads, .call = .call),
+    seed = if (is.null(seed)) NaN else check_seed(seed, .call = .call)
+  )
+}
+
+# Arguments that only some methods read are not ignored in silence.
+warn_unused <- function(given, method, .call) {
+  only <- list(learning_rate = "gd", init_log_exp = "gd",
+               poll_interval = c("em", "gd"), sparsity_tolerance = c("em", "gd"))
+  unused <- Filter(function(name) !method %in% only[[name]], intersect(given, names(only)))
+  for (name in unused) {
+    warn_user("unused_argument",
+              paste0("`", name, "` has no effect with `method = \"", method, "\"`."),
+              i = paste0("It is for ", paste0("\"", only[[name]], "\"", collapse = " and "), "."),
+              .call = .call)
+  }
+}
+
+sparsity_settings <- function(sparsity, level, given, settings, .call) {
+  sparsity <- check_choice(sparsity, c("none", "lrt"), "sparsity", .call = .call)
+  level <- check_number(level, "sparsity_level", 0, 0.5, above = TRUE, .call = .call)
+  if (sparsity == "none" && "sparsity_level" %in% given) {
+    warn_user("unused_argument", "`sparsity_level` has no effect without `sparsity = \"lrt\"`.",
+              .call = .call)
+  }
+  if (sparsity == "lrt" && (settings$l1_lambda > 0 || settings$l2_lambda > 0)) {
+    stop_user("penalised", "Likelihood ratios are for fits without penalties.",
+              i = "Use `sparsity = \"lrt\"` or a penalty, not both.", .call = .call)
+  }
+  list(sparsity = sparsity, sparsity_level = level)
+}

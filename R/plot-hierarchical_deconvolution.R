@@ -1,0 +1,30 @@
+#' @rdname deconvolve_hierarchical
+#' @export
+plot.hierarchical_deconvolution <- function(x, ...) {
+  drawn <- autoplot.hierarchical_deconvolution(x, ...)
+  print(drawn)
+  invisible(drawn)
+}
+
+#' @rdname deconvolve_hierarchical
+#' @method autoplot hierarchical_deconvolution
+#' @export
+autoplot.hierarchical_deconvolution <- function(object, level = c("types", "groups"),
+                                                group = NULL, order = c("cluster", "none"),
+                                                what = c("proportions", "cell_fractions"), ...) {
+  what <- check_choice(what, names(SHARE_LABELS)[1:2], "what")
+  order <- check_choice(order, c("cluster", "none"), "order")
+  shares <- coef(object, level, what)
+  types <- object$tree$levels$type
+  # types of one group side by side in the bar
+  if (identical(rownames(shares), types)) {
+    shares <- shares[base::order(as.integer(coarsest(object$tree))), , drop = FALSE]
+  }
+  table <- place_samples(long_shares(shares), shares, group, order)
+  ggplot(table, aes(.data$sample, .data$share, fill = .data$type)) +
+    geom_col(width = if (ncol(shares) > 150) 1 else 0.92) +
+    scale_types("fill", rownames(shares)) +
+    scale_y_continuous(expand = expansion()) +
+    labs(title = "Cell types per sample", y = SHARE_LABELS[[what]]) +
+    sample_axis(ncol(shares), group) + theme(panel.grid.major.x = element_blank())
+}

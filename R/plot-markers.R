@@ -1,0 +1,116 @@
+#' Heatmap of marker genes
+#'
+#' Expression of each marker in each type, relative to the type that expresses it
+#' most. A clear marker is one bright tile in a dark row.
+#'
+#' @param markers What [select_markers()] returned, a data frame with the columns
+#'   `gene` and `type`, or a list with the genes of each type.
+#' @param signatures The signatures; needed unless `markers` is an object of
+#'   [select_markers()].
+#' @param n Markers shown per type, the best.
+#' @param pseudocount Added to expression before the logarithm, per million.
+#' @param range Ratios below `-range` (log2) have the darkest colour.
+#' @return A ggplot: genes (rows, grouped by the type they mark) by types.
+#' @section Errors: as [select_markers()].
+#' @export
+#' @examples
+#' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 2, seed = 1)
+#' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
+#' plot_markers(select_markers(signatures, n = 8))
+#' plot_markers(list("Type A" = c("Gene001", "Gene002")), signatures)
+plot_markers <- function(markers, signatures = NULL, n = 10, pseudocount = 10, range = 6) {
+  n <- check_count(n, "n")
+  pseudocount <- check_number(pseudocount, "pseudocount", min = 0, above = TRUE)
+  range <- check_number(range, "range", min = 0, above = TRUE)
+  expression <- marker_profiles(markers, signatures)
+  genes <- lapply(marker_list(markers, "markers"), utils::head, n)
+  if (!sum(lengths(genes))) stop_user("markers", "There are no markers to draw.")
+  table <- marker_tiles(genes, expression, pseudocount, range)
+  many <- nlevels(table$row) > 60
+  ggplot(table, aes(.data$type, .data$row, fill = .data$relative)) +
+    # a height of 1 leaves white seams between rows on some devices
+    geom_tile(height = 1.02) +
+    facet_grid(rows = vars(.data$group), scales = "free_y", space = "free_y", switch = "y",
+               labeller = function(labels) lapply(labels, function(x) shorten(as.character(x)))) +
+    scale_fill_viridis_c(name = "log2 ratio to the gene's highest type", limits = c(-range, 0),
+                         n.breaks = 4) +
+    scale_x_discrete(expand = expansion(), labels = shorten) +
+    marker_names(table, genes, many) +
+    labs(title = "Markers of cell types", x = NULL, y = NULL) + theme_unalloy() +
+    theme(panel.grid.major = element_blank(), legend.position = "top",
+          axis.text.x = element_text(angle = 90, hjust = 1, vjust = 0.5),
+          axis.text.y.right = element_text(size = rel(if (many) 0.55 else 0.8), hjust = 0),
+          panel.spacing.y = unit(if (many) 0.12 else 0.25, "lines"),
+          strip.text.y.left = element_text(angle = 0, hjust = 1), strip.clip = "off")
+}
+
+# The y axis: a name per row, or where rows are too many for that the names of
+# each group as a text beside it.
+marker_names <- function(table, genes, many) {
+  rows <- levels(table$row)
+  if (!many) {
+    names <- stats::setNames(sub("^.*\r", "", rows), rows)
+    return(scale_y_discrete(labels = names, expand = expansion(), position = "right"))
+  }
+  filled <- genes[lengths(genes) > 0L]
+  middle <- vapply(names(filled), function(type) {
+    paste0(type, "\r", filled[[type]][ceiling(length(filled[[type]]) / 2)])
+  }, "")
+  text <- vapply(filled, function(group) {
+    paste(strwrap(best_names(group, 12L), 48L), collapse = "\n")
+  }, "")
+  scale_y_discrete(breaks = unname(middle), labels = stats::setNames(text, middle),
+                   expand = expansion(), position = "right")
+}
+
+marker_profiles <- function(markers, signatures, .call = caller_env()) {
+  kept <- attr(markers, "profiles")
+  if (is.null(signatures) && inherits(markers, "markers") &&
+        all(markers$gene %in% rownames(kept))) {
+    return(kept)
+  }
+  if (is.null(signatures)) {
+    stop_user("argument", "`signatures` are needed to draw these markers.",
+              i = "Give the signatures that the markers were selected from.", .call = .call)
+  }
+  types <- names(marker_list(markers, "markers", .call = .call))
+  if (is.null(types)) {
+    stop_user("argument", "`markers` must be a list with the genes of each type.",
+              x = paste0("It is ", describe(markers), "."), .call = .call)
+  }
+  expression <- per_million(signatures, .call = .call)
+  checked_markers(markers, rownames(expression), "markers", .call = .call)
+  check_marker_types(types, colnames(expression), "The names of `markers`", .call = .call)
+  expression
+}
+
+# A row per tile.  The same gene may stand in several groups of a user's list, so
+# that rows are named by group and gene.
+marker_tiles <- function(genes, expression, pseudocount, range) {
+  group <- rep(names(genes), lengths(genes))
+  gene <- unlist(genes, use.names = FALSE)
+  row <- paste0(group, "\r", gene)
+  types <- c(intersect(names(genes), colnames(expression)),
+             setdiff(colnames(expression), names(genes)))
+  values <- log2(expression[strip_ensembl_version(gene), types, drop = FALSE] + pseudocount)
+  relative <- pmax(values - apply(values, 1L, max), -range)
+  data.frame(
+    type = factor(rep(types, each = length(row)), types),
+    row = factor(rep(row, length(types)), rev(unique(row))),
+    group = factor(rep(group, length(types)), names(genes)),
+    relative = as.vector(relative)
+  )
+}
+
+#' @rdname select_markers
+#' @export
+plot.markers <- function(x, ...) {
+  drawn <- plot_markers(x, ...)
+  print(drawn)
+  invisible(drawn)
+}
+
+#' @rdname select_markers
+#' @method autoplot markers
+#' @export
+autoplot.markers <- function(object, ...) plot_markers(object, ...)

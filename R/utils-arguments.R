@@ -1,0 +1,100 @@
+# Checks of single arguments.  Each returns the value in the form that the
+# package uses, or stops and names the argument.
+
+check_number <- function(x, what, min = -Inf, max = Inf, above = FALSE, .call = caller_env()) {
+  range_text <- if (above) {
+    paste0("above ", min, if (is.finite(max)) paste(" and at most", max))
+  } else if (is.finite(max)) {
+    paste("between", min, "and", max)
+  } else {
+    paste("of at least", min)
+  }
+  ok <- is.numeric(x) && length(x) == 1L && !is.na(x) && x >= min && x <= max &&
+    (!above || x > min) && is.finite(x)
+  if (!ok) {
+    stop_user("argument", paste0("`", what, "` must be one number ", range_text, "."),
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+  as.double(x)
+}
+
+check_count <- function(x, what, min = 1, .call = caller_env()) {
+  x <- check_number(x, what, min = min, .call = .call)
+  if (x != round(x)) {
+    stop_user("argument", paste0("`", what, "` must be a whole number."),
+              x = paste0("It is ", x, "."), .call = .call)
+  }
+  x
+}
+
+check_flag <- function(x, what, .call = caller_env()) {
+  if (!is.logical(x) || length(x) != 1L || is.na(x)) {
+    stop_user("argument", paste0("`", what, "` must be TRUE or FALSE."),
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+  x
+}
+
+check_choice <- function(x, choices, what, .call = caller_env()) {
+  if (identical(x, choices)) return(choices[1L])
+  if (!is.character(x) || length(x) != 1L || !x %in% choices) {
+    stop_user("argument", paste0("`", what, "` must be one of ", some_of(choices, length(choices)),
+                                 "."),
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+  x
+}
+
+# Misspelt arguments would otherwise be lost in `...`.
+refuse_dots <- function(..., .call = caller_env()) {
+  if (!...length()) return(invisible())
+  names <- names(as.list(substitute(list(...)))[-1L])
+  what <- if (is.null(names) || !nzchar(names[1L])) "argument without a name"
+          else paste0("argument `", names[1L], "`")
+  stop_user("argument", paste0("There is no ", what, "."), .call = .call)
+}
+
+check_threads <- function(threads, .call = caller_env()) {
+  check_count(threads, "threads", .call = .call)
+}
+
+# A seed drawn from R's stream when none is given.
+check_seed <- function(seed, .call = caller_env()) {
+  if (is.null(seed)) return(as.double(sample.int(.Machine$integer.max, 1L)))
+  check_count(seed, "seed", min = 0, .call = .call)
+}
+
+# What a value is, in a few words: for error messages.
+describe <- function(x) {
+  if (is.null(x)) return("NULL")
+  if (is.atomic(x) && length(x) == 1L) {
+    return(if (is.character(x)) paste0("\"", x, "\"") else as.character(x))
+  }
+  if (is.matrix(x)) return(paste0("a ", nrow(x), " x ", ncol(x), " ", typeof(x), " matrix"))
+  if (is.atomic(x)) return(paste0("a ", typeof(x), " vector of length ", length(x)))
+  paste("an object of class", paste(class(x), collapse = "/"))
+}
+
+with_seed <- function(seed, code) {
+  if (is.null(seed)) return(code)
+  old <- globalenv()[[".Random.seed"]]
+  on.exit(if (is.null(old)) rm(".Random.seed", envir = globalenv())
+          else assign(".Random.seed", old, envir = globalenv()))
+  # whatever kind the user has set, and within the range of set.seed()
+  set.seed(seed %% .Machine$integer.max, kind = "default", normal.kind = "default",
+           sample.kind = "default")
+  code
+}
+
+check_names <- function(x, known, what, .call = caller_env()) {
+  unknown <- if (is.character(x)) setdiff(x, known)
+  if (!is.character(x) || !length(x) || length(unknown)) {
+    stop_user("argument", paste0("`", what, "` must name ", what, " that exist."),
+              x = if (length(unknown)) paste0("Unknown: ", some_of(unknown), ".")
+                  else paste0("It is ", describe(x), "."),
+              i = paste0("There are ", some_of(known, length(known)), "."), .call = .call)
+  }
+  unique(x)
+}
+
+nmf_threads <- function() check_threads(getOption("unalloy.threads", 2L))

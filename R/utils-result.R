@@ -1,0 +1,68 @@
+# What verbs ask of a deconvolution that they are given.
+
+check_result <- function(result, what = "result", .call = caller_env()) {
+  if (!inherits(result, "deconvolution")) {
+    stop_user("argument", paste0("`", what, "` must be a result of `deconvolve_bulk()`."),
+              x = paste0("It is ", describe(result), "."), .call = .call)
+  }
+}
+
+check_types <- function(types, result, .call = caller_env()) {
+  known <- rownames(result$proportions)
+  unknown <- setdiff(types, known)
+  if (length(unknown)) {
+    stop_user("argument", "`types` must name types of the result.",
+              x = paste0("Unknown: ", some_of(unknown), "."),
+              i = paste0("There are ", some_of(known, length(known)), "."), .call = .call)
+  }
+}
+
+sample_index <- function(i, samples, .call = caller_env()) {
+  whole <- !is.numeric(i) || all(i == round(i), na.rm = TRUE)
+  kept <- if (is.character(i)) match(i, samples) else seq_along(samples)[i]
+  if (anyDuplicated(kept)) {
+    stop_user("argument", "A sample can be asked for once.",
+              x = paste0("Twice: ", some_of(unique(samples[kept[duplicated(kept)]])), "."),
+              .call = .call)
+  }
+  if (anyNA(kept) || !length(kept) || !whole) {
+    stop_user("argument", "There is no such sample.",
+              x = paste0("Asked for ", if (length(i)) some_of(i) else "none", "; there are ",
+                         some_of(samples), "."),
+              .call = .call)
+  }
+  kept
+}
+
+# Types and samples.
+size_of <- function(x) c(x$model$n_types, nrow(x$convergence))
+
+need_cell_fractions <- function(object, .call = caller_env()) {
+  if (is.null(object$cell_fractions)) {
+    stop_user("cell_size", "Shares of cells need the mRNA content of a cell.",
+              i = "Give `cell_size` to `deconvolve_bulk()`.", .call = .call)
+  }
+}
+
+is_penalised <- function(result) {
+  result$settings$l1_lambda > 0 || result$settings$l2_lambda > 0
+}
+
+need_unpenalised <- function(object, .call) {
+  if (is_penalised(object)) {
+    stop_user("penalised", "Intervals and tests are for fits without penalties.",
+              i = "Use `l1_lambda = 0` and `l2_lambda = 0`.", .call = .call)
+  }
+}
+
+SHARE_LABELS <- c(proportions = "Share of mRNA", cell_fractions = "Share of cells",
+                  proportions_with_intercept = "Share of mRNA, intercept included")
+
+# Types x samples as a long table.
+long_shares <- function(shares) {
+  data.frame(
+    sample = factor(rep(colnames(shares), each = nrow(shares)), colnames(shares)),
+    type = factor(rep(rownames(shares), ncol(shares)), rownames(shares)),
+    share = as.vector(shares)
+  )
+}
