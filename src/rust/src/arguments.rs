@@ -1,10 +1,44 @@
 //! Borrows what R hands over, without copies.
 
 use extendr_api::prelude::*;
-use unalloy_core::counts::{Counts, Values};
+use unalloy_core::counts::Counts;
 use unalloy_core::factorisation::{Data, Values as Entries};
 use unalloy_core::faer::{Mat, MatRef};
+use unalloy_core::matrix::{Csc, Matrix};
 use unalloy_core::CoreError;
+
+/// Values of a matrix in column-major order, as R holds them.
+#[derive(Clone, Copy)]
+pub enum Values<'a> {
+    Double(&'a [f64]),
+    Integer(&'a [i32]),
+    /// The slots of a `dgCMatrix`.
+    Sparse {
+        starts: &'a [i32],
+        rows: &'a [i32],
+        values: &'a [f64],
+    },
+}
+
+impl<'a> Values<'a> {
+    pub fn of_shape(self, shape: (usize, usize)) -> std::result::Result<Matrix<'a>, CoreError> {
+        match self {
+            Values::Double(x) => Matrix::dense(x, shape),
+            Values::Integer(x) => Matrix::whole(x, shape),
+            Values::Sparse { starts, rows, values } => {
+                let sparse = Csc::new(shape.0, starts, rows, values)?;
+                match sparse.n_columns() == shape.1 {
+                    true => Ok(Matrix::Sparse(sparse)),
+                    false => Err(CoreError::Shape {
+                        what: "starts",
+                        expected: shape.1 + 1,
+                        found: starts.len(),
+                    }),
+                }
+            }
+        }
+    }
+}
 
 /// The values of a count matrix: doubles, integers, or the slots of a
 /// `dgCMatrix` as `list(p, i, x)`.
@@ -49,7 +83,7 @@ pub fn counts<'a>(
     n_genes: usize,
 ) -> std::result::Result<Counts<'a>, CoreError> {
     let shape = (n_rows.max(0) as usize, n_columns.max(0) as usize);
-    Counts::new(values(robj)?, shape, gene_of_row, n_genes)
+    Counts::new(values(robj)?.of_shape(shape)?, gene_of_row, n_genes)
 }
 
 /// A matrix to factorise: doubles, or the slots of a `dgCMatrix`.

@@ -1,10 +1,9 @@
 //! Choice of the number of components.
 
-use crate::arguments::{element, number, values};
+use crate::arguments::{element, number, values, Values as CountValues};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::counts::Values as CountValues;
 use unalloy_core::factorisation::held_out::Loss;
 use unalloy_core::factorisation::matching::best_assignment;
 use unalloy_core::factorisation::rank::{

@@ -1,10 +1,9 @@
 //! Genotype calls of single cells and their weighted factorisation.
 
-use crate::arguments::{number, numbers, r_matrix, values};
+use crate::arguments::{number, numbers, r_matrix, values, Values};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::counts::Values;
 use unalloy_core::factorisation::variants::{
     call_genotypes, factorise_variants, CallWeight, Intervals, Noise, VariantFit, VariantSettings,
 };

@@ -1,10 +1,9 @@
 //! Non-negative matrix factorisation.
 
-use crate::arguments::{element, number, numbers, values};
+use crate::arguments::{element, number, numbers, values, Values as CountValues};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::counts::Values as CountValues;
 use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Input, Settings, Weights};
 use unalloy_core::factorisation::init::Init;
 use unalloy_core::factorisation::kl::Weighted;

@@ -19,13 +19,14 @@ fn rs_nmf_coefficients(
     progress: Function,
 ) -> Robj {
     guard(|| {
-        let (basis, data) = (matrix(&basis), values(&data)?);
         let (n_samples, threads) = (n_samples.max(0) as usize, threads.max(0) as usize);
+        let data = values(&data)?.of_shape((basis.nrows(), n_samples))?;
+        let basis = matrix(&basis);
         let coef = supervise(&progress, |monitor| {
             if loss == "kl" {
-                kullback_leibler(basis, data, n_samples, threads, monitor)
+                kullback_leibler(basis, data, threads, monitor)
             } else {
-                least_squares(basis, offset, data, n_samples, threads, monitor)
+                least_squares(basis, offset, data, threads, monitor)
             }
         })?;
         Ok(r_matrix(&coef))

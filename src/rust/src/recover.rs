@@ -1,11 +1,10 @@
 //! Profiles from composite measurements.
 
-use crate::arguments::{element, matrix, number, r_matrix, values};
+use crate::arguments::{element, matrix, number, r_matrix, values, Values};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use crate::learn_dictionary::sparse;
 use extendr_api::prelude::*;
-use unalloy_core::counts::Values;
 use unalloy_core::sensing::codes::Codes;
 use unalloy_core::sensing::recovery::{recover, Decoder, Params, Problem};
 use unalloy_core::CoreError;

@@ -1,6 +1,6 @@
 //! What R must know of a count matrix before it is used.
 
-use crate::arguments;
+use crate::arguments::{position, values};
 use crate::guard::guard;
 use extendr_api::prelude::*;
 
@@ -8,12 +8,12 @@ use extendr_api::prelude::*;
 #[extendr]
 fn rs_scan_counts(counts: Robj, n_rows: i32, n_columns: i32) -> Robj {
     guard(|| {
-        let genes = vec![-1; n_rows.max(0) as usize];
-        let scan = arguments::counts(&counts, n_rows, n_columns, &genes, 0)?.scan();
+        let shape = (n_rows.max(0) as usize, n_columns.max(0) as usize);
+        let scan = values(&counts)?.of_shape(shape)?.scan();
         Ok(list!(
-            missing = arguments::position(scan.missing),
-            infinite = arguments::position(scan.infinite),
-            negative = arguments::position(scan.negative),
+            missing = position(scan.missing),
+            infinite = position(scan.infinite),
+            negative = position(scan.negative),
             totals = scan.totals,
             max = scan.max,
             integer = scan.integer

@@ -36,23 +36,3 @@ pub fn spectrum(symmetric: MatRef<'_, f64>) -> Spectrum {
         vectors: Mat::from_fn(n, n, |i, k| vectors[(i, n - 1 - k)]),
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_matrix_is_the_sum_of_its_parts() {
-        let n = 30;
-        let symmetric =
-            Mat::from_fn(n, n, |i, j| ((i * j) as f64).sin() + if i == j { 3.0 } else { 0.0 });
-        let Spectrum { values, vectors } = spectrum(symmetric.as_ref());
-        assert!(values.windows(2).all(|pair| pair[0] >= pair[1]));
-        for i in 0..n {
-            for j in 0..n {
-                let sum: f64 = (0..n).map(|k| values[k] * vectors[(i, k)] * vectors[(j, k)]).sum();
-                assert!((sum - symmetric[(i, j)]).abs() < 1e-12 * n as f64);
-            }
-        }
-    }
-}

@@ -4,9 +4,10 @@
 use faer::{Mat, MatRef};
 use rand::Rng;
 use rand_distr::{Distribution, Poisson};
-use unalloy_core::counts::{Counts, Values};
+use unalloy_core::counts::Counts;
 use unalloy_core::deconvolution::infer::sandwich::{infer, Variance};
 use unalloy_core::deconvolution::{fit, Fit, Method, Model, Params, SampleFit};
+use unalloy_core::matrix::Matrix;
 use unalloy_core::parallel::unmonitored;
 use unalloy_core::rng::{stream, Purpose};
 use unalloy_core::CoreError;
@@ -111,7 +112,7 @@ impl Problem {
 
     fn counts<'a>(&'a self, model: &Model, routes: &'a [i32]) -> Counts<'a> {
         let shape = (self.signatures.nrows(), self.n_samples);
-        Counts::new(Values::Double(&self.counts), shape, routes, model.n_rows()).unwrap()
+        Counts::new(Matrix::dense(&self.counts, shape).unwrap(), routes, model.n_rows()).unwrap()
     }
 }
 
@@ -277,7 +278,8 @@ fn one_source_has_the_closed_form() {
     let model = Model::new(signatures.as_ref(), &lengths, &weights, 1).unwrap();
     let counts: Vec<f64> = (0..8).map(|g| (3 * g + 1) as f64).collect();
     let routes = model.row_of_gene().to_vec();
-    let view = Counts::new(Values::Double(&counts), (8, 1), &routes, model.n_rows()).unwrap();
+    let view =
+        Counts::new(Matrix::dense(&counts, (8, 1)).unwrap(), &routes, model.n_rows()).unwrap();
     let reads: f64 = counts.iter().zip(&weights).map(|(k, w)| k * w).sum();
     let cost: f64 = (0..8).map(|g| weights[g] * 2.0 * signatures[(g, 0)]).sum();
     for method in [Method::Newton, Method::Em, GRADIENT] {
@@ -344,7 +346,8 @@ fn what_cannot_be_fitted_is_named() {
     let model = Model::new(signatures.as_ref(), &ones, &ones, 2).unwrap();
     let counts = [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0];
     let routes = model.row_of_gene().to_vec();
-    let view = Counts::new(Values::Double(&counts), (4, 2), &routes, model.n_rows()).unwrap();
+    let view =
+        Counts::new(Matrix::dense(&counts, (4, 2)).unwrap(), &routes, model.n_rows()).unwrap();
     let error = unmonitored(|monitor| fit(&model, &view, &Params::default(), monitor)).err();
     assert_eq!(error, Some(CoreError::EmptySample { sample: 1 }));
 }

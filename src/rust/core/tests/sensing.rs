@@ -4,7 +4,8 @@ use faer::{Mat, MatRef};
 use rand::seq::index::sample;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
-use unalloy_core::counts::{Counts, Values};
+use unalloy_core::counts::Counts;
+use unalloy_core::matrix::Matrix;
 use unalloy_core::parallel::unmonitored;
 use unalloy_core::rng::{stream, Purpose};
 use unalloy_core::sensing::dictionary::{
@@ -82,7 +83,8 @@ fn draw(kind: Kind, measurements: usize, genes: usize) -> Mat<f64> {
 fn read(weights: &Mat<f64>, x: &Mat<f64>, snr: f64) -> Mat<f64> {
     let values: Vec<f64> = (0..x.ncols()).flat_map(|j| x.col_as_slice(j).iter().copied()).collect();
     let gene_of_row: Vec<i32> = (0..x.nrows() as i32).collect();
-    let counts = Counts::new(Values::Double(&values), x.shape(), &gene_of_row, x.nrows()).unwrap();
+    let counts =
+        Counts::new(Matrix::dense(&values, x.shape()).unwrap(), &gene_of_row, x.nrows()).unwrap();
     let measure = unalloy_core::sensing::measurement::measure;
     unmonitored(|m| measure(weights.as_ref(), &counts, snr, 2, 1, m)).unwrap()
 }

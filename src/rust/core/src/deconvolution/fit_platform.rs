@@ -8,6 +8,7 @@ use super::solve::scoring::{minimise, Task};
 use super::solve::Stop;
 use crate::counts::Counts;
 use crate::error::{check_length, check_value, CoreError};
+use crate::numbers::golden_section;
 use crate::parallel::{with_threads, Monitor};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -166,25 +167,6 @@ fn estimate_tau2(
     golden_section(deviance, LOG_TAU2, 1e-2).exp()
 }
 
-/// Where a unimodal function is least.
-fn golden_section(f: impl Fn(f64) -> f64, (mut low, mut high): (f64, f64), tolerance: f64) -> f64 {
-    const RATIO: f64 = 0.618_033_988_749_894_8;
-    let (mut a, mut b) = (high - RATIO * (high - low), low + RATIO * (high - low));
-    let (mut fa, mut fb) = (f(a), f(b));
-    while high - low > tolerance {
-        if fa < fb {
-            (high, b, fb) = (b, a, fa);
-            a = high - RATIO * (high - low);
-            fa = f(a);
-        } else {
-            (low, a, fa) = (a, b, fb);
-            b = low + RATIO * (high - low);
-            fb = f(b);
-        }
-    }
-    0.5 * (low + high)
-}
-
 fn solve_block(
     likelihood: &FittedPlatform<'_>,
     counts: &Counts<'_>,
@@ -225,15 +207,4 @@ fn solve_block(
             metrics: SampleMetrics::default(),
         })
         .collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn golden_section_finds_the_minimum() {
-        let at = golden_section(|x| (x - 1.3).powi(2), (-14.0, 3.0), 1e-6);
-        assert!((at - 1.3).abs() < 1e-5);
-    }
 }

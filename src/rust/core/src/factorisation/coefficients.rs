@@ -1,9 +1,10 @@
 //! Coefficients of new samples on a basis that is held fixed: a convex problem
 //! per sample, solved exactly.
 
-use crate::counts::{Counts, Values};
 use crate::deconvolution::{fit, Model, Params};
 use crate::error::{check_length, check_value, CoreError};
+use crate::matrix::counts::Counts;
+use crate::matrix::{Csc, Matrix};
 use crate::nnls::solve_nonnegative;
 use crate::parallel::{with_threads, Monitor};
 use faer::linalg::matmul::matmul;
@@ -19,14 +20,13 @@ use rayon::prelude::*;
 pub fn least_squares(
     basis: MatRef<'_, f64>,
     offset: &[f64],
-    data: Values<'_>,
-    n_samples: usize,
+    data: Matrix<'_>,
     threads: usize,
     monitor: &Monitor<'_>,
 ) -> Result<Mat<f64>, CoreError> {
     let (n_features, rank) = basis.shape();
-    let rows: Vec<i32> = (0..n_features as i32).collect();
-    let data = Counts::new(data, (n_features, n_samples), &rows, n_features)?;
+    let n_samples = data.n_columns();
+    check_length("data", n_features, data.n_rows())?;
     if !offset.is_empty() {
         check_length("offset", n_features, offset.len())?;
     }
@@ -68,12 +68,11 @@ pub fn least_squares(
 /// `Shape`, `Argument`, `Threads`, and `Interrupted` when the monitor says so.
 pub fn kullback_leibler(
     basis: MatRef<'_, f64>,
-    data: Values<'_>,
-    n_samples: usize,
+    data: Matrix<'_>,
     threads: usize,
     monitor: &Monitor<'_>,
 ) -> Result<Mat<f64>, CoreError> {
-    let (n_features, rank) = basis.shape();
+    let ((n_features, rank), n_samples) = (basis.shape(), data.n_columns());
     let mut out = Mat::<f64>::zeros(rank, n_samples);
     let used: Vec<usize> = (0..rank).filter(|&k| basis.col(k).iter().any(|&w| w > 0.0)).collect();
     if used.is_empty() || n_samples == 0 {
@@ -82,7 +81,7 @@ pub fn kullback_leibler(
     let signatures = Mat::from_fn(n_features, used.len(), |i, k| basis[(i, used[k])]);
     let ones = vec![1.0; n_features];
     let model = Model::new(signatures.as_ref(), &ones, &ones, used.len())?;
-    let data = Counts::new(data, (n_features, n_samples), model.row_of_gene(), model.n_rows())?;
+    let data = Counts::new(data, model.row_of_gene(), model.n_rows())?;
     let params = Params { threads, ..Params::default() };
     params.check()?;
     check_value("threads", threads as f64, "at least 1", |t| t >= 1.0)?;
@@ -104,8 +103,8 @@ pub fn kullback_leibler(
         }
     }
     let every: Vec<i32> = (0..model.n_rows() as i32).collect();
-    let sparse = Values::Sparse { starts: &starts, rows: &rows, values: &values };
-    let kept = Counts::new(sparse, (model.n_rows(), present.len()), &every, model.n_rows())?;
+    let sparse = Csc::new(model.n_rows(), &starts, &rows, &values)?;
+    let kept = Counts::new(Matrix::Sparse(sparse), &every, model.n_rows())?;
     let fitted = fit(&model, &kept, &params, monitor)?;
     for (&j, sample) in present.iter().zip(&fitted.samples) {
         for (&k, &h) in used.iter().zip(&sample.exposures) {
@@ -135,11 +134,9 @@ mod tests {
     #[test]
     fn planted_coefficients_come_back_under_both_losses() {
         let (basis, coef, x) = planted();
-        let squares =
-            unmonitored(|m| least_squares(basis.as_ref(), &[], Values::Double(&x), 4, 2, m))
-                .unwrap();
-        let divergence =
-            unmonitored(|m| kullback_leibler(basis.as_ref(), Values::Double(&x), 4, 2, m)).unwrap();
+        let data = Matrix::dense(&x, (30, 4)).unwrap();
+        let squares = unmonitored(|m| least_squares(basis.as_ref(), &[], data, 2, m)).unwrap();
+        let divergence = unmonitored(|m| kullback_leibler(basis.as_ref(), data, 2, m)).unwrap();
         for j in 0..4 {
             for k in 0..3 {
                 assert!((squares[(k, j)] - coef[(k, j)]).abs() < 1e-9);
@@ -154,23 +151,21 @@ mod tests {
         let (basis, coef, mut x) = planted();
         let offset: Vec<f64> = (0..30).map(|i| i as f64 / 10.0).collect();
         x.iter_mut().enumerate().for_each(|(at, v)| *v += offset[at % 30]);
-        let found =
-            unmonitored(|m| least_squares(basis.as_ref(), &offset, Values::Double(&x), 4, 1, m))
-                .unwrap();
+        let data = Matrix::dense(&x, (30, 4)).unwrap();
+        let found = unmonitored(|m| least_squares(basis.as_ref(), &offset, data, 1, m)).unwrap();
         assert!((found[(1, 2)] - coef[(1, 2)]).abs() < 1e-9);
     }
 
     #[test]
     fn a_component_without_features_has_no_part() {
         let (basis, _, x) = planted();
+        let data = Matrix::dense(&x, (30, 4)).unwrap();
         let empty = Mat::from_fn(30, 3, |i, k| if k == 1 { 0.0 } else { basis[(i, k)] });
-        let found =
-            unmonitored(|m| kullback_leibler(empty.as_ref(), Values::Double(&x), 4, 1, m)).unwrap();
+        let found = unmonitored(|m| kullback_leibler(empty.as_ref(), data, 1, m)).unwrap();
         assert_eq!(found[(1, 0)], 0.0);
         assert!(found[(0, 1)] > 0.0);
         let none = Mat::<f64>::zeros(30, 2);
-        let found =
-            unmonitored(|m| kullback_leibler(none.as_ref(), Values::Double(&x), 4, 1, m)).unwrap();
+        let found = unmonitored(|m| kullback_leibler(none.as_ref(), data, 1, m)).unwrap();
         assert_eq!(found.shape(), (2, 4));
     }
 }

@@ -7,8 +7,10 @@
 //! rows.  Work is cut into blocks whose size depends on the shape only, and
 //! sums over blocks are taken in order: the bits do not depend on the threads.
 
-use super::kernels::{add_scaled, dot, gram_into};
-use crate::error::{check_length, check_value, CoreError};
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::numbers::dot;
+use crate::base::simd::lines::add_scaled;
+use crate::matrix::{from_columns, from_columns_mut, linalg};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
@@ -343,4 +345,10 @@ impl<'a> Data<'a> {
         }
         gram
     }
+}
+
+/// F Fᵀ of a rank × lines block.
+pub fn gram_into(factor: &[f64], rank: usize, gram: &mut [f64]) {
+    let lines = from_columns(factor, (rank, factor.len() / rank));
+    linalg::gram(&mut from_columns_mut(gram, (rank, rank)), &lines);
 }

@@ -12,7 +12,7 @@ use super::line::{self, Work};
 use super::penalty::Constraint;
 use super::program::Problem;
 use super::weights::Totals;
-use crate::kernels::LANES;
+use crate::base::simd::LANES;
 
 /// How a line's program is improved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

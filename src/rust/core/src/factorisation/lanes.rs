@@ -1,10 +1,9 @@
 //! The programs of [`super::program`] for dense data, eight lines side by side: they
 //! share the standing factor, so that every operation is on whole vectors.
 
-use super::kernels::fma;
 use super::program::{self, Problem};
 use super::step_length::{is_safe, shrinkage, Pace};
-use crate::kernels::{ln, LANES};
+use crate::base::simd::{fma, ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
 
 type Lane = [f64; LANES];

@@ -1,11 +1,12 @@
 //! Updates of one line's program: a safeguarded Newton step, or a multiplicative
 //! update.
 
+use super::data::gram_into;
 use super::data::Line;
-use super::kernels::{dot, gram_into};
 use super::program::{settle_empty, smooth_value, step_size, Problem, SWEEPS, SWEEP_TOLERANCE};
 use super::step_length::{add_step, is_safe, shrinkage, Pace};
-use crate::kernels::{ln, LANES};
+use crate::base::numbers::dot;
+use crate::base::simd::{ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Scratch of one thread.

@@ -11,7 +11,6 @@ pub mod frobenius;
 pub mod held_out;
 pub mod init;
 pub mod integrative;
-mod kernels;
 pub mod kl;
 mod lanes;
 mod line;

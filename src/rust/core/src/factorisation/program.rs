@@ -3,7 +3,7 @@
 //! min over 0 ≤ c ≤ upper of uᵀc − Σ_p x_p log(a_pᵀ c) + ½ cᵀQc.
 
 use super::data::Line;
-use super::kernels::dot;
+use crate::base::numbers::dot;
 
 pub struct Problem<'a> {
     /// The standing factor: a_p is its column p.

@@ -1,6 +1,6 @@
 //! Sparse activities of many samples.
 
-use super::vectors::add_scaled;
+use crate::base::simd::vectors::add_scaled;
 use faer::MatRef;
 
 /// Activities of samples, few non-zero per sample: compressed sparse columns

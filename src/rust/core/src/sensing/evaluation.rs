@@ -5,7 +5,7 @@
 //! common with one another within a score is in its standard error.
 
 use super::codes::column;
-use super::vectors::squared_distance;
+use crate::base::simd::vectors::squared_distance;
 use crate::error::{check_length, check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};
 use faer::{Mat, MatRef};

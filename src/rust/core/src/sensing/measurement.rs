@@ -2,7 +2,7 @@
 //! the pools read.
 
 use super::codes::column;
-use super::vectors::{add_scaled, dot, squared_norm};
+use crate::base::simd::vectors::{add_scaled, dot, squared_norm};
 use crate::counts::Counts;
 use crate::error::{check_length, check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};
@@ -299,7 +299,7 @@ fn measure_block(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counts::Values;
+    use crate::matrix::Matrix;
     use crate::parallel::unmonitored;
 
     fn design(kind: Kind) -> Design {
@@ -349,7 +349,8 @@ mod tests {
         let values: Vec<f64> = (0..genes * 100).map(|i| (i % 7) as f64).collect();
         let gene_of_row: Vec<i32> = (0..genes as i32).collect();
         let profiles =
-            Counts::new(Values::Double(&values), (genes, 100), &gene_of_row, genes).unwrap();
+            Counts::new(Matrix::dense(&values, (genes, 100)).unwrap(), &gene_of_row, genes)
+                .unwrap();
         let read = |snr, threads| {
             unmonitored(|m| measure(identity.as_ref(), &profiles, snr, 5, threads, m)).unwrap()
         };

@@ -22,4 +22,3 @@ pub mod evaluation;
 pub mod measurement;
 pub mod pursuit;
 pub mod recovery;
-mod vectors;

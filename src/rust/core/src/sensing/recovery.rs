@@ -3,7 +3,7 @@
 
 use super::codes::{column, Codes};
 use super::pursuit::{Factor, Gram, LassoPath, Nonnegative, Orthogonal, Target};
-use super::vectors::{add_scaled, squared_norm};
+use crate::base::simd::vectors::{add_scaled, squared_norm};
 use crate::error::{check_length, check_value, CoreError};
 use crate::nnls::solve_nonnegative;
 use crate::parallel::{with_threads, Monitor};

@@ -11,6 +11,7 @@
 use super::gene::Posterior;
 use super::{Cohort, CohortFit, CohortParams, Learn, Loaded, GENE_BLOCK};
 use crate::error::CoreError;
+use crate::numbers::{digamma, trigamma};
 use crate::parallel::Monitor;
 use rayon::prelude::*;
 
@@ -281,44 +282,11 @@ fn log_chi_mean(freedom: f64) -> f64 {
     digamma(0.5 * freedom) - (0.5 * freedom).ln()
 }
 
-/// ψ(x) for x > 0 (Abramowitz and Stegun 6.3.18).
-fn digamma(mut x: f64) -> f64 {
-    let mut sum = 0.0;
-    while x < 8.0 {
-        sum -= 1.0 / x;
-        x += 1.0;
-    }
-    let y = 1.0 / (x * x);
-    sum + x.ln() - 0.5 / x - y * (1.0 / 12.0 - y * (1.0 / 120.0 - y * (1.0 / 252.0 - y / 240.0)))
-}
-
-/// ψ'(x) for x > 0: the recurrence to x ≥ 8, then the asymptotic series
-/// (Abramowitz and Stegun 6.4.12).
-fn trigamma(mut x: f64) -> f64 {
-    let mut sum = 0.0;
-    while x < 8.0 {
-        sum += 1.0 / (x * x);
-        x += 1.0;
-    }
-    let y = 1.0 / (x * x);
-    sum + 1.0 / x + 0.5 * y + y / x * (1.0 / 6.0 - y * (1.0 / 30.0 - y * (1.0 / 42.0 - y / 30.0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::{stream, Purpose};
     use rand_distr::{ChiSquared, Distribution};
-
-    #[test]
-    fn the_trigamma_function_has_its_known_values() {
-        let sixth = std::f64::consts::PI.powi(2) / 6.0;
-        assert!((trigamma(1.0) - sixth).abs() < 1e-10);
-        assert!((trigamma(0.5) - 3.0 * sixth).abs() < 1e-10);
-        // ψ(1) = −γ
-        assert!((digamma(1.0) + 0.577_215_664_901_532_9).abs() < 1e-10);
-        assert!((trigamma(2.5) - trigamma(3.5) - 0.16).abs() < 1e-12);
-    }
 
     #[test]
     fn the_tails_of_variances_are_found() {

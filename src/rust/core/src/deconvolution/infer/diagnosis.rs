@@ -387,8 +387,8 @@ impl<'m> Work<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counts::Values;
     use crate::deconvolution::{fit, Params};
+    use crate::matrix::Matrix;
     use crate::parallel::unmonitored;
     use crate::rng::{stream, Purpose};
     use rand::Rng;
@@ -410,7 +410,8 @@ mod tests {
 
     fn fitted(model: &Model, counts: &[f64]) -> Vec<f64> {
         let genes: Vec<i32> = (0..GENES as i32).collect();
-        let counts = Counts::new(Values::Double(counts), (GENES, 1), &genes, model.n_rows());
+        let counts =
+            Counts::new(Matrix::dense(counts, (GENES, 1)).unwrap(), &genes, model.n_rows());
         let params = Params { tolerance: 1e-14, ..Params::default() };
         unmonitored(|m| fit(model, &counts.unwrap(), &params, m)).unwrap().samples[0]
             .exposures
@@ -429,15 +430,16 @@ mod tests {
         let exposures = fitted(&model, &counts);
         let point = Mat::from_fn(3, 1, |j, _| exposures[j]);
         let genes: Vec<i32> = (0..GENES as i32).collect();
-        let view =
-            Counts::new(Values::Double(&counts), (GENES, 1), &genes, model.n_rows()).unwrap();
+        let view = Counts::new(Matrix::dense(&counts, (GENES, 1)).unwrap(), &genes, model.n_rows())
+            .unwrap();
         let found = unmonitored(|m| diagnose(&model, &view, point.as_ref(), 1, m)).unwrap();
         for g in [0, 7, 23] {
             let mut weights = [1.0; GENES];
             weights[g] = 0.0;
             let without = Model::new(signatures.as_ref(), &[1.0; GENES], &weights, 3).unwrap();
             let genes: Vec<i32> = without.row_of_gene().to_vec();
-            let left = Counts::new(Values::Double(&counts), (GENES, 1), &genes, without.n_rows());
+            let left =
+                Counts::new(Matrix::dense(&counts, (GENES, 1)).unwrap(), &genes, without.n_rows());
             let params = Params { tolerance: 1e-14, ..Params::default() };
             let refit = unmonitored(|m| fit(&without, &left.unwrap(), &params, m)).unwrap();
             let mut more = counts.clone();

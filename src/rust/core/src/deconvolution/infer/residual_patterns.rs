@@ -218,7 +218,7 @@ fn project(gram: Mat<f64>, basis: MatRef<'_, f64>) -> Mat<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counts::Values;
+    use crate::matrix::Matrix;
     use crate::parallel::unmonitored;
     use rand_distr::{Distribution, StandardNormal};
 
@@ -243,7 +243,8 @@ mod tests {
 
     fn patterns(counts: &[f64], threads: usize) -> Patterns {
         let genes: Vec<i32> = (0..GENES as i32).collect();
-        let view = Counts::new(Values::Double(counts), (GENES, SAMPLES), &genes, GENES).unwrap();
+        let view =
+            Counts::new(Matrix::dense(counts, (GENES, SAMPLES)).unwrap(), &genes, GENES).unwrap();
         let signatures = Mat::full(GENES, 1, 1.0);
         let exposures = Mat::full(1, SAMPLES, 1000.0);
         let basis = Mat::full(SAMPLES, 1, (SAMPLES as f64).sqrt().recip());

@@ -1,11 +1,11 @@
 //! Activities of all training samples, and what they leave.
 
 use super::norm2;
+use crate::base::simd::vectors::squared_norm;
 use crate::error::CoreError;
 use crate::parallel::Monitor;
 use crate::sensing::codes::{column, Codes};
 use crate::sensing::pursuit::{Gram, Orthogonal};
-use crate::sensing::vectors::squared_norm;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;

@@ -4,10 +4,10 @@
 
 use super::coding::{dead, Coding};
 use super::{Draft, Params, Stop};
+use crate::base::simd::vectors::{add_scaled, dot, squared_norm};
 use crate::error::{check_value, CoreError};
 use crate::rng::{stream, Purpose};
 use crate::sensing::codes::{column, Codes};
-use crate::sensing::vectors::{add_scaled, dot, squared_norm};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use rand::seq::SliceRandom;

@@ -7,7 +7,7 @@ mod snmf;
 mod svd;
 
 use super::codes::Codes;
-use super::vectors::squared_norm;
+use crate::base::simd::vectors::squared_norm;
 use crate::error::{check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};
 use coding::Coding;

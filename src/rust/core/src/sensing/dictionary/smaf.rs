@@ -4,11 +4,11 @@
 
 use super::coding::{dead, Coding};
 use super::{Draft, Params, Stop};
+use crate::base::simd::vectors::{add_scaled, squared_norm};
 use crate::error::{check_value, CoreError};
 use crate::rng::{stream, Purpose};
 use crate::sensing::codes::{column, Codes};
 use crate::sensing::pursuit::{Gram, LassoPath, Target};
-use crate::sensing::vectors::{add_scaled, squared_norm};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use rand::Rng;

@@ -3,6 +3,7 @@
 
 use super::coding::Coding;
 use super::{Draft, Params, Stop};
+use crate::base::simd::vectors::squared_norm;
 use crate::error::{check_value, CoreError};
 use crate::factorisation::data::{Data, Side, Values};
 use crate::factorisation::fit::{fit, Algorithm, Input, Settings, Weights};
@@ -10,7 +11,6 @@ use crate::factorisation::init::Init;
 use crate::factorisation::penalty::{Constraint, Penalty};
 use crate::factorisation::Reason;
 use crate::sensing::codes::column;
-use crate::sensing::vectors::squared_norm;
 use faer::Mat;
 
 #[derive(Clone, Debug)]

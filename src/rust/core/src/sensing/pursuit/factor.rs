@@ -2,7 +2,7 @@
 //! one atom at a time.
 
 use super::{Gram, INDEPENDENT};
-use crate::sensing::vectors::{add_scaled, dot};
+use crate::base::simd::vectors::{add_scaled, dot};
 
 /// L with G_SS = L Lᵀ; row i has i + 1 entries.
 #[derive(Default)]

@@ -7,7 +7,7 @@
 
 use super::factor::Factor;
 use super::Gram;
-use crate::sensing::vectors::{add_scaled, combine, dot};
+use crate::base::simd::vectors::{add_scaled, combine, dot};
 
 /// Steps of the path whose gradient is carried along before it is computed
 /// anew.
@@ -295,8 +295,8 @@ impl<'a> LassoPath<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::simd::vectors::squared_norm;
     use crate::rng::{stream, Purpose};
-    use crate::sensing::vectors::squared_norm;
     use faer::Mat;
     use rand_distr::{Distribution, StandardNormal};
 

@@ -2,8 +2,8 @@
 
 use super::factor::Factor;
 use super::Gram;
+use crate::base::simd::vectors::combine;
 use crate::nnls::solve_nonnegative;
-use crate::sensing::vectors::combine;
 
 /// Correlations below this share of the first are rounding.
 const NOTHING_LEFT: f64 = 1e-12;
@@ -171,8 +171,8 @@ impl<'a> Nonnegative<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::simd::vectors::{dot, squared_norm};
     use crate::rng::{stream, Purpose};
-    use crate::sensing::vectors::{dot, squared_norm};
     use faer::linalg::matmul::matmul;
     use faer::{Accum, Mat, Par};
     use rand_distr::{Distribution, StandardNormal};
@@ -224,7 +224,7 @@ mod tests {
             // what the atoms explain is what the residual lost
             let mut residual = y.clone();
             for (&j, &v) in chosen.iter().zip(&values) {
-                crate::sensing::vectors::add_scaled(&mut residual, -v, atoms.col_as_slice(j));
+                crate::base::simd::vectors::add_scaled(&mut residual, -v, atoms.col_as_slice(j));
             }
             let lost = squared_norm(&y) - squared_norm(&residual);
             let explained: f64 = pursuit.explained.iter().sum();
@@ -239,7 +239,7 @@ mod tests {
         let truth = [(5, 1.5), (77, -2.0), (180, 0.7), (9, 1.0)];
         let mut y = vec![0.0; 60];
         for (j, v) in truth {
-            crate::sensing::vectors::add_scaled(&mut y, v, atoms.col_as_slice(j));
+            crate::base::simd::vectors::add_scaled(&mut y, v, atoms.col_as_slice(j));
         }
         let mut pursuit = Orthogonal::new(&gram);
         pursuit.run(&correlations(&atoms, &y), 15);
@@ -273,7 +273,7 @@ mod tests {
             let atoms = normal_matrix(seed, 40, 100);
             let mut y = vec![0.0; 40];
             for (j, v) in [(3, 1.0), (50, 2.0), (99, 0.5)] {
-                crate::sensing::vectors::add_scaled(&mut y, v, atoms.col_as_slice(j));
+                crate::base::simd::vectors::add_scaled(&mut y, v, atoms.col_as_slice(j));
             }
             let gram = Gram::of(atoms.as_ref());
             let mut pursuit = Nonnegative::new(&gram);
@@ -287,7 +287,7 @@ mod tests {
             assert!(pursuit.atoms.len() <= 10 && pursuit.values.iter().all(|&v| v > 0.0));
             let mut residual = noise.clone();
             for (&j, &v) in pursuit.atoms.iter().zip(&pursuit.values) {
-                crate::sensing::vectors::add_scaled(&mut residual, -v, atoms.col_as_slice(j));
+                crate::base::simd::vectors::add_scaled(&mut residual, -v, atoms.col_as_slice(j));
             }
             for &j in &pursuit.atoms {
                 assert!(dot(atoms.col_as_slice(j), &residual).abs() < 1e-8);

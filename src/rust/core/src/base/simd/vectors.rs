@@ -3,7 +3,7 @@
 //! Sums run over [`LANES`] lanes in a fixed order, so the bits do not depend on
 //! the machine's vector width.
 
-use crate::kernels::LANES;
+use super::LANES;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Σ a_i b_i.

@@ -1,8 +1,6 @@
 //! Inner loops over contiguous coefficient vectors, dispatched at run time to
 //! the widest vectors of the machine.
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Calls `$f::<K, _>` for a rank that is known at compile time, `$f::<0, _>` else.
@@ -73,13 +71,6 @@ fn sum_scaled<const K: usize, S: Simd>(_: S, job: AddScaled<'_>) {
     }
 }
 
-/// F Fᵀ of a rank × lines block.
-pub fn gram_into(factor: &[f64], rank: usize, gram: &mut [f64]) {
-    let factor = MatRef::from_column_major_slice(factor, rank, factor.len() / rank);
-    let gram = MatMut::from_column_major_slice_mut(gram, rank, rank);
-    matmul(gram, Accum::Replace, factor, factor.transpose(), 1.0, Par::Seq);
-}
-
 /// a b + c, rounded once where the vectors of the machine can do that.
 #[inline(always)]
 pub fn fma<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
@@ -89,5 +80,3 @@ pub fn fma<S: Simd>(a: f64, b: f64, c: f64) -> f64 {
         a.mul_add(b, c)
     }
 }
-
-pub use crate::numbers::dot;

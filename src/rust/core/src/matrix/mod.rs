@@ -1,0 +1,267 @@
+//! Matrices: what the package is given, borrowed as it comes, and the dense ones
+//! that it makes.
+//!
+//! Dense matrices are `ndarray`'s, column-major, so that they come from R and go
+//! back without turning them, and so that a column is a slice.  Linear algebra is
+//! in [`linalg`] alone.
+
+pub mod counts;
+pub mod csc;
+pub mod linalg;
+
+pub use csc::{Csc, CscBuf};
+pub use ndarray::{Array2, Array3, ArrayRef2, ArrayView2, ArrayViewMut2};
+
+use crate::base::error::{check_length, CoreError};
+use ndarray::ShapeBuilder;
+
+/// R's missing integer.
+pub const NA_INTEGER: i32 = i32::MIN;
+
+/// A borrowed matrix.  A missing whole number reads as NaN.
+#[derive(Debug, Clone, Copy)]
+pub enum Matrix<'a> {
+    Dense(ArrayView2<'a, f64>),
+    Whole(ArrayView2<'a, i32>),
+    Sparse(Csc<'a>),
+}
+
+impl<'a> Matrix<'a> {
+    /// Of entries in column-major order.
+    ///
+    /// # Errors
+    /// `Shape` when the number of entries is not that of the shape.
+    pub fn dense(entries: &'a [f64], shape: (usize, usize)) -> Result<Self, CoreError> {
+        check_length("matrix", shape.0 * shape.1, entries.len())?;
+        Ok(Matrix::Dense(from_columns(entries, shape)))
+    }
+
+    /// Of whole numbers in column-major order.
+    ///
+    /// # Errors
+    /// `Shape` when the number of entries is not that of the shape.
+    pub fn whole(entries: &'a [i32], shape: (usize, usize)) -> Result<Self, CoreError> {
+        check_length("matrix", shape.0 * shape.1, entries.len())?;
+        Ok(Matrix::Whole(from_columns(entries, shape)))
+    }
+
+    /// The same matrix for a shorter time, which views do not become by themselves.
+    pub fn reborrow<'b>(self) -> Matrix<'b>
+    where
+        'a: 'b,
+    {
+        match self {
+            Matrix::Dense(x) => Matrix::Dense(x.reborrow()),
+            Matrix::Whole(x) => Matrix::Whole(x.reborrow()),
+            Matrix::Sparse(x) => Matrix::Sparse(x),
+        }
+    }
+
+    pub fn shape(&self) -> (usize, usize) {
+        match self {
+            Matrix::Dense(x) => x.dim(),
+            Matrix::Whole(x) => x.dim(),
+            Matrix::Sparse(x) => x.shape(),
+        }
+    }
+
+    pub fn n_rows(&self) -> usize {
+        self.shape().0
+    }
+
+    pub fn n_columns(&self) -> usize {
+        self.shape().1
+    }
+
+    /// Entries that are stored: all but those that a sparse matrix leaves out.
+    pub fn n_stored(&self) -> usize {
+        match self {
+            Matrix::Sparse(x) => x.n_stored(),
+            _ => self.n_rows() * self.n_columns(),
+        }
+    }
+
+    /// Calls `f(row, value)` for the stored entries of a column.
+    pub fn for_each(&self, column: usize, mut f: impl FnMut(usize, f64)) {
+        match self {
+            Matrix::Dense(x) => {
+                x.column(column).iter().enumerate().for_each(|(row, &value)| f(row, value))
+            }
+            Matrix::Whole(x) => {
+                for (row, &value) in x.column(column).iter().enumerate() {
+                    f(row, if value == NA_INTEGER { f64::NAN } else { value.into() });
+                }
+            }
+            Matrix::Sparse(x) => x.entries(column).for_each(|(row, value)| f(row, value)),
+        }
+    }
+
+    /// Writes a column, zeros included, into `out`.
+    pub fn column_into(&self, column: usize, out: &mut [f64]) {
+        if let Matrix::Sparse(_) = self {
+            out.fill(0.0);
+        }
+        self.for_each(column, |row, value| out[row] = value);
+    }
+
+    /// What a caller must know of a count matrix before it is used.
+    pub fn scan(&self) -> Scan {
+        let mut scan = Scan::default();
+        for column in 0..self.n_columns() {
+            let mut total = 0.0;
+            self.for_each(column, |row, value| {
+                if !value.is_finite() {
+                    let flag = if value.is_nan() { &mut scan.missing } else { &mut scan.infinite };
+                    flag.get_or_insert((row, column));
+                } else if value < 0.0 {
+                    scan.negative.get_or_insert((row, column));
+                }
+                scan.max = scan.max.max(value);
+                scan.integer &= value.fract() == 0.0;
+                total += value;
+            });
+            scan.totals.push(total);
+        }
+        scan
+    }
+}
+
+/// First entries (row, column) that no count matrix may have, the total of
+/// each column, the largest entry, and whether all entries are whole numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scan {
+    pub missing: Option<(usize, usize)>,
+    pub infinite: Option<(usize, usize)>,
+    pub negative: Option<(usize, usize)>,
+    pub totals: Vec<f64>,
+    pub max: f64,
+    pub integer: bool,
+}
+
+impl Default for Scan {
+    fn default() -> Self {
+        Scan {
+            missing: None,
+            infinite: None,
+            negative: None,
+            totals: Vec::new(),
+            max: 0.0,
+            integer: true,
+        }
+    }
+}
+
+/// Entries in column-major order, seen as a matrix.
+///
+/// # Panics
+/// When the number of entries is not that of the shape.
+pub fn from_columns<T>(entries: &[T], shape: (usize, usize)) -> ArrayView2<'_, T> {
+    ArrayView2::from_shape(shape.f(), entries).expect("an entry per row and column")
+}
+
+/// Entries in column-major order, seen as a matrix to write to.
+///
+/// # Panics
+/// When the number of entries is not that of the shape.
+pub fn from_columns_mut<T>(entries: &mut [T], shape: (usize, usize)) -> ArrayViewMut2<'_, T> {
+    ArrayViewMut2::from_shape(shape.f(), entries).expect("an entry per row and column")
+}
+
+/// A column-major matrix of zeros.
+pub fn zeros<T: Clone + Default>(shape: (usize, usize)) -> Array2<T> {
+    Array2::from_elem(shape.f(), T::default())
+}
+
+/// A column-major matrix of f(row, column), called column by column.
+pub fn from_fn<T>(
+    (n_rows, n_columns): (usize, usize),
+    mut f: impl FnMut(usize, usize) -> T,
+) -> Array2<T> {
+    let mut entries = Vec::with_capacity(n_rows * n_columns);
+    for column in 0..n_columns {
+        entries.extend((0..n_rows).map(|row| f(row, column)));
+    }
+    Array2::from_shape_vec((n_rows, n_columns).f(), entries).expect("an entry per row and column")
+}
+
+/// Columns of a column-major matrix as slices.
+pub trait Columns<T> {
+    /// # Panics
+    /// When columns are not contiguous, or there is no such column.
+    fn col(&self, column: usize) -> &[T];
+    /// # Panics
+    /// As [`col`](Columns::col).
+    fn col_mut(&mut self, column: usize) -> &mut [T];
+}
+
+impl<T> Columns<T> for ArrayRef2<T> {
+    #[inline]
+    fn col(&self, column: usize) -> &[T] {
+        self.column(column).to_slice().expect("columns are contiguous")
+    }
+
+    #[inline]
+    fn col_mut(&mut self, column: usize) -> &mut [T] {
+        self.column_mut(column).into_slice().expect("columns are contiguous")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DENSE: [f64; 6] = [1.0, 0.0, 2.0, 0.0, 5.0, 0.0];
+
+    #[test]
+    fn dense_whole_and_sparse_give_the_same_columns() {
+        let whole = DENSE.map(|v| v as i32);
+        let sparse = Csc::new(3, &[0, 2, 3], &[0, 2, 1], &[1.0, 2.0, 5.0]).unwrap();
+        let shape = (3, 2);
+        for matrix in [
+            Matrix::dense(&DENSE, shape).unwrap(),
+            Matrix::whole(&whole, shape).unwrap(),
+            Matrix::Sparse(sparse),
+        ] {
+            assert_eq!(matrix.shape(), shape);
+            let mut column = [9.0; 3];
+            matrix.column_into(0, &mut column);
+            assert_eq!(column, [1.0, 0.0, 2.0]);
+            let scan = matrix.scan();
+            assert_eq!(
+                (scan.totals, scan.max, scan.integer, scan.missing),
+                (vec![3.0, 5.0], 5.0, true, None)
+            );
+        }
+        assert_eq!(Matrix::Sparse(sparse).n_stored(), 3);
+        assert_eq!(Matrix::dense(&DENSE, shape).unwrap().n_stored(), 6);
+    }
+
+    #[test]
+    fn a_scan_finds_the_first_bad_entry_of_each_kind() {
+        let bad = [1.5, f64::NAN, -1.0, f64::INFINITY, f64::NAN, 0.0];
+        let scan = Matrix::dense(&bad, (3, 2)).unwrap().scan();
+        assert_eq!(scan.missing, Some((1, 0)));
+        assert_eq!(scan.negative, Some((2, 0)));
+        assert_eq!(scan.infinite, Some((0, 1)));
+        assert!(!scan.integer);
+        let scan = Matrix::whole(&[1, NA_INTEGER], (2, 1)).unwrap().scan();
+        assert_eq!(scan.missing, Some((1, 0)));
+    }
+
+    #[test]
+    fn entries_that_are_too_few_are_refused() {
+        let error = Matrix::dense(&DENSE, (4, 2)).unwrap_err();
+        assert_eq!(error.to_string(), "`matrix` has 6 entries, not 8");
+    }
+
+    #[test]
+    fn columns_of_what_is_made_are_slices() {
+        let mut made = from_fn((3, 2), |i, j| 10 * j + i);
+        assert_eq!(made.col(1), [10, 11, 12]);
+        made.col_mut(0)[2] = 7;
+        assert_eq!(made[(2, 0)], 7);
+        assert_eq!(zeros::<f64>((3, 2)).col(1), [0.0; 3]);
+        assert_eq!(from_columns(&DENSE, (3, 2)).col(0), [1.0, 0.0, 2.0]);
+        assert_eq!(from_columns(&DENSE[..3], (1, 3)).col(2), [2.0]);
+    }
+}
