@@ -376,6 +376,62 @@ fn zero_lines_stay_and_nothing_is_nan() {
     }
 }
 
+/// A chain of n lines as compressed columns.
+fn chain(n: i32) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
+    let (mut starts, mut rows) = (vec![0], Vec::new());
+    for j in 0..n {
+        rows.extend([j - 1, j + 1].into_iter().filter(|i| (0..n).contains(i)));
+        starts.push(rows.len() as i32);
+    }
+    let ones = vec![1.0; rows.len()];
+    (starts, rows, ones)
+}
+
+#[test]
+fn zero_lines_are_at_the_minimum_of_their_penalties() {
+    let (m, n, empty) = (30, 20, 5);
+    let mut x = planted(11, (m, n), 2, 0.1);
+    x.iter_mut().for_each(|v| *v *= 30.0);
+    x[empty * m..(empty + 1) * m].fill(0.0);
+    let (starts, rows, ones) = chain(n as i32);
+    let (at, of, entries) = compressed(&x, m);
+    let dense = Data::new(Values::Dense(&x), (m, n)).unwrap();
+    let sparse = Values::Sparse { starts: &at, rows: &of, values: &entries };
+    let sparse = Data::new(sparse, (m, n)).unwrap();
+    // with and without kernels for eight lines and for Hessians by products
+    for (data, rank) in [(&dense, 3), (&sparse, 3), (&sparse, 11)] {
+        for (l2, angle, weight) in [(100.0, 0.0, 100.0), (4.0, 3.0, 100.0), (100.0, 20.0, 0.0)] {
+            let mut held = Settings {
+                max_iter: 5000,
+                tolerance: 1e-13,
+                ..settings(Algorithm::KullbackLeibler, rank)
+            };
+            held.constraints[0].upper = 1.0;
+            let graph = Graph::new((&starts, &rows, &ones), n, weight).unwrap();
+            held.constraints[1].penalty.graph = Some(graph);
+            held.constraints[1].penalty.l2 = l2;
+            held.constraints[1].penalty.angle = angle;
+            let fit = run(data, &held);
+            for pair in fit.trace.windows(2) {
+                assert!(pair[1].1 <= pair[0].1 * (1.0 + 1e-12), "rank {rank}, {l2}: {pair:?}");
+            }
+            let h = fit.pair.side(Side::Coef);
+            let line = |j: usize| &h[j * rank..(j + 1) * rank];
+            let sum: f64 = line(empty).iter().sum();
+            let totals = fit.pair.sums(Side::Basis);
+            for r in 0..rank {
+                let here = line(empty)[r];
+                let apart = 2.0 * here - line(empty - 1)[r] - line(empty + 1)[r];
+                let slope = totals[r] + l2 * here + angle * (sum - here) + weight * apart;
+                let curvature = l2 + 2.0 * weight;
+                let step = here - (here - slope / curvature).max(0.0);
+                // the objective is flat to 1e-13 of itself: a step of its square root
+                assert!(step.abs() < 1e-5, "rank {rank}, {l2}, component {r}: {here} + {step}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_dead_component_is_started_again() {
     let x = planted(12, (40, 30), 3, 0.1);
@@ -395,13 +451,7 @@ fn a_dead_component_is_started_again() {
 fn bounds_known_columns_and_graphs_hold() {
     let x = planted(15, (40, 30), 3, 0.1);
     let data = Data::new(Values::Dense(&x), (40, 30)).unwrap();
-    // a chain of samples
-    let (mut starts, mut rows) = (vec![0], Vec::new());
-    for j in 0..30i32 {
-        rows.extend([j - 1, j + 1].into_iter().filter(|i| (0..30).contains(i)));
-        starts.push(rows.len() as i32);
-    }
-    let ones = vec![1.0; rows.len()];
+    let (starts, rows, ones) = chain(30);
     for algorithm in [Algorithm::Hals, Algorithm::KullbackLeibler] {
         let mut bounded = settings(algorithm, 3);
         bounded.constraints.iter_mut().for_each(|c| c.upper = 0.5);

@@ -131,12 +131,11 @@ fn act<const K: usize>(
     match kind {
         Kind::Newton { value } => {
             fit::<K>(problem, entries, c, work);
+            derivatives::<K>(problem, entries, c, work, true);
+            model_step(problem, c, work, k);
+            search::<K>(problem, entries, c, work, value);
             if work.x.is_empty() {
                 settle_empty(problem, c);
-            } else {
-                derivatives::<K>(problem, entries, c, work, true);
-                model_step(problem, c, work, k);
-                search::<K>(problem, entries, c, work, value);
             }
             if value {
                 value_at(problem, c, work)

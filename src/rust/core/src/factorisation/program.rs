@@ -44,15 +44,16 @@ pub fn step_size(slope: f64, h: f64, c: f64, upper: f64) -> f64 {
     }
 }
 
-/// A line without entries above zero: only what pulls it down is left.
+/// A line without entries above zero is a quadratic program, which the sweeps of
+/// a Newton step minimise where there is curvature: the same for every component.
+/// Where there is none the slope is `totals`, and what it pulls down falls to zero.
 pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
+    let graph = problem.majoriser.map_or(0.0, |(d, _)| d);
+    let k = c.len();
     for (r, c) in c.iter_mut().enumerate() {
-        if problem.is_free(r) && problem.totals[r] > 0.0 {
-            *c = match problem.majoriser {
-                // between neighbours that are not empty: the minimum along r
-                Some((d, b)) if d > 0.0 => ((b[r] - problem.totals[r]) / d).max(0.0),
-                _ => 0.0,
-            };
+        let flat = problem.quadratic[r * k + r] + graph <= 0.0;
+        if flat && problem.is_free(r) && problem.totals[r] > 0.0 {
+            *c = 0.0;
         }
     }
 }
