@@ -131,7 +131,9 @@
 #'   bind a known basis or an offset's coefficients.
 #' @param known_basis Features × known components: the first columns of W, which
 #'   stay as they are.
-#' @param max_iter Iterations at most, each one update of W and one of H.
+#' @param max_iter Iterations at most, each one update of W and one of H. Methods
+#'   that extrapolate (all but the multiplicative ones) end with one update more,
+#'   without extrapolation.
 #' @param tolerance Relative decrease of the objective per iteration at which a run
 #'   ends; `NULL` is 1e-6, or Brunet's rule for the multiplicative methods. Lower
 #'   values take longer and come closer to the minimum.

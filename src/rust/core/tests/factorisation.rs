@@ -239,6 +239,52 @@ fn threads_and_company_of_runs_do_not_change_a_bit() {
 }
 
 #[test]
+fn multiplicative_methods_make_as_many_updates_as_they_say() {
+    let (m, n, k) = (12, 9, 2);
+    let x = planted(7, (m, n), k, 0.3);
+    let data = Data::new(Values::Dense(&x), (m, n)).unwrap();
+    let start = Pair { rank: k, factors: [uniform(8, m * k), uniform(9, n * k)] };
+    // W ← W ∘ (R Hᵀ) / (S Hᵀ) and so for H, with R = X, S = W H (Lee) or
+    // R = X / W H, S = 1 (Brunet)
+    let parts = |algorithm, pair: &Pair, i: usize, j: usize| match algorithm {
+        Algorithm::Lee => (x[j * m + i], fitted(pair, i, j)),
+        _ => (x[j * m + i] / fitted(pair, i, j), 1.0),
+    };
+    let update = |algorithm, pair: &mut Pair| {
+        for side in [Side::Basis, Side::Coef] {
+            let old = pair.clone();
+            let (lines, across) = if side == Side::Basis { (m, n) } else { (n, m) };
+            for line in 0..lines {
+                for r in 0..k {
+                    let (mut above, mut below) = (0.0, 0.0);
+                    for p in 0..across {
+                        let (i, j) = if side == Side::Basis { (line, p) } else { (p, line) };
+                        let (up, down) = parts(algorithm, &old, i, j);
+                        above += up * old.side(side.other())[p * k + r];
+                        below += down * old.side(side.other())[p * k + r];
+                    }
+                    pair.side_mut(side)[line * k + r] *= above / below;
+                }
+            }
+        }
+    };
+    for algorithm in [Algorithm::Lee, Algorithm::Brunet] {
+        let mut expected = start.clone();
+        for max_iter in 1..=3 {
+            update(algorithm, &mut expected);
+            let few = Settings { start: Some(start.clone()), max_iter, ..settings(algorithm, k) };
+            let fit = run(&data, &few);
+            assert_eq!(fit.runs[0].iterations, max_iter);
+            assert_eq!(fit.trace.last().unwrap().0, max_iter);
+            for at in 0..m * n {
+                let (a, b) = (fitted(&fit.pair, at % m, at / m), fitted(&expected, at % m, at / m));
+                assert!((a / b - 1.0).abs() < 1e-12, "{algorithm:?}, {max_iter}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
 fn planted_factors_are_recovered() {
     // Each component has features and samples of its own: the answer is unique.
     let (m, n, k) = (40, 36, 4);

@@ -247,13 +247,26 @@ pub fn alternate(
                 continue;
             }
         }
+        if !look {
+            continue;
+        }
         let ended = labels.look(iteration, &best).or_else(|| settled(&trace, rules));
         if let Some(why) = ended {
             (reason, iterations) = (why, iteration);
             break;
         }
     }
-    finish(model, best, objective, trace, reason, iterations)
+    if rules.extrapolate {
+        objective = without_extrapolation(model, &mut best, objective);
+        match trace.last_mut() {
+            Some(end) if end.0 == iterations => end.1 = objective,
+            _ => trace.push((iterations, objective)),
+        }
+    }
+    let residual = |side: Side| model.residual(side, best.side(side.other()), best.side(side));
+    let kkt = residual(Side::Basis).max(residual(Side::Coef));
+    let dead = best.dead().len();
+    Ok(Outcome { objective, trace, kkt, iterations, reason, dead, pair: best })
 }
 
 /// x ← x + β (x − last), between kept · x and the upper bound.  Entries above the
@@ -308,31 +321,17 @@ impl Unchanged {
     }
 }
 
-/// One more plain step for each factor, so that they belong together, and the
-/// measure of optimality.
-fn finish(
-    model: &dyn Model,
-    mut pair: Pair,
-    objective: f64,
-    mut trace: Vec<(usize, f64)>,
-    reason: Reason,
-    iterations: usize,
-) -> Result<Outcome, CoreError> {
+/// One more update of each factor, so that an extrapolated basis and its
+/// coefficients belong together.  Returns the objective.
+fn without_extrapolation(model: &dyn Model, pair: &mut Pair, objective: f64) -> f64 {
     let mut candidate = pair.clone();
     let [basis, coef] = &mut candidate.factors;
     model.update(Side::Basis, coef, basis, false);
     let value = model.update(Side::Coef, basis, coef, true) + model.penalty(Side::Basis, basis);
-    let mut last = objective;
     if value <= objective {
-        pair = candidate;
-        last = value;
+        *pair = candidate;
+        value
+    } else {
+        objective
     }
-    match trace.last_mut() {
-        Some(end) if end.0 == iterations => end.1 = last,
-        _ => trace.push((iterations, last)),
-    }
-    let residual = |side: Side| model.residual(side, pair.side(side.other()), pair.side(side));
-    let kkt = residual(Side::Basis).max(residual(Side::Coef));
-    let dead = pair.dead().len();
-    Ok(Outcome { objective: last, trace, kkt, iterations, reason, dead, pair })
 }
