@@ -6,7 +6,8 @@
 #' The measures that package NMF prints, with its definitions and names.
 #'
 #' @details
-#' * `rss()`: Σ (X − WH)² over the observed entries; `evar()`: 1 − rss / ΣX².
+#' * `rss()`: Σ (X − WH)² over the observed entries, which are neither missing nor of
+#'   weight 0; `evar()`: 1 − rss / ΣX² over the same entries.
 #' * `sparseness()` (Hoyer 2004): (√n − ‖x‖₁/‖x‖₂) / (√n − 1), 0 for a constant and 1
 #'   for a single non-zero entry; of a fit, the mean over metagenes (columns of W)
 #'   and over samples (columns of H). `NA` for a vector of zeros, which means leave
@@ -102,7 +103,8 @@ evar.nmf_fit <- function(object, data = NULL, ...) {
 # Squared residual and square of the data, over observed entries. Sparse data are
 # not expanded: the square is opened, unless what is left would be rounding.
 residual_sums <- function(fit, x) {
-  if (methods::is(x, "dgCMatrix") && is.null(fit$offset) && !anyNA(x@x)) {
+  unseen <- unseen_entries(fit$weights, x)
+  if (methods::is(x, "dgCMatrix") && is.null(fit$offset) && !anyNA(x@x) && is.null(unseen)) {
     total <- sum(x@x^2)
     basis <- smoothed_basis(fit)
     cross <- sum(basis * as.matrix(Matrix::tcrossprod(x, fit$coef)))
@@ -115,9 +117,23 @@ residual_sums <- function(fit, x) {
   blocks <- split(seq_len(ncol(x)), (seq_len(ncol(x)) - 1) %/% width)
   parts <- vapply(blocks, function(block) {
     observed <- as.matrix(x[, block, drop = FALSE])
+    if (!is.null(unseen)) observed[unseen(block)] <- NA
     c(sum((observed - fitted(fit, block))^2, na.rm = TRUE), sum(observed^2, na.rm = TRUE))
   }, c(0, 0))
   rowSums(parts)
+}
+
+# Which entries of some samples have weight 0, as a function; `NULL` when none has.
+unseen_entries <- function(weights, x) {
+  if (is.null(weights)) return(NULL)
+  if (is.list(weights)) {
+    none <- list(features = (weights$features %||% rep(1, nrow(x))) == 0,
+                 samples = (weights$samples %||% rep(1, ncol(x))) == 0)
+    if (!any(unlist(none))) return(NULL)
+    return(function(block) outer(none$features, none$samples[block], "|"))
+  }
+  if (is.matrix(weights) && all(weights > 0)) return(NULL)
+  function(block) as.matrix(weights[, block, drop = FALSE]) == 0
 }
 
 #' @rdname summary.nmf_fit

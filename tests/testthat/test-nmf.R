@@ -102,7 +102,8 @@ test_that("matrices of which most is missing have the loss of the entries that a
   seen <- withr::with_seed(4, matrix(runif(length(blocks)) >= 0.6, nrow(blocks)))
   holes <- other <- blocks
   holes[!seen] <- NA
-  other[!seen] <- 0
+  # what is hidden sets neither the scale of the start nor what is left to explain
+  other[!seen] <- 1e4
   for (method in c("hals", "kl", "brunet")) {
     once <- function(x, ...) {
       suppressWarnings(quiet_nmf(x, 3, method, seed = 1, max_iter = 200, tolerance = 1e-6, ...),
@@ -116,6 +117,39 @@ test_that("matrices of which most is missing have the loss of the entries that a
     loss <- if (method == "hals") 0.5 * (blocks - mu)^2 else
       ifelse(blocks > 0, blocks * log(blocks / mu), 0) - blocks + mu
     expect_equal(missing$objective, sum(loss[seen]), tolerance = 1e-9)
+    expect_equal(rss(masked), sum((blocks - mu)[seen]^2))
+    expect_equal(evar(masked), evar(missing))
+    sparse <- once(Matrix::Matrix(other, sparse = TRUE),
+                   weights = Matrix::Matrix(1 * seen, sparse = TRUE))
+    expect_equal(rss(sparse), rss(masked), tolerance = 1e-8)
+  }
+  # of whole features and samples
+  parts <- list(features = rep(1:0, c(nrow(blocks) - 1, 1)),
+                samples = rep(1:0, c(ncol(blocks) - 1, 1)))
+  other <- blocks
+  other[nrow(blocks), ] <- 1e4
+  other[, ncol(blocks)] <- 1e4
+  seen <- outer(parts$features, parts$samples) > 0
+  for (method in c("hals", "kl")) {
+    weighted <- lapply(list(blocks, other), quiet_nmf, 3, method, seed = 1, weights = parts)
+    expect_identical(weighted[[2L]]$basis, weighted[[1L]]$basis)
+    expect_equal(rss(weighted[[2L]]), rss(weighted[[1L]]))
+    residual <- blocks - weighted[[1L]]$basis %*% weighted[[1L]]$coef
+    expect_equal(rss(weighted[[1L]]), sum(residual[seen]^2))
+  }
+})
+
+test_that("samples without weight leave the scale of the start as it is", {
+  few <- function(x, method, ...) {
+    suppressWarnings(quiet_nmf(x, 3, method, seed = 1, max_iter = 2, ...)$basis,
+                     classes = "unalloy_warning_not_converged")
+  }
+  more <- cbind(blocks, matrix(1e4, nrow(blocks), 3))
+  for (method in c("hals", "kl", "brunet")) {
+    # the first samples draw the same numbers; two iterations keep their rounding small
+    alone <- few(blocks, method, weights = list(samples = rep(1, ncol(blocks))))
+    with_more <- few(more, method, weights = list(samples = rep(1:0, c(ncol(blocks), 3))))
+    expect_equal(with_more, alone, tolerance = 1e-9)
   }
 })
 

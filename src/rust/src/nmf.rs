@@ -9,7 +9,7 @@ use unalloy_core::factorisation::init::Init;
 use unalloy_core::factorisation::kl::Weighted;
 use unalloy_core::factorisation::penalty::{Constraint, Graph, Penalty};
 use unalloy_core::factorisation::weighted::{Csc, Matrix, WeightedMatrix, Weights as Given};
-use unalloy_core::factorisation::weights::{without_missing, Prepared, Weighting};
+use unalloy_core::factorisation::weights::{observed, Prepared, Weighting};
 use unalloy_core::factorisation::{Data, Pair, Side, Values};
 use unalloy_core::faer::MatRef;
 use unalloy_core::parallel::with_threads;
@@ -52,8 +52,8 @@ fn rs_nmf(
             } else {
                 Weighting::Entries(double_values(&weights)?)
             };
-            let clean = without_missing(entries);
-            let data = Data::new(clean.values(), shape)?;
+            let observed = observed(entries, shape, weighting)?;
+            let data = Data::new(observed.values(), shape)?;
             if chosen.algorithm == Algorithm::Hals {
                 let weighted =
                     WeightedMatrix::new(matrix(entries, shape), given(weighting, shape))?;

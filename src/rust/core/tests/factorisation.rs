@@ -5,7 +5,7 @@ use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Input, Settings, Wei
 use unalloy_core::factorisation::init::Init;
 use unalloy_core::factorisation::kl::Weighted;
 use unalloy_core::factorisation::penalty::{Constraint, Graph};
-use unalloy_core::factorisation::weights::{without_missing, Prepared, Weighting};
+use unalloy_core::factorisation::weights::{observed, Prepared, Weighting};
 use unalloy_core::factorisation::{Data, Pair, Side, Values};
 use unalloy_core::parallel::{unmonitored, with_threads};
 use unalloy_core::rng::{stream, Purpose};
@@ -50,12 +50,12 @@ fn run(data: &Data<'_>, settings: &Settings) -> Fit {
 }
 
 fn run_weighted_kl(x: &[f64], shape: (usize, usize), weights: Weighting<'_>, s: &Settings) -> Fit {
-    let clean = without_missing(Values::Dense(x));
+    let kept = observed(Values::Dense(x), shape, weights).unwrap();
     let prepared = Prepared::new(Values::Dense(x), shape, weights).unwrap();
     let weighted =
         Weighted { totals: prepared.totals(shape).unwrap(), constant: prepared.constant };
     let product = Data::new(prepared.weighted.values(), shape).unwrap();
-    let data = Data::new(clean.values(), shape).unwrap();
+    let data = Data::new(kept.values(), shape).unwrap();
     run_input(Input { data, weights: Weights::Divergence(product, weighted) }, s)
 }
 
@@ -326,12 +326,12 @@ fn missing_is_masked_is_weight_zero() {
     let holes: Vec<f64> =
         x.iter().zip(&hidden).map(|(x, h)| if *h { f64::NAN } else { *x }).collect();
     let mut other = x.clone();
-    other.iter_mut().zip(&hidden).filter(|(_, h)| **h).for_each(|(x, _)| *x = 0.0);
+    other.iter_mut().zip(&hidden).filter(|(_, h)| **h).for_each(|(x, _)| *x = 1e4);
     for algorithm in [Algorithm::KullbackLeibler, Algorithm::Brunet] {
         let short = Settings { max_iter: 20, ..settings(algorithm, 3) };
         let from = |x: &[f64], weights| run_weighted_kl(x, (40, 30), weights, &short);
         let missing = from(&holes, Weighting::Equal);
-        // What a masked entry holds must not matter; the start is made without it.
+        // What a masked entry holds does not matter: the start is made without it.
         let masked = from(&other, Weighting::Entries(Values::Dense(&weights)));
         assert_eq!(missing.pair, masked.pair, "{algorithm:?}");
         let dropped = from(&holes, Weighting::Entries(Values::Dense(&weights)));

@@ -4,7 +4,7 @@
 use super::alternate::{alternate, Outcome, Pair, Reason, Rules};
 use super::arrange::{arrange, split_last};
 use super::data::{Data, Side};
-use super::init::{nndsvd, random, Init};
+use super::init::{mean, nndsvd, random, Init};
 use super::kl::Weighted;
 use super::model::build;
 use super::penalty::Constraint;
@@ -60,7 +60,7 @@ impl Algorithm {
 
 /// The matrix to factorise.
 pub struct Input<'a> {
-    /// X, with zeros for missing values.
+    /// X, with zeros for missing values and for those without weight.
     pub data: Data<'a>,
     pub weights: Weights<'a>,
 }
@@ -72,6 +72,20 @@ pub enum Weights<'a> {
     Frobenius(Box<WeightedMatrix>),
     /// Ω ∘ X and what belongs to it.
     Divergence(Data<'a>, Weighted<'a>),
+}
+
+impl Weights<'_> {
+    /// Σ Ω X / Σ Ω.
+    fn mean(&self, data: &Data<'_>) -> f64 {
+        match self {
+            Weights::None => mean(data),
+            Weights::Frobenius(weighted) => weighted.mean(),
+            Weights::Divergence(product, weighted) => {
+                let entries = data.count(Side::Basis) * data.count(Side::Coef);
+                product.sum() / weighted.totals.sum(entries)
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -155,11 +169,16 @@ impl Settings {
 
     /// The start within the bounds of `constraints`, those of the model: fixed
     /// components keep their values whatever the bound.
-    fn start(&self, data: &Data<'_>, run: usize, constraints: &[Constraint; 2]) -> Pair {
+    fn start(
+        &self,
+        (data, mean): (&Data<'_>, f64),
+        run: usize,
+        constraints: &[Constraint; 2],
+    ) -> Pair {
         let mut pair = match (&self.start, self.init) {
             (Some(start), _) => start.clone(),
-            (None, Init::Random) => random(data, self.rank, self.seed, run),
-            (None, kind) => nndsvd(data, self.rank, kind, self.seed),
+            (None, Init::Random) => random(data, mean, self.rank, self.seed, run),
+            (None, kind) => nndsvd(data, mean, self.rank, kind, self.seed),
         };
         let features = data.count(Side::Basis);
         for (component, known) in self.known.chunks_exact(features.max(1)).enumerate() {
@@ -235,12 +254,13 @@ pub fn fit(input: Input<'_>, settings: &Settings, monitor: &Monitor<'_>) -> Resu
     let known = settings.known.len() / data.count(Side::Basis).max(1);
     let constraints = settings.model_constraints(known);
     let scalable = !matches!(settings.algorithm, Algorithm::NonSmooth { .. });
+    let mean = weights.mean(&data);
     let model = build(settings, data.clone(), weights, &constraints)?;
     let rules = settings.algorithm.rules(settings);
     let best: Mutex<Option<(usize, Outcome)>> = Mutex::new(None);
     let one = |run: usize| -> Result<Run, CoreError> {
         let began = Instant::now();
-        let start = settings.start(&data, run, &constraints);
+        let start = settings.start((&data, mean), run, &constraints);
         let mut outcome = alternate(&*model, start, &rules, monitor)?;
         arrange(&mut outcome.pair, &constraints, scalable);
         let bare = settings.without_offset(&outcome.pair);

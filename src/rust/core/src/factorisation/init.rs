@@ -19,11 +19,11 @@ pub enum Init {
     NndsvdRandom,
 }
 
-/// Uniform entries, scaled so that W H has the mean of X.
-pub fn random(data: &Data<'_>, rank: usize, seed: u64, run: usize) -> Pair {
+/// Uniform entries, scaled so that W H has the mean `mean`, that of X.
+pub fn random(data: &Data<'_>, mean: f64, rank: usize, seed: u64, run: usize) -> Pair {
     let mut rng = stream(seed, Purpose::Factors, run);
     // two uniform numbers have a product of mean 1/4
-    let scale = (4.0 * mean(data) / rank.max(1) as f64).sqrt();
+    let scale = (4.0 * mean / rank.max(1) as f64).sqrt();
     let mut draw = |lines: usize| -> Vec<f64> {
         (0..rank * lines).map(|_| scale * rng.random::<f64>()).collect()
     };
@@ -32,7 +32,8 @@ pub fn random(data: &Data<'_>, rank: usize, seed: u64, run: usize) -> Pair {
     Pair { rank, factors: [basis, coef] }
 }
 
-fn mean(data: &Data<'_>) -> f64 {
+/// Σ X / (features × samples).
+pub fn mean(data: &Data<'_>) -> f64 {
     data.sum() / (data.count(Side::Basis) * data.count(Side::Coef)).max(1) as f64
 }
 
@@ -42,8 +43,8 @@ const ROUNDS: usize = 6;
 
 /// A start from the leading singular vectors, found by subspace iteration.
 /// The signs of the vectors cancel: the positive or the negative parts are taken,
-/// whichever pair is larger.
-pub fn nndsvd(data: &Data<'_>, rank: usize, kind: Init, seed: u64) -> Pair {
+/// whichever pair is larger.  `mean` is that of X.
+pub fn nndsvd(data: &Data<'_>, mean: f64, rank: usize, kind: Init, seed: u64) -> Pair {
     let (m, n) = (data.count(Side::Basis), data.count(Side::Coef));
     let width = (rank + OVERSAMPLING).min(m).min(n);
     let (sigma, left, right) = singular(data, width, seed);
@@ -69,7 +70,6 @@ pub fn nndsvd(data: &Data<'_>, rank: usize, kind: Init, seed: u64) -> Pair {
             (0..n).for_each(|j| coef[j * rank + r] = scale * v[j] / nv);
         }
     }
-    let mean = mean(data);
     let mut rng = stream(seed, Purpose::Factors, 0);
     for value in basis.iter_mut().chain(&mut coef) {
         if *value < 1e-10 {

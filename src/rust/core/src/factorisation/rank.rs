@@ -4,7 +4,7 @@
 use super::alternate::{alternate, Rules};
 use super::data::{Data, Line, Side, Values};
 use super::held_out::{entry, judge, Held, Loss, Mask, Observed, Reference};
-use super::init::random;
+use super::init::{mean, random};
 use crate::error::{check_value, CoreError};
 use crate::parallel::{with_threads, Monitor};
 use crate::rng::{stream, Purpose};
@@ -127,7 +127,8 @@ fn trained(
         unchanged: None,
         every: 1,
     };
-    alternate(&model, random(data, rank, settings.seed, start), &rules, monitor)
+    let start = random(data, mean(data), rank, settings.seed, start);
+    alternate(&model, start, &rules, monitor)
 }
 
 /// The stored values with zeros at the entries that are held out.

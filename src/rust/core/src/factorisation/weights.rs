@@ -68,6 +68,17 @@ impl Totals<'_> {
         }
     }
 
+    /// Σ Ω of a matrix of this many entries.
+    pub fn sum(&self, entries: usize) -> f64 {
+        match self {
+            Totals::Outer { features, samples } => {
+                features.iter().sum::<f64>() * samples.iter().sum::<f64>()
+            }
+            Totals::Entries(weights) => weights.sum(),
+            Totals::Except(missing) => entries as f64 - missing.sum(),
+        }
+    }
+
     pub fn sequential(self) -> Self {
         match self {
             Totals::Entries(data) => Totals::Entries(data.sequential()),
@@ -207,13 +218,38 @@ impl Prepared {
     }
 }
 
-/// X with zeros for missing values: what starts are made of.
-pub fn without_missing(x: Values<'_>) -> Held {
-    let clean = |x: &[f64]| x.iter().map(|&v| if v.is_nan() { 0.0 } else { v }).collect();
+/// X with zeros for missing values and for those without weight: what starts are
+/// made of.
+///
+/// # Errors
+/// Those of [`Prepared::new`].
+pub fn observed(
+    x: Values<'_>,
+    (m, n): (usize, usize),
+    weighting: Weighting<'_>,
+) -> Result<Held, CoreError> {
+    check_weighting(weighting, (m, n))?;
+    let mut weight = vec![1.0; m];
+    let keep = |x: f64, weight: f64| if x.is_nan() || weight == 0.0 { 0.0 } else { x };
     match x {
-        Values::Dense(x) => Held::Dense(clean(x)),
+        Values::Dense(x) => {
+            check_length("x", m * n, x.len())?;
+            let mut out = Vec::with_capacity(x.len());
+            for j in 0..n {
+                column_weights(weighting, j, m, &mut weight);
+                let column = x[j * m..(j + 1) * m].iter().zip(&weight);
+                out.extend(column.map(|(&x, &w)| keep(x, w)));
+            }
+            Ok(Held::Dense(out))
+        }
         Values::Sparse { starts, rows, values } => {
-            Held::Sparse { starts: starts.to_vec(), rows: rows.to_vec(), values: clean(values) }
+            let mut out = Vec::with_capacity(values.len());
+            for j in 0..n {
+                column_weights(weighting, j, m, &mut weight);
+                let range = starts[j] as usize..starts[j + 1] as usize;
+                out.extend(range.map(|at| keep(values[at], weight[rows[at] as usize])));
+            }
+            Ok(Held::Sparse { starts: starts.to_vec(), rows: rows.to_vec(), values: out })
         }
     }
 }
