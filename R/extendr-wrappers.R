@@ -2,9 +2,17 @@
 
 # nolint start
 
-#' Weights n × replicates, columns with mean 1.
+#' Weights of genes, n × replicates, columns with mean 1.
 #' @noRd
-rs_bootstrap_weights <- function(seed, n, replicates, shape) .Call(wrap__rs_bootstrap_weights, seed, n, replicates, shape)
+rs_gene_weights <- function(seed, n, replicates) .Call(wrap__rs_gene_weights, seed, n, replicates)
+
+#' Uniform numbers for the weights of donors, n × replicates.
+#' @noRd
+rs_donor_uniforms <- function(seed, n, replicates) .Call(wrap__rs_donor_uniforms, seed, n, replicates)
+
+#' Seeds for n independent parts of one computation.
+#' @noRd
+rs_derived_seeds <- function(seed, n) .Call(wrap__rs_derived_seeds, seed, n)
 
 #' @noRd
 rs_allocate <- function(data, sources, samples) .Call(wrap__rs_allocate, data, sources, samples)

@@ -4,29 +4,24 @@
 # replicates.
 #
 # Units get random weights rather than multiplicities (the Bayesian bootstrap,
-# Rubin 1981), so no type is ever without cells.  For D donors the weights are
-# Dirichlet with parameter (D - 2) / D, under which the variance of a weighted
-# mean is the unbiased s^2 / D also for few donors; genes have parameter 1.
-# Every replicate starts from the fit; tau^2 and the discounts of the platform
-# error stay.
+# Rubin 1981), so no type is ever without cells.  Weights of genes are Dirichlet
+# with parameter 1; for those of donors see donor_weights().  Every replicate starts
+# from the fit; tau^2 and the discounts of the platform error stay.
 bootstrap_exposures <- function(object, over, replicates, seed, threads, .call) {
   bulk <- kept_counts(object, .call = .call)
   seed <- check_seed(seed, .call = .call)
   resample <- bootstrap_model(object, bulk, over, .call)
   types <- seq_len(object$model$n_types)
   only_active <- is_eliminated(object$settings)
-  draw <- function(unit) {
-    if (!unit %in% over) return(NULL)
-    n <- resample$units[[unit]]
-    shape <- if (unit == "donors") (n - 2) / n else 1
-    offset <- if (unit == "donors") 0 else 1
-    call_rs(rs_bootstrap_weights(seed + offset, n, replicates, shape), .call = .call)
+  draw <- function(unit, numbers) {
+    if (unit %in% over) call_rs(numbers(seed, resample$units[[unit]], replicates), .call = .call)
   }
-  weights <- list(donors = draw("donors"), genes = draw("genes"))
+  donors <- draw("donors", rs_donor_uniforms)
+  genes <- draw("genes", rs_gene_weights)
   show <- progress_bar("Bootstrap", replicates, TRUE)
   out <- array(0, c(length(types), ncol(object$exposures), replicates))
   for (replicate in seq_len(replicates)) {
-    model <- resample$model(weights$donors[, replicate], weights$genes[, replicate])
+    model <- resample$model(donors[, replicate], genes[, replicate])
     parts <- over_samples(bulk, function(values, n_samples, columns) {
       call_rs(rs_refit(core_problem(model, bulk, values, columns),
                        object$exposures[, columns, drop = FALSE], only_active, threads,
@@ -38,8 +33,26 @@ bootstrap_exposures <- function(object, over, replicates, seed, threads, .call) 
   out
 }
 
-# The model of a result over the genes that carry weight, as a function of
-# weights of donors and of genes.
+# Weights of donors within their types, from a uniform number per donor: `type` and
+# `donor` are numbers of each pair that has cells.
+#
+# In a type with D donors they are proportional to quantiles of gamma variables, which
+# makes them Dirichlet with parameter (D - 2) / D: the variance of a weighted mean is
+# then the unbiased s^2 / D.  All types take the quantiles at the same numbers, so that
+# a donor who counts much does so in every type, and what types of one donor have in
+# common stays, whichever donors have which types.
+donor_weights <- function(uniform, type, donor) {
+  drawn <- uniform[donor]
+  n <- tabulate(type)[type]
+  weights <- stats::qgamma(drawn, pmax(n - 2, 0) / n)
+  # of two donors, in the limit of small parameters, one has all weight
+  largest <- drawn == stats::ave(drawn, type, FUN = max)
+  weights[n <= 2] <- largest[n <= 2]
+  weights / stats::ave(weights, type, FUN = sum)
+}
+
+# The model of a result over the genes that carry weight, as a function of the
+# uniform numbers of donors and of the weights of genes.
 bootstrap_model <- function(object, bulk, over, .call) {
   model <- object$model
   used <- which(takes_part(model))
@@ -54,10 +67,10 @@ bootstrap_model <- function(object, bulk, over, .call) {
     base$floors <- platform_floors(check_bulk_values(bulk, .call = .call))
   }
   redraw <- if ("donors" %in% over) redrawn_reference(object, used, .call)
-  build <- function(donor_weights, gene_weights) {
+  build <- function(donor_uniform, gene_weights) {
     out <- base
-    if (!is.null(donor_weights)) {
-      drawn <- redraw$draw(donor_weights)
+    if (!is.null(donor_uniform)) {
+      drawn <- redraw$draw(donor_uniform)
       out$sources[, seq_len(base$n_types)] <- drawn$profiles
       if (!is.null(drawn$variance)) out$variance <- drawn$variance
     }
@@ -70,7 +83,7 @@ bootstrap_model <- function(object, bulk, over, .call) {
   list(model = build, units = list(donors = redraw$n_donors, genes = length(used)))
 }
 
-# Profiles, and what noise leaves unknown of them, under weights of the donors.
+# Profiles, and what noise leaves unknown of them, under random weights of the donors.
 redrawn_reference <- function(object, used, .call) {
   signatures <- object$signatures
   donor_counts <- signatures$donor_counts
@@ -94,11 +107,10 @@ redrawn_reference <- function(object, used, .call) {
     all_genes <- gather_rows(signatures$profiles, model$matching$signature_of, nrow(model$sources))
     size_factors(reference_counts(list(sources = all_genes), signatures), model$weights > 0)
   }
-  draw <- function(weights) {
-    weights <- weights[donor]
-    # A type whose donors all have (next to) no weight keeps equal weights.
-    lost <- rowsum(weights, type)[type, 1L] < 1e-6
-    weights[lost] <- 1
+  n_donors <- tabulate(type)[type]
+  draw <- function(uniform) {
+    # with mean 1 in each type: together the donors are as many as they are
+    weights <- n_donors * donor_weights(uniform, type, donor)
     totals <- drop(rowsum(weights * donor_counts$totals, type))
     spread <- Matrix::sparseMatrix(i = seq_along(type), j = type, x = weights / totals[type],
                                    dims = c(length(type), n_types))

@@ -191,6 +191,30 @@ test_that("the bootstrap over genes agrees with the robust sandwich", {
   }
 })
 
+test_that("means over donors vary as they should, whichever donors have the type", {
+  # types with 8, 4, 3 and 2 of 8 donors, and one of a single donor
+  donor <- c(1:8, 2:5, 1:3, c(3, 7), 8)
+  type <- rep(1:5, c(8, 4, 3, 2, 1))
+  value <- withr::with_seed(1, stats::rnorm(8, 10, 2))[donor]
+  n_draws <- 8000
+  uniform <- rs_donor_uniforms(1, 8L, as.integer(n_draws))
+  weights <- apply(uniform, 2L, donor_weights, type = type, donor = donor)
+  expect_equal(drop(rowsum(weights, type)), matrix(1, 5, n_draws), ignore_attr = TRUE)
+  means <- rowsum(weights * value, type)
+  for (t in 1:4) {
+    from <- value[type == t]
+    # a variance of 8,000 draws is known to 2 %
+    expect_equal(stats::var(means[t, ]) / (stats::var(from) / length(from)), 1, tolerance = 0.08)
+    expect_equal(mean(means[t, ]), mean(from), tolerance = 0.01)
+  }
+  expect_equal(unname(means[5, ]), rep(value[18], n_draws))
+  # types of the same donors have the same weights; what differs varies together
+  expect_identical(donor_weights(uniform[, 1], c(1, 1, 2, 2), c(1, 4, 1, 4))[1:2],
+                   donor_weights(uniform[, 1], c(1, 1, 2, 2), c(1, 4, 1, 4))[3:4])
+  # were all four donors of the second type also the only ones of the first, 1
+  expect_gt(stats::cor(means[1, ], means[2, ]), 0.5 * sqrt(4 / 8))
+})
+
 test_that("the bootstrap repeats under a seed, whatever the threads", {
   draw <- function(...) confint(result, method = "bootstrap", replicates = 10, ...)
   expect_identical(draw(seed = 3), draw(seed = 3, threads = 1))

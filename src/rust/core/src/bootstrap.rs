@@ -1,43 +1,50 @@
-//! Random weights of the Bayesian bootstrap.
+//! Random numbers of the Bayesian bootstrap (Rubin 1981), in which units get
+//! random weights instead of multiplicities.
 
 use crate::error::{check_value, CoreError};
 use crate::rng::{stream, Purpose};
 use faer::Mat;
-use rand_distr::{Distribution, Gamma};
+use rand_distr::{Distribution, Open01};
 
-/// Weights n × replicates, columns with mean 1: Dirichlet with parameter `shape`
-/// for each of the n units, times n.  Each replicate has a stream of its own.
-/// Shape 1 is the Bayesian bootstrap (Rubin 1981).  Shape 0 gives all weight to
-/// one unit.
+/// Weights of genes, n × replicates, columns with mean 1: n times a draw from the
+/// flat Dirichlet distribution.  Each replicate has a stream of its own.
 ///
 /// # Errors
-/// `Argument` for a negative shape or no units.
-pub fn dirichlet_weights(
-    seed: u64,
-    n: usize,
-    replicates: usize,
-    shape: f64,
-) -> Result<Mat<f64>, CoreError> {
-    check_value("shape", shape, "non-negative", |s| s >= 0.0 && s.is_finite())?;
-    check_value("n", n as f64, "at least 1", |n| n >= 1.0)?;
-    let mut weights = Mat::zeros(n, replicates);
+/// `Argument` for no genes.
+pub fn gene_weights(seed: u64, n: usize, replicates: usize) -> Result<Mat<f64>, CoreError> {
+    let mut weights = uniforms(seed, Purpose::Bootstrap, n, replicates)?;
     for replicate in 0..replicates {
-        let mut rng = stream(seed, Purpose::Bootstrap, replicate);
         let column = weights.col_as_slice_mut(replicate);
-        if shape > 0.0 {
-            let gamma = Gamma::new(shape, 1.0).expect("the shape is positive and finite");
-            column.iter_mut().for_each(|w| *w = gamma.sample(&mut rng));
-        }
+        // exponential numbers over their sum
+        column.iter_mut().for_each(|w| *w = -w.ln());
         let total: f64 = column.iter().sum();
-        if total > 0.0 {
-            column.iter_mut().for_each(|w| *w *= n as f64 / total);
-        } else {
-            // The limit of small shapes.
-            column.fill(0.0);
-            column[rand::Rng::random_range(&mut rng, 0..n)] = n as f64;
-        }
+        column.iter_mut().for_each(|w| *w *= n as f64 / total);
     }
     Ok(weights)
+}
+
+/// Uniform numbers between 0 and 1, n × replicates, of which the weights of donors
+/// are quantiles; in streams that genes do not use.
+///
+/// # Errors
+/// `Argument` for no donors.
+pub fn donor_uniforms(seed: u64, n: usize, replicates: usize) -> Result<Mat<f64>, CoreError> {
+    uniforms(seed, Purpose::BootstrapDonors, n, replicates)
+}
+
+fn uniforms(
+    seed: u64,
+    purpose: Purpose,
+    n: usize,
+    replicates: usize,
+) -> Result<Mat<f64>, CoreError> {
+    check_value("n", n as f64, "at least 1", |n| n >= 1.0)?;
+    let mut out = Mat::zeros(n, replicates);
+    for replicate in 0..replicates {
+        let mut rng = stream(seed, purpose, replicate);
+        out.col_as_slice_mut(replicate).iter_mut().for_each(|v| *v = Open01.sample(&mut rng));
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -45,29 +52,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn weights_have_the_variance_of_their_shape() {
-        // Var(w_i / n) = (n − 1) / (n² (n shape + 1))
-        for (n, shape) in [(4, 0.5), (10, 1.0), (3, 1.0 / 3.0)] {
+    fn weights_have_the_variance_of_a_flat_dirichlet() {
+        // Var(w_i / n) = (n − 1) / (n² (n + 1))
+        for n in [3, 10] {
             let replicates = 20_000;
-            let weights = dirichlet_weights(7, n, replicates, shape).unwrap();
+            let weights = gene_weights(7, n, replicates).unwrap();
             let first: Vec<f64> = (0..replicates).map(|r| weights[(0, r)] / n as f64).collect();
             let mean = first.iter().sum::<f64>() / replicates as f64;
             let variance =
                 first.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / replicates as f64;
-            let (size, n) = (n as f64 * shape + 1.0, n as f64);
-            let expected = (n - 1.0) / (n * n * size);
+            let n = n as f64;
+            let expected = (n - 1.0) / (n * n * (n + 1.0));
             // 20,000 draws: about 1 % for mean and variance
-            assert!((mean * n - 1.0).abs() < 0.05, "{n} {shape}: mean {mean}");
-            assert!((variance / expected - 1.0).abs() < 0.05, "{n} {shape}: {variance}");
+            assert!((mean * n - 1.0).abs() < 0.05, "{n}: mean {mean}");
+            assert!((variance / expected - 1.0).abs() < 0.05, "{n}: {variance}");
         }
     }
 
     #[test]
-    fn shape_zero_picks_one_unit() {
-        let weights = dirichlet_weights(1, 2, 50, 0.0).unwrap();
-        for r in 0..50 {
-            assert_eq!(weights[(0, r)] + weights[(1, r)], 2.0);
-            assert!(weights[(0, r)] == 0.0 || weights[(0, r)] == 2.0);
+    fn donors_and_genes_share_no_stream() {
+        // gene weights fall with the uniform numbers that they come from: were the
+        // streams shared, their ranks would be opposite
+        let (n, replicates) = (200, 5);
+        let ranks = |values: &[f64]| -> Vec<f64> {
+            let below = |v: f64| values.iter().filter(|&&other| other < v).count() as f64;
+            values.iter().map(|&v| below(v)).collect()
+        };
+        for (donors_seed, genes_seed) in [(1, 1), (1, 2), (2, 1)] {
+            let donors = donor_uniforms(donors_seed, n, replicates).unwrap();
+            let genes = gene_weights(genes_seed, n, replicates).unwrap();
+            for replicate in 0..replicates {
+                let a = ranks(donors.col_as_slice(replicate));
+                let b = ranks(genes.col_as_slice(replicate));
+                let middle = (n - 1) as f64 / 2.0;
+                let along: f64 = a.iter().zip(&b).map(|(a, b)| (a - middle) * (b - middle)).sum();
+                let square: f64 = a.iter().map(|a| (a - middle).powi(2)).sum();
+                // the correlation of independent ranks has a deviation of 0.07
+                assert!((along / square).abs() < 0.35, "{donors_seed} {genes_seed}");
+            }
         }
     }
 }

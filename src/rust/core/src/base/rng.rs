@@ -2,7 +2,7 @@
 //! index, so what is drawn for one sample or cell does not depend on which
 //! thread draws it, or on how many others are drawn.
 
-use rand_chacha::rand_core::SeedableRng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// What a stream is for.  Streams of different purposes never overlap; the numbers
@@ -25,6 +25,8 @@ pub enum Purpose {
     Projection = 13,
     Permutation = 14,
     Resample = 15,
+    BootstrapDonors = 16,
+    Seeds = 17,
 }
 
 /// The stream `index` of `purpose` under `seed`.
@@ -32,6 +34,13 @@ pub fn stream(seed: u64, purpose: Purpose, index: usize) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(((purpose as u64) << 48) | index as u64);
     rng
+}
+
+/// Seeds for n independent parts of one computation, whole numbers below 2³¹.
+/// Those of neighbouring seeds have nothing in common, unlike seed, seed + 1, ….
+pub fn derived_seeds(seed: u64, n: usize) -> Vec<u32> {
+    let mut rng = stream(seed, Purpose::Seeds, 0);
+    (0..n).map(|_| rng.next_u32() >> 1).collect()
 }
 
 #[cfg(test)]
@@ -49,5 +58,13 @@ mod tests {
         assert_ne!(first(1, Purpose::Cells, 5), first(2, Purpose::Cells, 5));
         assert_ne!(first(1, Purpose::Cells, 5), first(1, Purpose::Cells, 6));
         assert_ne!(first(1, Purpose::Cells, 5), first(1, Purpose::Bulk, 5));
+    }
+
+    #[test]
+    fn seeds_of_parts_do_not_meet_those_of_the_next_seed() {
+        let (one, two) = (derived_seeds(1, 100), derived_seeds(2, 100));
+        assert!(one.iter().all(|seed| !two.contains(seed)));
+        // more parts leave the first ones as they are
+        assert_eq!(one[..10], derived_seeds(1, 10));
     }
 }
