@@ -68,6 +68,7 @@ benchmark_recovery <- function(x, measurements = c(20, 50, 100, 200, 300),
     max_correlation = max_correlation, genes_per_pool = genes_per_pool,
     seed = check_seed(seed), threads = check_threads(threads)
   )
+  plan$seeds <- derived_seeds(plan$seed, plan$splits)
   plan$n_train <- training_samples(plan$train, ncol(x$values))
   plan$size <- if (is.null(size)) min(500, max(plan$n_train %/% 2, 1)) else
     check_size(size, plan$n_train)
@@ -143,7 +144,7 @@ training_samples <- function(train, n_samples, .call = caller_env()) {
 
 # Training and test profiles, on one scale, and the measurements of the latter.
 split_profiles <- function(x, plan, split) {
-  chosen <- with_seed(plan$seed + split, sample.int(ncol(x), plan$n_train))
+  chosen <- with_seed(plan$seeds[split], sample.int(ncol(x), plan$n_train))
   train <- x[, chosen, drop = FALSE]
   test <- x[, -chosen, drop = FALSE]
   constant <- constant_rows(train)
@@ -158,9 +159,9 @@ split_profiles <- function(x, plan, split) {
     test <- (test - low) / span
   }
   A <- measurement_matrix(max(plan$measurements), rownames(train), plan$type,
-                          plan$max_correlation, plan$genes_per_pool, seed = plan$seed + split,
+                          plan$max_correlation, plan$genes_per_pool, seed = plan$seeds[split],
                           threads = plan$threads)
-  y <- measure(test, A, plan$snr, seed = plan$seed + split, threads = plan$threads,
+  y <- measure(test, A, plan$snr, seed = plan$seeds[split], threads = plan$threads,
                verbose = FALSE)
   list(train = train, test = test, A = as.matrix(A), y = y)
 }
@@ -194,12 +195,12 @@ run_recovery <- function(name, method, parts, plan, split) {
 # A function of A and y.
 prepare_recovery <- function(method, parts, plan, split) {
   if (method$own) {
-    return(function(A, y) with_seed(plan$seed + split, method$run(parts$train, A, y)))
+    return(function(A, y) with_seed(plan$seeds[split], method$run(parts$train, A, y)))
   }
   sparsity <- if (method$method == "svd_k") min(plan$sparsity, plan$size) else plan$sparsity
   arguments <- list(parts$train, plan$size, method$method, sparsity = sparsity,
                     threads = plan$threads, verbose = FALSE)
-  if (!method$method %in% c("svd", "svd_k")) arguments$seed <- plan$seed + split
+  if (!method$method %in% c("svd", "svd_k")) arguments$seed <- plan$seeds[split]
   arguments <- utils::modifyList(arguments, as.list(method$arguments))
   # That the last iteration still gained a little is no news in a benchmark.
   modules <- withCallingHandlers(

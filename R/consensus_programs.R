@@ -227,17 +227,17 @@ BATCH_RUNS <- 8
 
 # Spectra of all runs side by side, and how the runs ended.  Only the spectra are
 # kept, and few runs are made at a time, so that their coefficients fit in memory.
-replicate_spectra <- function(x, rank, settings, progress) {
+replicate_spectra <- function(x, rank, settings, progress, batch_bytes = BATCH_BYTES) {
   size <- 8 * rank * ncol(x)
-  batch <- max(BATCH_RUNS, floor(BATCH_BYTES / size))
+  batch <- max(BATCH_RUNS, floor(batch_bytes / size))
   first <- seq(1, settings$nrun, by = batch)
-  parts <- lapply(first, function(run) {
+  seeds <- derived_seeds(settings$seed, length(first))
+  parts <- Map(function(run, seed) {
     n <- min(batch, settings$nrun - run + 1)
     fit <- withCallingHandlers(
       nmf(x, rank, method = if (settings$loss == "kl") "KL" else "Frobenius", nrun = n,
-          seed = settings$seed + run - 1, max_iter = settings$max_iter,
-          tolerance = settings$tolerance, keep_all = TRUE, keep_x = FALSE, verbose = FALSE,
-          threads = settings$threads),
+          seed = seed, max_iter = settings$max_iter, tolerance = settings$tolerance,
+          keep_all = TRUE, keep_x = FALSE, verbose = FALSE, threads = settings$threads),
       # told of once, for all runs
       unalloy_warning_not_converged = function(w) rlang::cnd_muffle(w)
     )
@@ -245,7 +245,7 @@ replicate_spectra <- function(x, rank, settings, progress) {
     runs <- fit$runs
     runs$run <- runs$run + as.integer(run - 1)
     list(spectra = do.call(cbind, lapply(fit$fits, `[[`, "basis")), runs = runs)
-  })
+  }, first, seeds)
   list(spectra = unname(do.call(cbind, lapply(parts, `[[`, "spectra"))),
        runs = do.call(rbind, lapply(parts, `[[`, "runs")))
 }

@@ -40,8 +40,9 @@ block_errors <- function(x, ranks, fitting, settings) {
   if (parts == 0) return(NULL)
   if (settings$weighted) stop("not offered for weighted fits")
   if (anyNA(if (is.matrix(x)) x else x@x)) stop("needs a matrix without missing entries")
-  rows <- random_parts(nrow(x), parts, settings$seed)
-  columns <- random_parts(ncol(x), parts, settings$seed + 1)
+  seeds <- derived_seeds(settings$seed, 2)
+  rows <- random_parts(nrow(x), parts, seeds[1L])
+  columns <- random_parts(ncol(x), parts, seeds[2L])
   folds <- expand.grid(row = seq_len(parts) - 1L, column = seq_len(parts) - 1L)
   tables <- lapply(seq_len(nrow(folds)), function(at) {
     in_row <- rows == folds$row[at]

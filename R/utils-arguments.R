@@ -64,6 +64,10 @@ check_seed <- function(seed, .call = caller_env()) {
   check_count(seed, "seed", min = 0, .call = .call)
 }
 
+# Seeds of n parts of a computation that have random numbers of their own: seed + 1,
+# seed + 2, ... would be those of a call with the next seed.
+derived_seeds <- function(seed, n) call_rs(rs_derived_seeds(seed, as.integer(n)))
+
 # What a value is, in a few words: for error messages.
 describe <- function(x) {
   if (is.null(x)) return("NULL")

@@ -8,18 +8,27 @@ benchmark <- run()
 
 test_that("a run is what its parts give by hand", {
   plan <- benchmark$plan
-  chosen <- unalloy:::with_seed(plan$seed + 2, sample.int(100, 80))
+  chosen <- unalloy:::with_seed(plan$seeds[2], sample.int(100, 80))
   train <- x[, chosen]
   low <- apply(train, 1, min)
   span <- apply(train, 1, max) - low
   test <- (x[, -chosen] - low) / span
-  A <- measurement_matrix(32, rownames(x), max_correlation = 0.6, seed = plan$seed + 2)
+  A <- measurement_matrix(32, rownames(x), max_correlation = 0.6, seed = plan$seeds[2])
   modules <- learn_dictionary((train - low) / span, 25, "svd", 5, verbose = FALSE)
   y <- measure(test, A, verbose = FALSE)[1:16, ]
   found <- recover(y, A$weights[1:16, ], modules, sparsity = 5, verbose = FALSE)
   by_hand <- evaluate_recovery(test, found, verbose = FALSE)$scores
   of_run <- subset(as.data.frame(benchmark), split == 2 & method == "svd" & measurements == 16)
   expect_equal(of_run$value, by_hand$estimate[match(of_run$score, by_hand$score)])
+})
+
+test_that("the splits of the next seed are others", {
+  scores <- function(seed) {
+    found <- benchmark_recovery(x, 16, "svd_k", 3, size = 25, sparsity = 5, max_correlation = 0.6,
+                                seed = seed, verbose = FALSE)
+    subset(as.data.frame(found), score == "sample_pearson")$value
+  }
+  expect_length(intersect(scores(1), scores(2)), 0)
 })
 
 test_that("more measurements tell more, and few singular vectors more than many", {
@@ -70,7 +79,8 @@ test_that("noise, pools, small training sets and other decoders are possible", {
 test_that("a gene that varies in the test samples only is left out of its split", {
   once <- x
   once[5, ] <- 0
-  once[5, setdiff(1:100, unalloy:::with_seed(2, sample.int(100, 80)))[1]] <- 1
+  held_in <- unalloy:::with_seed(unalloy:::derived_seeds(1, 1), sample.int(100, 80))
+  once[5, setdiff(1:100, held_in)[1]] <- 1
   left <- benchmark_recovery(once, 16, "svd_k", 1, size = 25, sparsity = 5, max_correlation = 0.6,
                              seed = 1, verbose = FALSE)
   expect_identical(left$runs$genes, 79L)

@@ -34,6 +34,20 @@ test_that("planted programs, their usages and their genes are found", {
   expect_gt(cor(programs$tpm[, match[1]], cells$level[, 1]), 0.98)
 })
 
+test_that("batches of runs share no start with calls of other seeds", {
+  # the smallest batches: the second begins at run 9
+  objectives <- function(seed) {
+    settings <- list(loss = "frobenius", nrun = 16, seed = seed, max_iter = 20, tolerance = 1e-5,
+                     threads = 1)
+    made <- unalloy:::replicate_spectra(cells$counts, 3, settings, function(runs) NULL,
+                                        batch_bytes = 1)
+    made$runs$objective
+  }
+  one <- objectives(1)
+  expect_identical(anyDuplicated(one), 0L)
+  expect_length(intersect(one, objectives(9)), 0)
+})
+
 test_that("genes are ranked by the stated ratio", {
   tpm <- t(t(cells$counts) / colSums(cells$counts)) * 1e6
   mu <- rowMeans(tpm)
