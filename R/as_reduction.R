@@ -12,7 +12,7 @@
 #'   basis as attribute `basis`, as package scater makes it; or `"DimReduc"`, of
 #'   package SeuratObject.
 #' @param assay For Seurat: the assay that was factorised; the active one by default.
-#' @param ... Not used; for agreement with the generic.
+#' @param ... None: other arguments are refused.
 #' @return The object with the reduction, or the reduction.
 #' @section Errors: `unalloy_error_samples` when cells of the object are not in the fit,
 #'   `unalloy_error_argument`.
@@ -26,6 +26,7 @@ as_reduction <- function(fit, object = NULL, name = "NMF", ...) UseMethod("as_re
 
 #' @export
 as_reduction.default <- function(fit, object = NULL, name = "NMF", ...) {
+  refuse_dots(...)
   stop_user("class", "`as_reduction()` takes what `nmf()` returns.",
             x = paste0("It is ", describe(fit), "."))
 }
@@ -34,6 +35,7 @@ as_reduction.default <- function(fit, object = NULL, name = "NMF", ...) {
 #' @export
 as_reduction.nmf_fit <- function(fit, object = NULL, name = "NMF",
                                  format = c("reducedDim", "DimReduc"), assay = NULL, ...) {
+  refuse_dots(...)
   if (!is.character(name) || length(name) != 1L || is.na(name) || !nzchar(name)) {
     stop_user("argument", "`name` must be one text.", x = paste0("It is ", describe(name), "."))
   }

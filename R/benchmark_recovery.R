@@ -25,7 +25,7 @@
 #'   [measurement_matrix()].
 #' @param size Modules; `NULL` takes half of the training samples, at most 500.
 #' @param sparsity Modules per sample.
-#' @param decoder `method` of [recover()]; `"nnls"` has no `sparsity`.
+#' @param decoder `method` of [recover_profiles()]; `"nnls"` has no `sparsity`.
 #' @param scale Scale each gene to \[0, 1\] by the range of the training samples?
 #'   Test samples may lie outside. Scores are computed on this scale.
 #' @param settings Further arguments of [learn_dictionary()] by method, such as
@@ -211,7 +211,7 @@ prepare_recovery <- function(method, parts, plan, split) {
     arguments <- list(y, A, modules, plan$decoder, standard_errors = FALSE,
                       threads = plan$threads, verbose = FALSE)
     if (plan$decoder != "nnls") arguments$sparsity <- sparsity
-    do.call(recover, arguments)$profiles
+    do.call(recover_profiles, arguments)$profiles
   }
 }
 

@@ -78,7 +78,8 @@
 #' @param i,j,k Genes, types and samples to keep (names, numbers or logicals).
 #' @param name Component.
 #' @param what `"expression"`, `"variance"`, `"std_error"` or `"reliability"`.
-#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @return An object of class `cell_type_expression`. It holds the fitted model
 #'   of the cohort and computes values when they are asked for, so all types of a
 #'   large cohort cost no memory until then:

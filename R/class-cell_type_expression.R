@@ -63,6 +63,7 @@ dimnames.cell_type_expression <- function(x) unclass(x)[c("genes", "types", "sam
 #' @export
 as.array.cell_type_expression <- function(x, what = c("expression", "variance", "std_error",
                                                       "reliability"), ...) {
+  refuse_dots(...)
   what <- check_choice(what, EXPRESSION_FIELDS, "what")
   expression_block(unclass(x), what)[[1L]]
 }
@@ -70,6 +71,8 @@ as.array.cell_type_expression <- function(x, what = c("expression", "variance", 
 #' @rdname cell_type_expression
 #' @export
 as.data.frame.cell_type_expression <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   parts <- unclass(x)
   fields <- c("expression", "std_error", if (parts$method == "blup") "reliability")
   values <- expression_block(parts, fields)
@@ -86,6 +89,7 @@ as.data.frame.cell_type_expression <- function(x, row.names = NULL, optional = F
 #' @rdname cell_type_expression
 #' @export
 print.cell_type_expression <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   parts <- unclass(x)
   cat("Expression of ", plural(length(parts$types), "cell type"), " in ",
       plural(length(parts$samples), "sample"), ", ", plural(length(parts$genes), "gene"), "\n",

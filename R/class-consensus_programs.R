@@ -37,27 +37,19 @@ top_genes <- function(x, n = 20) {
 #'   all genes of the fit (they are needed for the total of a cell), matched by name.
 #' @param assay Name of the assay, for objects with several.
 #' @param threads Threads.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @return Programs × cells; columns sum to 1, or are 0 for cells without counts in the
 #'   chosen genes.
 #' @section Errors: `unalloy_error_features` for missing genes.
 #' @export
 predict.consensus_programs <- function(object, newdata, assay = NULL,
                                        threads = getOption("unalloy.threads", 2L), ...) {
+  refuse_dots(...)
   input <- nmf_input(newdata, assay, prefer = c("counts", "logcounts", "data"))
   check_factorisable(input)
   x <- input$matrix
   genes <- object$features$gene
-  place <- if (is.null(rownames(x)) && nrow(x) == length(genes)) {
-    seq_along(genes)
-  } else {
-    match(genes, rownames(x))
-  }
-  if (anyNA(place)) {
-    stop_user("features", "`newdata` must have every gene of the fit.",
-              x = paste0("Not in it: ", some_of(genes[is.na(place)]), "."))
-  }
-  x <- x[place, , drop = FALSE]
+  x <- align_rows(x, genes, length(genes), "`newdata`")
   totals <- Matrix::colSums(x)
   chosen <- object$features$chosen
   sd <- object$features$sd[chosen]
@@ -70,6 +62,7 @@ predict.consensus_programs <- function(object, newdata, assay = NULL,
 
 #' @export
 print.consensus_programs <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   kept <- sum(x$replicates$kept)
   cat(plural(x$rank, "consensus program"), " of ", plural(ncol(x$usage), "cell"), " in ",
       plural(sum(x$features$chosen), "gene"), " (of ", count_text(nrow(x$features)), ")\n",
@@ -92,6 +85,7 @@ print.consensus_programs <- function(x, ...) {
 
 #' @export
 print.consensus_programs_ranks <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Consensus programs at ", plural(nrow(x$table), "rank"), "\n", sep = "")
   print(x$table, row.names = FALSE, digits = 3)
   for (rank in names(x$problems)) cat("Rank ", rank, ": ", x$problems[[rank]], "\n", sep = "")

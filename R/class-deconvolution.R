@@ -45,10 +45,14 @@
 #'   (\eqn{(k - \mu) / \sqrt\mu}) or `"deviance"`. For `predict()`: what to
 #'   return.
 #' @param newdata New bulk counts, to be deconvolved with the same model and
-#'   settings; `NULL` stands for the samples of the fit.
+#'   settings; `NULL` stands for the samples of the fit. Genes are found by name and
+#'   must have every gene that carries weight; counts without names must have the
+#'   rows of the counts of the fit.
 #' @param what For `coef()`, `as.data.frame()`: which shares.
 #' @param name Component.
-#' @param row.names,optional,digits,... Not used, or passed on to print methods.
+#' @param digits Digits that are printed.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @return
 #'   `fitted()` and `residuals()`: genes × samples. `coef()`: sources × samples.
 #'   `predict()`: `proportions` or `exposures` of new samples, or their fitted
@@ -57,7 +61,8 @@
 #'   used. `as.data.frame()`: a row per type and sample. `[`: the same result for
 #'   fewer samples.
 #' @section Errors: `unalloy_error_no_counts` when the counts are needed but
-#'   were not kept (`keep_counts = FALSE`).
+#'   were not kept (`keep_counts = FALSE`), `unalloy_error_gene_names` when `newdata`
+#'   lacks genes. `unalloy_error_argument` for arguments that do not exist.
 #' @name deconvolution
 #' @examples
 #' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 3, seed = 1)
@@ -159,6 +164,7 @@ shares_of <- function(exposures, n_types, sizes) {
 coef.deconvolution <- function(object, what = c("exposures", "proportions",
                                                 "proportions_with_intercept",
                                                 "cell_fractions"), ...) {
+  refuse_dots(...)
   what <- check_choice(what, eval(formals()$what), "what")
   if (what == "cell_fractions") need_cell_fractions(object)
   object[[what]]
@@ -167,6 +173,7 @@ coef.deconvolution <- function(object, what = c("exposures", "proportions",
 #' @rdname deconvolution
 #' @export
 fitted.deconvolution <- function(object, samples = NULL, ...) {
+  refuse_dots(...)
   kept <- if (is.null(samples)) TRUE else sample_index(samples, object$convergence$sample)
   exposures <- object$exposures[, kept, drop = FALSE]
   means <- call_rs(rs_fitted(object$model$sources, object$model$length_factor, exposures))
@@ -178,6 +185,7 @@ fitted.deconvolution <- function(object, samples = NULL, ...) {
 #' @export
 residuals.deconvolution <- function(object, type = c("response", "pearson", "deviance"),
                                     samples = NULL, ...) {
+  refuse_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")
   observed <- observed_counts(object, samples)
   mean <- fitted(object, samples)
@@ -196,6 +204,7 @@ residuals.deconvolution <- function(object, type = c("response", "pearson", "dev
 #' @export
 predict.deconvolution <- function(object, newdata = NULL,
                                   type = c("proportions", "exposures", "counts"), ...) {
+  refuse_dots(...)
   type <- check_choice(type, c("proportions", "exposures", "counts"), "type")
   if (!is.null(newdata)) object <- refit(object, newdata)
   if (type == "counts") fitted(object) else object[[type]]
@@ -205,18 +214,7 @@ predict.deconvolution <- function(object, newdata = NULL,
 refit <- function(object, newdata, .call = caller_env()) {
   bulk <- as_bulk(newdata, .call = .call)
   values <- check_bulk_values(bulk, .call = .call)
-  model <- unclass(object)$model
-  genes <- rownames(model$sources)
-  if (is.null(bulk$genes) && bulk$n_rows != length(genes)) {
-    stop_user("gene_names", "`newdata` needs gene names as row names.", .call = .call)
-  }
-  place <- if (is.null(bulk$genes)) seq_along(genes) else match(bulk$genes, genes, nomatch = 0L)
-  absent <- setdiff(which(model$weights > 0), place)
-  if (length(absent)) {
-    stop_user("gene_names", "`newdata` must have every gene that the fit uses.",
-              x = paste0("Without: ", some_of(genes[absent]), "."), .call = .call)
-  }
-  model$matching$gene_of_row <- as.integer(place) - 1L
+  model <- match_to_model(object$model, bulk, object$model$weights > 0, "newdata", .call = .call)
   platform <- object$error_model == "platform"
   if (platform) model$floors <- platform_floors(values)
   settings <- object$settings
@@ -231,6 +229,7 @@ refit <- function(object, newdata, .call = caller_env()) {
 #' @rdname deconvolution
 #' @export
 logLik.deconvolution <- function(object, ...) {
+  refuse_dots(...)
   observed <- observed_counts(object)
   constant <- sum(object$model$weights * lgamma(observed + 1))
   structure(sum(object$convergence$loglik) - constant, df = sum(object$exposures > 0),
@@ -240,6 +239,7 @@ logLik.deconvolution <- function(object, ...) {
 #' @rdname deconvolution
 #' @export
 nobs.deconvolution <- function(object, ...) {
+  refuse_dots(...)
   object$metrics$n_genes_used * nrow(object$convergence)
 }
 
@@ -249,15 +249,11 @@ as.data.frame.deconvolution <- function(x, row.names = NULL, optional = FALSE,
                                         what = c("proportions", "cell_fractions",
                                                  "proportions_with_intercept", "exposures"),
                                         ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   what <- check_choice(what, eval(formals()$what), "what")
   shares <- coef(x, what)
   column <- c(proportions = "proportion", cell_fractions = "fraction",
               proportions_with_intercept = "proportion", exposures = "exposure")[[what]]
-  out <- data.frame(
-    sample = factor(rep(colnames(shares), each = nrow(shares)), colnames(shares)),
-    type = factor(rep(rownames(shares), ncol(shares)), rownames(shares)),
-    value = as.vector(shares)
-  )
-  names(out)[3L] <- column
-  out
+  long_shares(shares, column)
 }

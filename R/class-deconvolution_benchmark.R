@@ -20,7 +20,8 @@
 #' @param metric The metric to show, one of those that were computed; the first by
 #'   default.
 #' @param digits Digits after the point.
-#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @param what Which table.
 #' @return `print()`: the object, invisibly. `as.data.frame()`: one of its tables.
 #'   `summary()`: a list with the data frames `methods` (a row per method: the mean
@@ -72,8 +73,7 @@ new_benchmark <- function(runs, datasets, methods, metrics, clean) {
   text <- function(x) if (length(x)) paste(x, collapse = " | ") else NA_character_
   estimates <- lapply(runs, function(run) {
     truth <- datasets[[run$dataset]]$truth
-    table <- long_shares(truth)
-    names(table)[3L] <- "truth"
+    table <- long_shares(truth, "truth")
     table$sample <- as.character(table$sample)
     table$type <- as.character(table$type)
     table$estimate <- if (is.null(run$estimate)) NA_real_ else as.vector(run$estimate)
@@ -125,6 +125,7 @@ check_metric <- function(metric, x, .call = caller_env()) {
 #' @rdname deconvolution_benchmark
 #' @export
 print.deconvolution_benchmark <- function(x, metric = NULL, digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   metric <- check_metric(metric, x)
   scores <- score_table(x, metric)
   ranks <- score_ranks(scores, metric)
@@ -158,6 +159,8 @@ print_failures <- function(runs) {
 #' @export
 as.data.frame.deconvolution_benchmark <- function(x, row.names = NULL, optional = FALSE,
                                                   what = c("estimates", "scores", "runs"), ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   what <- check_choice(what, c("estimates", "scores", "runs"), "what")
   x[[what]]
 }
@@ -165,6 +168,7 @@ as.data.frame.deconvolution_benchmark <- function(x, row.names = NULL, optional 
 #' @rdname deconvolution_benchmark
 #' @export
 summary.deconvolution_benchmark <- function(object, metric = NULL, ...) {
+  refuse_dots(...)
   metric <- check_metric(metric, object)
   scores <- score_table(object, metric)
   ranks <- score_ranks(scores, metric)
@@ -193,6 +197,7 @@ type_errors <- function(estimates) {
 
 #' @export
 print.summary.deconvolution_benchmark <- function(x, digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Means over datasets; rank by ", METRIC_LABELS[[x$metric]], "\n", sep = "")
   print(rounded(x$methods, digits), row.names = FALSE)
   best <- as.character(x$methods$method[1L])

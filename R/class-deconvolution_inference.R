@@ -130,12 +130,7 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
          limits = at(level), seen = at((1 - level) / 2) > 0)
   }
   intervals <- intervals_from(inferred, level, what[1L])
-  estimate <- inferred$estimate
-  out <- data.frame(
-    sample = factor(rep(colnames(estimate), each = nrow(estimate)), colnames(estimate)),
-    type = factor(rep(rownames(estimate), ncol(estimate)), rownames(estimate)),
-    estimate = as.vector(estimate)
-  )
+  out <- long_shares(inferred$estimate, "estimate")
   out[c("std_error", "lower", "upper")] <- lapply(intervals, as.vector)
   if (!is.null(types)) out <- out[out$type %in% types, ]
   rownames(out) <- NULL

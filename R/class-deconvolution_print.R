@@ -3,6 +3,7 @@
 #' @rdname deconvolution
 #' @export
 print.deconvolution <- function(x, digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   n <- size_of(x)
   cat("Deconvolution of ", plural(n[2L], "sample"), " into ", plural(n[1L], "cell type"), " (",
       plural(x$metrics$n_genes_used, "gene"), ", ", model_text(x), ")\n", sep = "")
@@ -61,6 +62,7 @@ range_text <- function(x, digits) {
 #' @rdname deconvolution
 #' @export
 summary.deconvolution <- function(object, ...) {
+  refuse_dots(...)
   shares <- object$proportions
   structure(list(
     call = object$call, dim = size_of(object), convergence = convergence_line(object),
@@ -78,6 +80,7 @@ summary.deconvolution <- function(object, ...) {
 
 #' @export
 print.summary.deconvolution <- function(x, digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Deconvolution of ", plural(x$dim[2L], "sample"), " into ", plural(x$dim[1L], "cell type"),
       "\n\n", sep = "")
   genes <- x$genes

@@ -29,8 +29,10 @@ NULL
 #' @export
 tidy.deconvolution <- function(x, what = c("proportions", "cell_fractions", "exposures"),
                                conf.int = FALSE, conf.level = 0.95, ...) {
+  with_intervals <- check_flag(conf.int, "conf.int")
+  refuse_dots(..., .known = if (with_intervals) arguments_of(confint.deconvolution))
   what <- check_choice(what, SHARES, "what")
-  if (check_flag(conf.int, "conf.int")) {
+  if (with_intervals) {
     out <- confint(x, level = conf.level, what = what, ...)
     names(out)[4:6] <- c("std.error", "conf.low", "conf.high")
     return(out)
@@ -43,6 +45,7 @@ tidy.deconvolution <- function(x, what = c("proportions", "cell_fractions", "exp
 #' @rdname tidy.deconvolution
 #' @export
 glance.deconvolution <- function(x, ...) {
+  refuse_dots(...)
   size <- size_of(x)
   table <- x$convergence
   data.frame(
@@ -57,6 +60,7 @@ glance.deconvolution <- function(x, ...) {
 #' @rdname tidy.deconvolution
 #' @export
 augment.deconvolution <- function(x, samples = NULL, ...) {
+  refuse_dots(...)
   observed <- observed_counts(x, samples)
   mean <- fitted(x, samples)
   data.frame(

@@ -40,7 +40,8 @@
 #'   above and below the fit in all samples).
 #' @param n Genes per type and role, per program, or per side.
 #' @param width Characters per line.
-#' @param row.names,optional,... Not used.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @section Errors: `unalloy_error_no_programs` for tables of residuals that were not
 #'   looked at, `unalloy_error_penalised` for the influence of penalised fits.
 #' @return `as.data.frame()`: a data frame. `tidy()`: the types; `glance()`: one row.
@@ -219,8 +220,10 @@ missing_type_of <- function(programs, change, activity) {
 as.data.frame.diagnosis <- function(x, row.names = NULL, optional = FALSE,
                                     what = c("findings", "types", "samples", "pairs",
                                              "influence", "programs", "genes"), n = 5, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
   # the table may be named where as.data.frame() has its row names
   if (is.character(row.names) && length(row.names) == 1L && missing(what)) what <- row.names
+  else refuse_row_names(row.names)
   what <- check_choice(what, DIAGNOSIS_TABLES, "what")
   n <- check_count(n, "n")
   switch(what, influence = leading_genes(x, n), programs = leading_program_genes(x, n),
@@ -229,11 +232,15 @@ as.data.frame.diagnosis <- function(x, row.names = NULL, optional = FALSE,
 
 #' @rdname diagnosis
 #' @export
-tidy.diagnosis <- function(x, ...) x$types
+tidy.diagnosis <- function(x, ...) {
+  refuse_dots(...)
+  x$types
+}
 
 #' @rdname diagnosis
 #' @export
 glance.diagnosis <- function(x, ...) {
+  refuse_dots(...)
   worst <- x$pairs[1L, ]
   data.frame(
     n.samples = nrow(x$samples), n.types = nrow(x$types),

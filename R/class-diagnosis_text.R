@@ -191,6 +191,7 @@ missing_finding <- function(x) {
 #' @rdname diagnosis
 #' @export
 print.diagnosis <- function(x, width = getOption("width"), ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Diagnosis of ", plural(nrow(x$samples), "sample"), " and ",
       plural(nrow(x$types), "cell type"), " (", plural(x$n_genes, "gene"), ", ",
       if (x$error_model == "poisson") "Poisson model" else "platform error model", ")\n", sep = "")

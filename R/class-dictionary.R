@@ -9,7 +9,7 @@
 #'   \item{`activities`}{Modules × training samples (`dgCMatrix`): by orthogonal
 #'     matching pursuit with `sparsity` modules per sample.}
 #'   \item{`residual_sd`}{Per gene: standard deviation of the training samples around
-#'     modules times activities. The lack of fit that [recover()] counts in its
+#'     modules times activities. The lack of fit that [recover_profiles()] counts in its
 #'     standard errors.}
 #'   \item{`residual`}{What the modules with these activities leave of the sum of
 #'     squares of the training profiles, as a share.}
@@ -29,7 +29,7 @@
 #' entropy of its squared entries) and in how many training samples it is active.
 #'
 #' @param x,object An object of class `dictionary`.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @return `print()`: the object, invisibly. `plot()`: a ggplot.
 #' @name dictionary
 #' @examples
@@ -69,6 +69,7 @@ METHOD_NAMES <- c(smaf = "SMAF", snmf = "sparse NMF", svd = "SVD", svd_k = "trun
 #' @rdname dictionary
 #' @export
 print.dictionary <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   steps <- length(x$objective)
   cat("Dictionary by ", METHOD_NAMES[[x$settings$method]], ": ",
       plural(ncol(x$modules), "module"), " of ", plural(nrow(x$modules), "gene"), "\n",

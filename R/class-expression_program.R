@@ -5,7 +5,8 @@
 #' @param x,object An `expression_program`.
 #' @param program Name or number of a program; all by default.
 #' @param fdr Genes up to this false discovery rate.
-#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @return `as.data.frame()` gives the gene table (to be written with
 #'   [utils::write.csv()]); `tidy()` the same with the names of package broom
 #'   (`term`, `component`, `estimate`, `std.error`, `statistic`, `p.value`,
@@ -27,6 +28,7 @@ NULL
 #' @rdname expression_program
 #' @export
 print.expression_program <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   programs <- rownames(x$loadings)
   cat(plural(length(programs), "expression program"), " beside ",
       plural(nrow(x$proportions), "cell type"), ": ", plural(ncol(x$loadings), "sample"), ", ",
@@ -55,6 +57,7 @@ print.expression_program <- function(x, ...) {
 #' @rdname expression_program
 #' @export
 summary.expression_program <- function(object, ...) {
+  refuse_dots(...)
   programs <- rownames(object$loadings)
   each <- function(f) vapply(programs, f, 0, USE.NAMES = FALSE)
   found <- function(sign) {
@@ -81,6 +84,8 @@ summary.expression_program <- function(object, ...) {
 #' @export
 as.data.frame.expression_program <- function(x, row.names = NULL, optional = FALSE,
                                              program = NULL, fdr = 1, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   fdr <- check_number(fdr, "fdr", 0, 1)
   table <- tested_genes(x)
   if (!is.null(program)) table <- table[table$program %in% program_names(x, program), ]
@@ -111,6 +116,7 @@ program_names <- function(x, program, .call = caller_env()) {
 #' @rdname expression_program
 #' @export
 tidy.expression_program <- function(x, ...) {
+  refuse_dots(...)
   table <- tested_genes(x)
   data.frame(term = table$gene, component = table$program, estimate = table$log2_fold,
              std.error = table$std_error, statistic = table$statistic, p.value = table$p_value,

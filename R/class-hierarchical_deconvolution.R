@@ -59,6 +59,7 @@ HIERARCHY_SHARES <- c("proportions", "cell_fractions", "within")
 coef.hierarchical_deconvolution <- function(object, level = c("types", "groups"),
                                             what = c("proportions", "cell_fractions", "within"),
                                             ...) {
+  refuse_dots(...)
   level <- check_choice(level, c("types", "groups"), "level")
   what <- check_choice(what, HIERARCHY_SHARES, "what")
   if (what == "cell_fractions") need_cell_fractions(object)
@@ -78,11 +79,11 @@ as.data.frame.hierarchical_deconvolution <- function(x, row.names = NULL, option
                                                      level = c("types", "groups"),
                                                      what = c("proportions", "cell_fractions",
                                                               "within"), ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   what <- check_choice(what, HIERARCHY_SHARES, "what")
   shares <- coef(x, level, what)
-  out <- long_shares(shares)
-  names(out)[3L] <- c(proportions = "proportion", cell_fractions = "fraction",
-                      within = "proportion")[[what]]
+  out <- long_shares(shares, if (what == "cell_fractions") "fraction" else "proportion")
   groups <- coarsest(x$tree)
   if (identical(rownames(shares), x$tree$levels$type)) {
     out <- cbind(out[c("sample", "type")], group = rep(groups, ncol(shares)), out[3L])
@@ -112,6 +113,7 @@ dim.hierarchical_deconvolution <- function(x) dim(x$proportions)
 #' @rdname deconvolve_hierarchical
 #' @export
 print.hierarchical_deconvolution <- function(x, digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   size <- dim(x$proportions)
   cat("Hierarchical deconvolution of ", plural(size[2L], "sample"), " into ",
       plural(nrow(x$group_proportions), "group"), " of ", plural(size[1L], "cell type"), " (",

@@ -78,6 +78,7 @@ as_gene_weights <- function(markers, genes, .call = caller_env()) {
 #' @rdname select_markers
 #' @export
 print.markers <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat(plural(nrow(x), "marker"), " of ", plural(nlevels(x$type), "cell type"), "\n", sep = "")
   if (!nrow(x)) return(invisible(x))
   by_type <- as.list(x)
@@ -99,11 +100,16 @@ best_names <- function(genes, n = 4L) {
 
 #' @rdname select_markers
 #' @export
-as.list.markers <- function(x, ...) marker_list(x, "x")
+as.list.markers <- function(x, ...) {
+  refuse_dots(...)
+  marker_list(x, "x")
+}
 
 #' @rdname select_markers
 #' @export
 as.data.frame.markers <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   attr(x, "profiles") <- NULL
   class(x) <- "data.frame"
   x

@@ -60,7 +60,11 @@ node_table <- function(leaves, nodes, samples, level) {
 
 #' @rdname merge_types
 #' @export
-as.data.frame.merged_types <- function(x, row.names = NULL, optional = FALSE, ...) x$table
+as.data.frame.merged_types <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
+  x$table
+}
 
 #' @rdname merge_types
 #' @export
@@ -69,6 +73,7 @@ dim.merged_types <- function(x) dim(x$proportions)
 #' @rdname merge_types
 #' @export
 print.merged_types <- function(x, digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   n_types <- length(unique(unlist(x$nodes)))
   cat(plural(n_types, "cell type"), " of ", plural(ncol(x$proportions), "sample"),
       " reported as ", plural(length(x$nodes), "node"),

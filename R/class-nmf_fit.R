@@ -46,7 +46,7 @@
 #' @param prob For samples and features: return a list of `predict` and `prob`, the
 #'   share of that component?
 #' @param digits Digits of the explained variation.
-#' @param ... Not used; for agreement with the generics.
+#' @param ... None: other arguments are refused.
 #' @return `basis()`, `coef()`, `fitted()`: matrices; `nbasis()`: the rank; `dim()`:
 #'   features, samples, rank. `residuals()`: a number, with `track` a vector.
 #'   `predict()`: a factor with levels `"1"` to the rank, or the matrix of
@@ -71,15 +71,24 @@ NULL
 
 #' @rdname nmf_fit
 #' @export
-basis.nmf_fit <- function(object, ...) object$basis
+basis.nmf_fit <- function(object, ...) {
+  refuse_dots(...)
+  object$basis
+}
 
 #' @rdname nmf_fit
 #' @export
-coef.nmf_fit <- function(object, ...) object$coef
+coef.nmf_fit <- function(object, ...) {
+  refuse_dots(...)
+  object$coef
+}
 
 #' @rdname nmf_fit
 #' @export
-nbasis.nmf_fit <- function(x, ...) x$rank
+nbasis.nmf_fit <- function(x, ...) {
+  refuse_dots(...)
+  x$rank
+}
 
 #' @rdname nmf_fit
 #' @export
@@ -92,6 +101,7 @@ dimnames.nmf_fit <- function(x) list(rownames(x$basis), colnames(x$coef), colnam
 #' @rdname nmf_fit
 #' @export
 fitted.nmf_fit <- function(object, samples = NULL, ...) {
+  refuse_dots(...)
   at <- sample_places(samples, object)
   means <- smoothed_basis(object) %*% object$coef[, at, drop = FALSE]
   if (!is.null(object$offset)) means <- means + object$offset
@@ -103,6 +113,7 @@ fitted.nmf_fit <- function(object, samples = NULL, ...) {
 #' @export
 residuals.nmf_fit <- function(object, track = FALSE, type = c("objective", "response"),
                               data = NULL, ...) {
+  refuse_dots(...)
   type <- check_choice(type, c("objective", "response"), "type")
   if (type == "response") return(as.matrix(data_of(object, data)) - fitted(object))
   if (check_flag(track, "track")) {
@@ -116,6 +127,7 @@ residuals.nmf_fit <- function(object, track = FALSE, type = c("objective", "resp
 predict.nmf_fit <- function(object, what = c("samples", "features", "consensus", "coef", "columns",
                                              "rows", "chc"),
                             newdata = NULL, prob = FALSE, ...) {
+  refuse_dots(...)
   if (is.matrix(what) || methods::is(what, "Matrix")) {
     newdata <- what
     what <- "coef"
@@ -149,6 +161,7 @@ predict.nmf_fit <- function(object, what = c("samples", "features", "consensus",
 #' @rdname nmf_fit
 #' @export
 print.nmf_fit <- function(x, digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   runs <- x$runs
   best <- best_run(x)
   cat("NMF of ", plural(nrow(x$basis), "feature"), " x ", plural(ncol(x$coef), "sample"),
@@ -203,20 +216,7 @@ aligned_features <- function(fit, newdata, .call = caller_env()) {
     newdata <- matrix(newdata, dimnames = list(names(newdata), NULL))
   }
   newdata <- nmf_input(newdata, NULL, nmf_method(fit$method)$prefer, .call = .call)$matrix
-  features <- rownames(fit$basis)
-  if (!is.null(features) && !is.null(rownames(newdata))) {
-    at <- match(features, rownames(newdata))
-    if (anyNA(at)) {
-      stop_user("features", "`newdata` must have every feature of the fit.",
-                x = paste0(plural(sum(is.na(at)), "feature"), " not in it: ",
-                           some_of(features[is.na(at)]), "."), .call = .call)
-    }
-    if (!identical(at, seq_len(nrow(newdata)))) newdata <- newdata[at, , drop = FALSE]
-  } else if (nrow(newdata) != nrow(fit$basis)) {
-    stop_user("features", "`newdata` must have the features of the fit in its rows.",
-              x = paste0("It has ", plural(nrow(newdata), "row"), "; the fit has ",
-                         plural(nrow(fit$basis), "feature"), "."), .call = .call)
-  }
+  newdata <- align_rows(newdata, rownames(fit$basis), nrow(fit$basis), "`newdata`", .call)
   values <- if (is.matrix(newdata)) newdata else newdata@x
   ok <- is.numeric(values) && !anyNA(values) && all(is.finite(values)) && all(values >= 0)
   if (!ok) {

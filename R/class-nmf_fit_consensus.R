@@ -19,7 +19,7 @@
 #' @param object An [nmf_fit], or a consensus matrix; for `connectivity()` also
 #'   labels.
 #' @param samples Names or numbers of samples; all by default.
-#' @param ... Not used; for agreement with the generics.
+#' @param ... None: other arguments are refused.
 #' @return `consensus()`, `connectivity()`: samples × samples matrices, over runs
 #'   and of the best run. `cophcor()`: between 0 and 1, 1 for runs that agree.
 #'   `dispersion()`: Σ 4(C − ½)² / n², 1 for runs that agree, 0 for chance
@@ -40,6 +40,7 @@ NULL
 #' @rdname consensus.nmf_fit
 #' @export
 consensus.nmf_fit <- function(object, samples = NULL, ...) {
+  refuse_dots(...)
   at <- sample_places(samples, object)
   agreement_matrix(object$membership[at, , drop = FALSE], colnames(object$coef)[at])
 }
@@ -47,6 +48,7 @@ consensus.nmf_fit <- function(object, samples = NULL, ...) {
 #' @rdname consensus.nmf_fit
 #' @export
 connectivity.nmf_fit <- function(object, samples = NULL, ...) {
+  refuse_dots(...)
   at <- sample_places(samples, object)
   best <- as.integer(predict(object))[at]
   agreement_matrix(matrix(best), colnames(object$coef)[at])
@@ -55,22 +57,28 @@ connectivity.nmf_fit <- function(object, samples = NULL, ...) {
 #' @rdname consensus.nmf_fit
 #' @export
 connectivity.factor <- function(object, ...) {
+  refuse_dots(...)
   agreement_matrix(matrix(as.integer(object)), names(object))
 }
 
 #' @rdname consensus.nmf_fit
 #' @export
 connectivity.numeric <- function(object, ...) {
+  refuse_dots(...)
   agreement_matrix(matrix(match(object, unique(object))), names(object))
 }
 
 #' @rdname consensus.nmf_fit
 #' @export
-cophcor.nmf_fit <- function(object, ...) cophenetic_of(object$membership)
+cophcor.nmf_fit <- function(object, ...) {
+  refuse_dots(...)
+  cophenetic_of(object$membership)
+}
 
 #' @rdname consensus.nmf_fit
 #' @export
 cophcor.matrix <- function(object, ...) {
+  refuse_dots(...)
   check_consensus(object)
   if (nrow(object) == 1L) return(1)
   distances <- stats::as.dist(1 - object)
@@ -80,11 +88,17 @@ cophcor.matrix <- function(object, ...) {
 
 #' @rdname consensus.nmf_fit
 #' @export
-dispersion.nmf_fit <- function(object, ...) dispersion_of(object$membership)
+dispersion.nmf_fit <- function(object, ...) {
+  refuse_dots(...)
+  dispersion_of(object$membership)
+}
 
 #' @rdname consensus.nmf_fit
 #' @export
-dispersion.matrix <- function(object, ...) mean(4 * (check_consensus(object) - 0.5)^2)
+dispersion.matrix <- function(object, ...) {
+  refuse_dots(...)
+  mean(4 * (check_consensus(object) - 0.5)^2)
+}
 
 check_consensus <- function(object, .call = caller_env()) {
   ok <- is.numeric(object) && nrow(object) == ncol(object) && nrow(object) > 0L &&

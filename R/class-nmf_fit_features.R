@@ -31,7 +31,7 @@
 #'   feature (`NA` for a component without); `"combine"`, all row numbers;
 #'   `"subset"`, the rows of W.
 #' @param nodups For `"combine"`: leave out repeats?
-#' @param ... Not used; for agreement with the generics.
+#' @param ... None: other arguments are refused.
 #' @return `top_features()`: data frame with `component`, `place`, `feature`,
 #'   `weight`, `score` and `share` (of the component in the feature's row). `featureScore()`:
 #'   a number per feature, for method `"max"` the largest weight.
@@ -71,12 +71,14 @@ top_features <- function(fit, n = 10, by = c("weight", "specificity")) {
 #' @rdname top_features
 #' @export
 featureScore.nmf_fit <- function(object, method = c("kim", "max"), ...) {
+  refuse_dots(...)
   feature_score(object$basis, check_choice(method, c("kim", "max"), "method"))
 }
 
 #' @rdname top_features
 #' @export
 featureScore.matrix <- function(object, method = c("kim", "max"), ...) {
+  refuse_dots(...)
   feature_score(object, check_choice(method, c("kim", "max"), "method"))
 }
 
@@ -84,6 +86,7 @@ featureScore.matrix <- function(object, method = c("kim", "max"), ...) {
 #' @export
 extractFeatures.nmf_fit <- function(object, method = c("kim", "max"),
                                     format = c("list", "combine", "subset"), nodups = TRUE, ...) {
+  refuse_dots(...)
   extract_features(object$basis, method, format, nodups)
 }
 
@@ -91,6 +94,7 @@ extractFeatures.nmf_fit <- function(object, method = c("kim", "max"),
 #' @export
 extractFeatures.matrix <- function(object, method = c("kim", "max"),
                                    format = c("list", "combine", "subset"), nodups = TRUE, ...) {
+  refuse_dots(...)
   extract_features(object, method, format, nodups)
 }
 

@@ -31,7 +31,7 @@
 #' @param class,y Known classes, one per sample.
 #' @param what Silhouettes of `"samples"`, `"features"` or `"consensus"`.
 #' @param digits Significant digits to print.
-#' @param ... Not used; for agreement with the generics.
+#' @param ... None: other arguments are refused.
 #' @return `summary()`: named numbers, of which `[["rss"]]` takes one:
 #'   `rank`, `sparseness.basis`, `sparseness.coef`, with `class` also
 #'   `purity` and `entropy`, `rss` and `evar` when the data are there, mean widths
@@ -56,6 +56,7 @@ NULL
 #' @rdname summary.nmf_fit
 #' @export
 summary.nmf_fit <- function(object, class = NULL, data = NULL, ...) {
+  refuse_dots(...)
   best <- best_run(object)
   runs <- object$runs
   data <- data %||% object$x
@@ -82,6 +83,7 @@ summary.nmf_fit <- function(object, class = NULL, data = NULL, ...) {
 #' @rdname summary.nmf_fit
 #' @export
 print.summary.nmf_fit <- function(x, digits = 6, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   shown <- vapply(unclass(x), format, "", digits = digits)
   cat(paste0(format(names(x)), "  ", format(shown, justify = "right"), "\n"), sep = "")
   invisible(x)
@@ -90,12 +92,14 @@ print.summary.nmf_fit <- function(x, digits = 6, ...) {
 #' @rdname summary.nmf_fit
 #' @export
 rss.nmf_fit <- function(object, data = NULL, ...) {
+  refuse_dots(...)
   residual_sums(object, data_of(object, data))[[1L]]
 }
 
 #' @rdname summary.nmf_fit
 #' @export
 evar.nmf_fit <- function(object, data = NULL, ...) {
+  refuse_dots(...)
   sums <- residual_sums(object, data_of(object, data))
   1 - sums[[1L]] / sums[[2L]]
 }
@@ -139,16 +143,23 @@ unseen_entries <- function(weights, x) {
 #' @rdname summary.nmf_fit
 #' @export
 sparseness.nmf_fit <- function(x, ...) {
+  refuse_dots(...)
   c(basis = sparseness(x$basis), coef = sparseness(x$coef))
 }
 
 #' @rdname summary.nmf_fit
 #' @export
-sparseness.matrix <- function(x, ...) mean(column_sparseness(x), na.rm = TRUE)
+sparseness.matrix <- function(x, ...) {
+  refuse_dots(...)
+  mean(column_sparseness(x), na.rm = TRUE)
+}
 
 #' @rdname summary.nmf_fit
 #' @export
-sparseness.numeric <- function(x, ...) unname(column_sparseness(matrix(x)))
+sparseness.numeric <- function(x, ...) {
+  refuse_dots(...)
+  unname(column_sparseness(matrix(x)))
+}
 
 column_sparseness <- function(x) {
   root <- sqrt(nrow(x))
@@ -158,32 +169,55 @@ column_sparseness <- function(x) {
 
 #' @rdname summary.nmf_fit
 #' @export
-purity.nmf_fit <- function(x, y, ...) purity(clusters_by_class(predict(x), y))
+purity.nmf_fit <- function(x, y, ...) {
+  refuse_dots(...)
+  purity(clusters_by_class(predict(x), y))
+}
 
 #' @rdname summary.nmf_fit
 #' @export
-purity.factor <- function(x, y, ...) purity(clusters_by_class(x, y))
+purity.factor <- function(x, y, ...) {
+  refuse_dots(...)
+  purity(clusters_by_class(x, y))
+}
 
 #' @rdname summary.nmf_fit
 #' @export
 purity.table <- function(x, y, ...) {
+  refuse_dots(...)
+  refuse_classes(y)
   sum(apply(x, 1L, max)) / sum(x)
 }
 
 #' @rdname summary.nmf_fit
 #' @export
-entropy.nmf_fit <- function(x, y, ...) entropy(clusters_by_class(predict(x), y))
+entropy.nmf_fit <- function(x, y, ...) {
+  refuse_dots(...)
+  entropy(clusters_by_class(predict(x), y))
+}
 
 #' @rdname summary.nmf_fit
 #' @export
-entropy.factor <- function(x, y, ...) entropy(clusters_by_class(x, y))
+entropy.factor <- function(x, y, ...) {
+  refuse_dots(...)
+  entropy(clusters_by_class(x, y))
+}
 
 #' @rdname summary.nmf_fit
 #' @export
 entropy.table <- function(x, y, ...) {
+  refuse_dots(...)
+  refuse_classes(y)
   if (ncol(x) < 2L) return(0)
   share <- x / rowSums(x)
   -sum(x * ifelse(x > 0, log2(share), 0)) / (sum(x) * log2(ncol(x)))
+}
+
+# A table has them already.
+refuse_classes <- function(y, .call = caller_env()) {
+  if (missing(y)) return(invisible())
+  stop_user("argument", "A table of clusters by class takes no `y`.",
+            i = "Give the clusters themselves, or the table alone.", .call = .call)
 }
 
 clusters_by_class <- function(clusters, class, .call = caller_env()) {
@@ -199,6 +233,7 @@ clusters_by_class <- function(clusters, class, .call = caller_env()) {
 #' @export
 #' @rawNamespace S3method(cluster::silhouette, nmf_fit)
 silhouette.nmf_fit <- function(x, what = c("samples", "features", "consensus"), ...) {
+  refuse_dots(...)
   what <- check_choice(what, c("samples", "features", "consensus"), "what")
   found <- silhouette_widths(x, what)
   if (length(found$width) == 1L && is.na(found$width)) return(NA)

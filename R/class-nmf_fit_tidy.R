@@ -6,7 +6,7 @@
 #' @param matrix `"coef"` or `"basis"`.
 #' @param data For `augment()`: a data frame with a row per sample, to which columns
 #'   are added; by default one with the names of the samples.
-#' @param ... Not used; for agreement with the generics.
+#' @param ... None: other arguments are refused.
 #' @return Data frames. `tidy()`: `component`, `sample` (or `feature`), `estimate`; of
 #'   a rank estimate, a row per rank and measure. `glance()`: one row with the measures of
 #'   [summary.nmf_fit()], or the suggested rank and its measures. `augment()`:
@@ -24,6 +24,7 @@ NULL
 #' @rdname tidy.nmf_fit
 #' @export
 tidy.nmf_fit <- function(x, matrix = c("coef", "basis"), ...) {
+  refuse_dots(...)
   matrix <- check_choice(matrix, c("coef", "basis"), "matrix")
   values <- if (matrix == "coef") t(x$coef) else x$basis
   items <- rownames(values) %||% seq_len(nrow(values))
@@ -37,12 +38,14 @@ tidy.nmf_fit <- function(x, matrix = c("coef", "basis"), ...) {
 #' @rdname tidy.nmf_fit
 #' @export
 glance.nmf_fit <- function(x, ...) {
+  refuse_dots(...)
   as.data.frame(c(as.list(unclass(summary(x))), list(method = x$method, loss = x$loss)))
 }
 
 #' @rdname tidy.nmf_fit
 #' @export
 augment.nmf_fit <- function(x, data = NULL, ...) {
+  refuse_dots(...)
   n <- ncol(x$coef)
   data <- data %||% data.frame(sample = colnames(x$coef) %||% seq_len(n))
   if (!is.data.frame(data) || nrow(data) != n) {
@@ -57,6 +60,7 @@ augment.nmf_fit <- function(x, data = NULL, ...) {
 #' @rdname tidy.nmf_fit
 #' @export
 tidy.rank_estimate <- function(x, ...) {
+  refuse_dots(...)
   measures <- setdiff(RANK_MEASURES, "cpu")
   values <- x$measures[measures]
   data.frame(rank = rep(x$measures$rank, length(measures)),
@@ -67,6 +71,7 @@ tidy.rank_estimate <- function(x, ...) {
 #' @rdname tidy.nmf_fit
 #' @export
 glance.rank_estimate <- function(x, ...) {
+  refuse_dots(...)
   main <- x$suggestion[x$suggestion$primary, ]
   cbind(rule = main$rule, x$measures[x$measures$rank %in% main$rank, ], row.names = NULL)
 }

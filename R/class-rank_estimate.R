@@ -25,8 +25,9 @@
 #' @param what For `plot()`: the panels to show; all that were computed by
 #'   default.
 #' @param main Title.
-#' @param row.names,optional,... Not used; for agreement with the generics. For
-#'   `consensusmap()`, passed on.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused. For `consensusmap()`, arguments of
+#'   [consensusmap.nmf_fit()].
 #' @return `plot()`: a ggplot; `as.data.frame()`: the measures; `[[`: an [nmf_fit];
 #'   `consensusmap()`: a list of ggplots by rank.
 #' @section Errors: `unalloy_error_argument` for a rank that is not there.
@@ -97,6 +98,7 @@ relative_to_first <- function(values) {
 #' @rdname rank_estimate
 #' @export
 print.rank_estimate <- function(x, digits = 4, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   measures <- x$measures
   fitted <- measures$rank[!is.na(measures$residuals)]
   cat("Ranks ", toString(measures$rank), ": ", plural(x$settings$nrun, "run"), " each, method \"",
@@ -135,11 +137,18 @@ rule_text <- function(rule) {
 
 #' @rdname rank_estimate
 #' @export
-summary.rank_estimate <- function(object, ...) object$measures
+summary.rank_estimate <- function(object, ...) {
+  refuse_dots(...)
+  object$measures
+}
 
 #' @rdname rank_estimate
 #' @export
-as.data.frame.rank_estimate <- function(x, row.names = NULL, optional = FALSE, ...) x$measures
+as.data.frame.rank_estimate <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
+  x$measures
+}
 
 #' @rdname rank_estimate
 #' @export
@@ -152,12 +161,6 @@ as.data.frame.rank_estimate <- function(x, row.names = NULL, optional = FALSE, .
               x = paste0("Asked: ", describe(i), "; fitted: ", toString(names(parts$fit)), "."))
   }
   fit
-}
-
-#' @rdname rank_estimate
-#' @export
-consensusmap.rank_estimate <- function(object, ...) {
-  structure(lapply(object$fit, consensusmap, ...), names = names(object$fit))
 }
 
 

@@ -1,15 +1,15 @@
-# The class of recover().
+# The class of recover_profiles().
 
 #' Recovered profiles
 #'
-#' What [recover()] returns, and what can be done with it.
+#' What [recover_profiles()] returns, and what can be done with it.
 #'
 #' @details
 #' A `recovery` is a list:
 #' \describe{
 #'   \item{`profiles`}{Genes × samples: modules times activities, on the scale of the
 #'     training profiles. Values may be negative.}
-#'   \item{`standard_errors`}{Of the same shape, or `NULL`; see [recover()].}
+#'   \item{`standard_errors`}{Of the same shape, or `NULL`; see [recover_profiles()].}
 #'   \item{`inflation`}{Per gene: the factor that is in its standard errors.}
 #'   \item{`activities`}{Modules × samples (`dgCMatrix`).}
 #'   \item{`samples`}{Data frame, a row per sample: `sample`, `modules` (active ones),
@@ -22,7 +22,7 @@
 #' @param x,object An object of class `recovery`.
 #' @param parm Names or numbers of the genes; all by default.
 #' @param level Of the interval.
-#' @param ... Not used; for agreement with the generics.
+#' @param ... None: other arguments are refused.
 #' @return `as.matrix()`: the profiles. `confint()`: a data frame with a row per gene
 #'   and sample, `estimate`, `lower` and `upper` (normal quantiles). `print()`: the
 #'   object, invisibly.
@@ -34,7 +34,7 @@
 #' x <- x[apply(x, 1, sd) > 0, ]
 #' modules <- learn_dictionary(x[, 1:60], size = 30, sparsity = 5, seed = 1)
 #' A <- measurement_matrix(25, x, max_correlation = 0.4, seed = 1)
-#' found <- recover(measure(x[, 61:70], A), A, modules, sparsity = 5)
+#' found <- recover_profiles(measure(x[, 61:70], A), A, modules, sparsity = 5)
 #' head(confint(found, parm = 1:2))
 NULL
 
@@ -58,6 +58,7 @@ new_recovery <- function(found, modules, samples, measurements, method, sparsity
 #' @rdname recovery
 #' @export
 print.recovery <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat(plural(ncol(x$profiles), "profile"), " of ", plural(nrow(x$profiles), "gene"),
       " recovered from ", plural(x$measurements, "measurement"), "\nMethod \"", x$method, "\"",
       if (!is.null(x$penalty)) paste0(", penalty ", format(x$penalty, digits = 3)),
@@ -72,14 +73,18 @@ print.recovery <- function(x, ...) {
 
 #' @rdname recovery
 #' @export
-as.matrix.recovery <- function(x, ...) x$profiles
+as.matrix.recovery <- function(x, ...) {
+  refuse_dots(...)
+  x$profiles
+}
 
 #' @rdname recovery
 #' @export
 confint.recovery <- function(object, parm = NULL, level = 0.95, ...) {
+  refuse_dots(...)
   if (is.null(object$standard_errors)) {
     stop_user("argument", "The profiles have no standard errors.",
-              i = "Ask `recover()` for them: `standard_errors = TRUE`.")
+              i = "Ask `recover_profiles()` for them: `standard_errors = TRUE`.")
   }
   level <- check_number(level, "level", 0, 1)
   genes <- rownames(object$profiles)

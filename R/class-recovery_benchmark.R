@@ -21,7 +21,8 @@
 #' @param x,object An object of class `recovery_benchmark`.
 #' @param scores Names of scores: see [evaluate_recovery()].
 #' @param digits Digits after the point.
-#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @return `print()`: the object, invisibly. `summary()`: a data frame with `method`,
 #'   `measurements`, `score`, `mean`, `se` and `splits`. `as.data.frame()`: the
 #'   scores. `plot()`: a ggplot.
@@ -61,6 +62,7 @@ check_scores <- function(scores, x, .call = caller_env()) {
 #' @rdname recovery_benchmark
 #' @export
 summary.recovery_benchmark <- function(object, ...) {
+  refuse_dots(...)
   by <- object$scores[c("method", "measurements", "score")]
   groups <- split(object$scores, by, drop = TRUE)
   rows <- lapply(groups, function(group) {
@@ -79,6 +81,7 @@ summary.recovery_benchmark <- function(object, ...) {
 #' @export
 print.recovery_benchmark <- function(x, scores = c("sample_pearson", "sample_distance",
                                                    "gene_pearson"), digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   scores <- check_scores(scores, x)
   plan <- x$plan
   cat("Recovery of ", plural(plan$genes, "gene"), " in ", plural(plan$samples - plan$n_train,
@@ -107,4 +110,8 @@ print.recovery_benchmark <- function(x, scores = c("sample_pearson", "sample_dis
 
 #' @rdname recovery_benchmark
 #' @export
-as.data.frame.recovery_benchmark <- function(x, row.names = NULL, optional = FALSE, ...) x$scores
+as.data.frame.recovery_benchmark <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
+  x$scores
+}

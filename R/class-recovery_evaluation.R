@@ -13,9 +13,10 @@ SCORE_NAMES <- c(
 #' @rdname evaluate_recovery
 #' @param x An object of class `recovery_evaluation`.
 #' @param digits Digits after the point.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @export
 print.recovery_evaluation <- function(x, digits = 3, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Recovery of ", plural(nrow(x$genes), "gene"), " in ", plural(nrow(x$samples), "sample"),
       "; intervals over samples\n", sep = "")
   table <- x$scores
@@ -28,8 +29,10 @@ print.recovery_evaluation <- function(x, digits = 3, ...) {
 }
 
 #' @rdname evaluate_recovery
-#' @param row.names,optional Not used; for agreement with the generic.
+#' @param row.names,optional For agreement with the generic; row names are refused.
 #' @export
 as.data.frame.recovery_evaluation <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   x$scores
 }

@@ -8,7 +8,8 @@
 #'
 #' @param x An object of class `signatures`.
 #' @param i,j Genes and types to keep (names, numbers or logicals).
-#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @return `as.matrix()` gives the genes × types matrix of profiles, whose
 #'   columns sum to 1 over all genes that the signatures were built from;
 #'   `as.data.frame()` a row per type with its cells, mean UMI per cell, donors
@@ -27,6 +28,7 @@ NULL
 #' @rdname signatures
 #' @export
 print.signatures <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Signatures of ", plural(ncol(x$profiles), "cell type"), " over ",
       plural(nrow(x$profiles), "gene"), "\n", sep = "")
   table <- as.data.frame(x)
@@ -42,6 +44,8 @@ print.signatures <- function(x, ...) {
 #' @rdname signatures
 #' @export
 as.data.frame.signatures <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   data.frame(
     type = colnames(x$profiles), cells = unname(x$cells), mean_umi = unname(x$umi),
     donors = unname(x$donors), genes_expressed = unname(colSums(x$profiles > 0))
@@ -50,7 +54,10 @@ as.data.frame.signatures <- function(x, row.names = NULL, optional = FALSE, ...)
 
 #' @rdname signatures
 #' @export
-as.matrix.signatures <- function(x, ...) x$profiles
+as.matrix.signatures <- function(x, ...) {
+  refuse_dots(...)
+  x$profiles
+}
 
 #' @rdname signatures
 #' @export

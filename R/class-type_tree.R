@@ -102,11 +102,16 @@ check_nested <- function(levels, .call) {
 
 #' @rdname type_tree
 #' @export
-as.data.frame.type_tree <- function(x, row.names = NULL, optional = FALSE, ...) x$levels
+as.data.frame.type_tree <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
+  x$levels
+}
 
 #' @rdname type_tree
 #' @export
 print.type_tree <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   n_groups <- length(unique(x$levels[[ncol(x$levels)]]))
   cat("Tree of ", plural(nrow(x$levels), "cell type"), " in ", plural(n_groups, "group"),
       if (isTRUE(x$learned)) " (learned from the signatures)", "\n", sep = "")

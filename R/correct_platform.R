@@ -62,7 +62,8 @@ FEW_MATCHED <- 3
 #' @param method `"matched"` or `"cohort"`; see above.
 #' @param assay Assay of `bulk_counts`, if it is a `SummarizedExperiment`.
 #' @param x A `corrected_counts`.
-#' @param row.names,optional,... Not used.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @return A matrix genes × samples of class `corrected_counts`, which
 #'   [deconvolve_bulk()] takes. `as.data.frame()` gives the factors: `gene`,
 #'   `log_factor` (natural log, bulk over reference), `std_error` (of the
@@ -331,6 +332,7 @@ divide_out <- function(counts, log_factor) {
 #' @rdname correct_platform
 #' @export
 print.corrected_counts <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   made <- attr(x, "correction")
   by <- if (made$method == "matched") {
     paste0(plural(length(unique(made$pairs$individual)), "matched individual"))
@@ -353,5 +355,7 @@ print.corrected_counts <- function(x, ...) {
 #' @rdname correct_platform
 #' @export
 as.data.frame.corrected_counts <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   attr(x, "correction")$factors
 }

@@ -43,7 +43,9 @@
 #' @param level Leaves of the tree (`"types"`) or its coarsest groups (`"groups"`).
 #' @param what `"proportions"` are shares of mRNA, `"cell_fractions"` shares of
 #'   cells (of types, with `cell_size`); `"within"` are shares within the group.
-#' @param digits,row.names,optional,... Not used, or passed on to print methods.
+#' @param digits Digits that are printed.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @inheritParams deconvolve_bulk
 #' @inheritParams plot_deconvolution
 #' @return An object of class `hierarchical_deconvolution`, a list:

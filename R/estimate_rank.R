@@ -86,6 +86,7 @@ estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$metho
   call <- match.call()
   algorithm <- nmf_method(method)
   more <- check_rank_dots(list(...))
+  refuse_dots(..., .known = c(arguments_of(nmf), "maxIter", "weight"))
   if (is.character(seed)) {
     more$init <- check_choice(seed, NMF_STARTS, "seed")
     seed <- NULL
@@ -143,7 +144,7 @@ check_rank_dots <- function(more, .call = caller_env()) {
   more
 }
 
-measure_ranks <- function(x, fitting, settings, .call = caller_env()) {
+measure_ranks <- function(x, fitting, settings) {
   ranks <- settings$ranks
   progress <- progress_bar("Runs x ranks", length(ranks) * settings$nrun, settings$verbose)
   fits <- tables <- list()

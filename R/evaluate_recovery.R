@@ -31,7 +31,7 @@
 #' [benchmark_recovery()].
 #'
 #' @param truth Genes × samples, as `x` of [measure()].
-#' @param recovered A result of [recover()], or a matrix. Genes and samples are
+#' @param recovered A result of [recover_profiles()], or a matrix. Genes and samples are
 #'   matched by name; all of `truth` must be there.
 #' @param level Of the intervals.
 #' @param groups Groups of the jackknife; no more than samples.
@@ -48,7 +48,7 @@
 #'   `recovered`; `unalloy_error_missing_values`, `unalloy_error_infinite_values`.
 #' @references Efron and Tibshirani (1993), *An Introduction to the Bootstrap*,
 #'   chapter 11.
-#' @seealso [recover()], [benchmark_recovery()]
+#' @seealso [recover_profiles()], [benchmark_recovery()]
 #' @order 1
 #' @export
 #' @examples

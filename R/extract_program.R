@@ -129,7 +129,7 @@ extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5,
   weights <- gene_precision(cohort, shared)
   bar <- progress_bar("Extracting programs", (1 + 2 * test) * n_starts, verbose)
   fit <- call_rs(rs_fit_program(cohort$data, weights, tau2, settings, bar))
-  out <- new_program(fit, cohort, weights, here)
+  out <- new_program(fit, cohort, weights)
   if (test) {
     fits <- lapply(halves(cohort$data$counts), function(rows) {
       part <- list(data = data_rows(cohort$data, rows),
@@ -207,7 +207,7 @@ halves <- function(counts) {
   list(which(place %% 2 == 1), which(place %% 2 == 0))
 }
 
-new_program <- function(fit, cohort, weights, .call) {
+new_program <- function(fit, cohort, weights) {
   data <- cohort$data
   samples <- colnames(data$counts)
   programs <- paste("Program", seq_len(ncol(fit$programs)))

@@ -229,17 +229,19 @@ unshared_features <- function(unshared, features, common, .call) {
 #'   then takes part, with the penalty of the fit. `NULL`, for samples of another origin,
 #'   uses the shared part alone, with features scaled by their root mean square in the new
 #'   samples if the fit was scaled.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @return Components × samples: the exact optimum of the objective over H.
 #' @section Errors: `unalloy_error_features` for missing features,
 #'   `unalloy_error_argument` for an unknown data set.
 #' @export
 predict.integrative_factorisation <- function(object, newdata, dataset = NULL, ...) {
+  refuse_dots(...)
   input <- nmf_input(newdata)
   check_factorisable(input)
   x <- input$matrix
   here <- environment()
-  shared <- align_rows(x, object$shared, "newdata", here)
+  align <- function(basis) align_rows(x, rownames(basis), nrow(basis), "`newdata`", here)
+  shared <- align(object$shared)
   if (is.null(dataset)) {
     size <- sqrt(Matrix::rowMeans(shared^2))
     size[size == 0 | all(unlist(object$scales) == 1)] <- 1
@@ -255,7 +257,7 @@ predict.integrative_factorisation <- function(object, newdata, dataset = NULL, .
     basis <- rbind(object$shared + specific, own, penalty * specific, penalty * own)
     rows <- list(scale_rows(shared, 1 / scales$shared))
     if (!is.null(own)) {
-      rows <- c(rows, list(scale_rows(align_rows(x, own, "newdata", here), 1 / scales$own)))
+      rows <- c(rows, list(scale_rows(align(own), 1 / scales$own)))
     }
     empty <- Matrix::sparseMatrix(i = integer(), j = integer(), x = numeric(),
                                   dims = c(nrow(basis) - sum(vapply(rows, nrow, 0L)), ncol(x)))
@@ -268,10 +270,14 @@ predict.integrative_factorisation <- function(object, newdata, dataset = NULL, .
 }
 
 #' @export
-coef.integrative_factorisation <- function(object, ...) do.call(cbind, unname(object$coef))
+coef.integrative_factorisation <- function(object, ...) {
+  refuse_dots(...)
+  do.call(cbind, unname(object$coef))
+}
 
 #' @export
 print.integrative_factorisation <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Integrative factorisation of ", plural(length(x$coef), "data set"), ", rank ",
       ncol(x$shared), ", lambda ", format(x$lambda), "\n", sep = "")
   for (name in names(x$coef)) {

@@ -162,12 +162,13 @@ stack_rows <- function(blocks) {
 #' @param object A `joint_factorisation` from [factorise_joint()].
 #' @param newdata A named list of some or all blocks with new samples in columns; features
 #'   are matched by name where there are names.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @return Components × samples.
 #' @section Errors: `unalloy_error_blocks` for blocks that the fit has not,
 #'   `unalloy_error_features` for missing features.
 #' @export
 predict.joint_factorisation <- function(object, newdata, ...) {
+  refuse_dots(...)
   if (!is.list(newdata) || is.null(names(newdata)) ||
         length(setdiff(names(newdata), names(object$basis)))) {
     stop_user("blocks", "`newdata` must be a list of blocks of the fit.",
@@ -176,7 +177,8 @@ predict.joint_factorisation <- function(object, newdata, ...) {
   }
   here <- environment()
   blocks <- Map(function(block, name) {
-    align_rows(block, object$basis[[name]], name, here)
+    align_rows(block, rownames(object$basis[[name]]), nrow(object$basis[[name]]),
+               paste0("\"", name, "\""), here)
   }, check_joint_blocks(newdata), names(newdata))
   scale <- sqrt(object$block_weights[names(blocks)])
   basis <- do.call(rbind, Map(`*`, object$basis[names(blocks)], scale))
@@ -187,34 +189,27 @@ predict.joint_factorisation <- function(object, newdata, ...) {
   out
 }
 
-# The rows of a block in the order of a basis.
-align_rows <- function(block, basis, name, .call) {
-  features <- rownames(basis)
-  by_name <- !is.null(features) && !is.null(rownames(block))
-  place <- if (by_name) match(features, rownames(block)) else seq_len(nrow(basis))
-  if (anyNA(place) || !by_name && nrow(block) != nrow(basis)) {
-    stop_user("features", paste0("\"", name, "\" must have every feature of the fit."),
-              x = if (by_name) paste0("Not in it: ", some_of(features[is.na(place)]), ".") else
-                paste0("It has ", nrow(block), ", the fit ", nrow(basis), "."), .call = .call)
-  }
-  block[place, , drop = FALSE]
-}
-
 #' @export
 basis.joint_factorisation <- function(object, ...) { # nolint: object_name_linter.
+  refuse_dots(...)
   object$basis
 }
 
 #' @export
-coef.joint_factorisation <- function(object, ...) object$coef
+coef.joint_factorisation <- function(object, ...) {
+  refuse_dots(...)
+  object$coef
+}
 
 #' @export
 fitted.joint_factorisation <- function(object, ...) {
+  refuse_dots(...)
   lapply(object$basis, function(w) w %*% object$coef)
 }
 
 #' @export
 print.joint_factorisation <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Joint factorisation of ", plural(length(x$basis), "block"), ", ",
       plural(ncol(x$coef), "sample"), ", rank ", nrow(x$coef), "\n", sep = "")
   width <- max(nchar(x$explained$block))

@@ -227,22 +227,32 @@ warn_variant_fit <- function(fit, exhausted, .call = caller_env()) {
 
 #' @export
 basis.variant_factorisation <- function(object, ...) { # nolint: object_name_linter.
+  refuse_dots(...)
   object$basis
 }
 
 #' @export
-coef.variant_factorisation <- function(object, ...) object$coef
+coef.variant_factorisation <- function(object, ...) {
+  refuse_dots(...)
+  object$coef
+}
 
 #' @export
-fitted.variant_factorisation <- function(object, ...) object$basis %*% object$coef
+fitted.variant_factorisation <- function(object, ...) {
+  refuse_dots(...)
+  object$basis %*% object$coef
+}
 
 #' @export
 as.data.frame.variant_factorisation <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   x$cells
 }
 
 #' @export
 print.variant_factorisation <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   size <- table(x$cells$clone)
   cat("Clones of ", plural(ncol(x$coef), "cell"), " from ", plural(nrow(x$basis), "variant"),
       " (", format(100 * mean(diff(x$calls@p)) / nrow(x$basis), digits = 2), " % called)\n",

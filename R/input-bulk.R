@@ -39,8 +39,7 @@ linear_values <- function(x, scale) {
 # A matrix-like object with genes in rows.
 bulk_matrix <- function(x, assay, .call) {
   if (inherits(x, "SummarizedExperiment")) {
-    rlang::check_installed("SummarizedExperiment", "to read a SummarizedExperiment.")
-    return(from_assay(x, assay, .call = .call))
+    return(bulk_matrix(assay_of(x, assay, "counts", "bulk_counts", .call), NULL, .call = .call))
   }
   if (!is.null(assay)) {
     stop_user("argument", "`assay` is for a SummarizedExperiment.",
@@ -65,38 +64,13 @@ bulk_matrix <- function(x, assay, .call) {
                       "DelayedMatrix."), .call = .call)
 }
 
-from_assay <- function(x, assay, .call) {
-  available <- SummarizedExperiment::assayNames(x)
-  if (is.null(assay)) assay <- if ("counts" %in% available) "counts" else 1L
-  if (is.character(assay) && !assay %in% available) {
-    stop_user("argument", paste0("`bulk_counts` has no assay \"", assay, "\"."),
-              x = paste0("It has ", some_of(available, 6L), "."), .call = .call)
-  }
-  counts <- SummarizedExperiment::assay(x, assay)
-  if (is.null(rownames(counts))) rownames(counts) <- rownames(x)
-  if (is.null(colnames(counts))) colnames(counts) <- colnames(x)
-  bulk_matrix(counts, NULL, .call = .call)
-}
-
-# A first column of text, or of numbers that is named like an identifier, is
-# taken for the gene names.
+# A first column of numbers that is named like an identifier is taken for the
+# gene names too.
 from_data_frame <- function(x, .call) {
-  numeric <- vapply(x, is.numeric, NA)
-  names <- if (.row_names_info(x) > 0L) rownames(x)
-  identifier <- grepl("^(x|id|.*gene.*|.*entrez.*|.*symbol.*|.*ensembl.*)$", names(x)[1L],
+  like_names <- grepl("^(x|id|.*gene.*|.*entrez.*|.*symbol.*|.*ensembl.*)$", names(x)[1L],
                       ignore.case = TRUE)
-  if (is.null(names) && identifier && !anyDuplicated(x[[1L]])) numeric[1L] <- FALSE
-  if (length(numeric) > 1L && !numeric[1L] && all(numeric[-1L])) {
-    names <- as.character(x[[1L]])
-    x <- x[-1L]
-  } else if (!all(numeric)) {
-    stop_user("not_numeric", "Every column of `bulk_counts` must be numeric.",
-              x = paste0("Not numeric: ", some_of(names(x)[!numeric]), "."),
-              i = "Only the first column may hold gene names.", .call = .call)
-  }
-  counts <- as.matrix(x)
-  rownames(counts) <- names
-  counts
+  identifier <- .row_names_info(x) <= 0L && like_names && !anyDuplicated(x[[1L]])
+  frame_values(x, "bulk_counts", "gene names", .call, identifier)
 }
 
 sample_names <- function(names, n, .call) {

@@ -4,9 +4,8 @@
 as_cells <- function(x, assay, .call = caller_env()) {
   if (inherits(x, "Seurat")) return(seurat_cells(x, assay, .call = .call))
   if (inherits(x, "SummarizedExperiment")) {
-    rlang::check_installed("SummarizedExperiment", "to read cell metadata.")
+    counts <- bulk_matrix(assay_of(x, assay, "counts", "x", .call), NULL, .call = .call)
     metadata <- as.data.frame(SummarizedExperiment::colData(x))
-    counts <- from_assay(x, assay, .call = .call)
     return(list(counts = counts, metadata = metadata, identity = NULL))
   }
   if (!is.null(assay)) {

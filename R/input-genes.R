@@ -68,8 +68,6 @@ match_genes <- function(bulk_genes, signature_genes, n_bulk, n_signatures,
   )
 }
 
-`%||%` <- function(x, y) if (is.null(x)) y else x
-
 stop_no_common_genes <- function(bulk_genes, signature_genes, bulk_samples, .call) {
   ensembl <- function(genes) mean(grepl("^ENS[A-Z]*[GT][0-9]+$", genes)) > 0.5
   mend <- if (any(bulk_samples %in% signature_genes)) {

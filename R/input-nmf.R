@@ -16,7 +16,9 @@ nmf_input <- function(x, assay = NULL, prefer = c("logcounts", "data", "counts")
 }
 
 nmf_matrix <- function(x, assay, prefer, .call) {
-  if (inherits(x, "SummarizedExperiment")) return(nmf_assay(x, assay, prefer, .call))
+  if (inherits(x, "SummarizedExperiment")) {
+    return(nmf_matrix(assay_of(x, assay, prefer, "x", .call), NULL, prefer, .call))
+  }
   if (inherits(x, "Seurat")) return(nmf_seurat(x, assay, prefer, .call))
   if (inherits(x, "ExpressionSet")) {
     rlang::check_installed("Biobase", "to read an ExpressionSet.")
@@ -26,7 +28,7 @@ nmf_matrix <- function(x, assay, prefer, .call) {
     stop_user("argument", "`assay` is for objects with several matrices.",
               x = paste0("`x` is ", describe(x), "."), .call = .call)
   }
-  if (is.data.frame(x)) x <- nmf_data_frame(x, .call)
+  if (is.data.frame(x)) x <- frame_values(x, "x", "names of features", .call)
   if (is.matrix(x)) {
     if (!is.numeric(x) && !is.logical(x)) {
       stop_user("not_numeric", "`x` must be numeric.", x = paste0("It is ", describe(x), "."),
@@ -39,21 +41,6 @@ nmf_matrix <- function(x, assay, prefer, .call) {
             x = paste0("It is ", describe(x), "."),
             i = paste("Give a matrix, data frame, sparse matrix, SummarizedExperiment,",
                       "SingleCellExperiment, ExpressionSet or Seurat object."), .call = .call)
-}
-
-nmf_assay <- function(x, assay, prefer, .call) {
-  rlang::check_installed("SummarizedExperiment", "to read a SummarizedExperiment.")
-  available <- SummarizedExperiment::assayNames(x)
-  chosen <- assay %||% c(intersect(prefer, available), 1L)[[1L]]
-  if (is.character(assay) && !assay %in% available) {
-    stop_user("argument", paste0("`x` has no assay \"", assay, "\"."),
-              x = paste0("It has ", some_of(available, 6L), "."), .call = .call)
-  }
-  values <- SummarizedExperiment::assay(x, chosen)
-  values <- nmf_matrix(values, NULL, prefer, .call)
-  if (is.null(rownames(values))) rownames(values) <- rownames(x)
-  if (is.null(colnames(values))) colnames(values) <- colnames(x)
-  values
 }
 
 # A Seurat object's counts, or its normalised data where they are and are asked
@@ -72,23 +59,6 @@ nmf_seurat <- function(x, assay, prefer, .call) {
     }
   }
   seurat_counts(assays[[name]], name, .call)
-}
-
-# Numeric columns; a first column of text names the features.
-nmf_data_frame <- function(x, .call) {
-  numeric <- vapply(x, is.numeric, NA)
-  names <- if (.row_names_info(x) > 0L) rownames(x)
-  if (length(numeric) > 1L && !numeric[1L] && all(numeric[-1L])) {
-    names <- as.character(x[[1L]])
-    x <- x[-1L]
-  } else if (!all(numeric)) {
-    stop_user("not_numeric", "Every column of `x` must be numeric.",
-              x = paste0("Not numeric: ", some_of(names(x)[!numeric]), "."),
-              i = "Only the first column may hold names of features.", .call = .call)
-  }
-  matrix <- as.matrix(x)
-  dimnames(matrix) <- list(names, colnames(x))
-  matrix
 }
 
 # Refuses what has no non-negative factorisation.  Returns what was seen, with
@@ -150,4 +120,22 @@ check_takes <- function(method, extra, what = extra, .call = caller_env()) {
   if (extra %in% method$takes) return(invisible())
   stop_user("argument", paste0("`", what, "` is not available for method \"", method$name, "\"."),
             i = "Methods \"hals\" (Frobenius loss) and \"kl\" have it.", .call = .call)
+}
+
+# The rows of new data in the order of the features of a fit: by name where both
+# have names, else as they are.
+align_rows <- function(x, features, n_features, what, .call = caller_env()) {
+  if (is.null(features) || is.null(rownames(x))) {
+    if (nrow(x) == n_features) return(x)
+    stop_user("features", paste0(what, " must have the features of the fit in its rows."),
+              x = paste0("It has ", plural(nrow(x), "row"), "; the fit has ",
+                         plural(n_features, "feature"), "."), .call = .call)
+  }
+  place <- match(features, rownames(x))
+  if (anyNA(place)) {
+    stop_user("features", paste0(what, " must have every feature of the fit."),
+              x = paste0(plural(sum(is.na(place)), "feature"), " not in it: ",
+                         some_of(features[is.na(place)]), "."), .call = .call)
+  }
+  if (identical(place, seq_len(nrow(x)))) x else x[place, , drop = FALSE]
 }

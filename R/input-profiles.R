@@ -24,14 +24,7 @@ profile_matrix <- function(x, what, assay = NULL, sparse = FALSE, nonnegative = 
 
 profile_values <- function(x, what, assay, .call) {
   if (inherits(x, "SummarizedExperiment")) {
-    rlang::check_installed("SummarizedExperiment", "to read a SummarizedExperiment.")
-    available <- SummarizedExperiment::assayNames(x)
-    if (is.character(assay) && !assay %in% available) {
-      stop_user("argument", paste0("`", what, "` has no assay \"", assay, "\"."),
-                x = paste0("It has ", some_of(available, 6L), "."), .call = .call)
-    }
-    values <- SummarizedExperiment::assay(x, assay %||% 1L)
-    dimnames(values) <- list(rownames(values) %||% rownames(x), colnames(values) %||% colnames(x))
+    values <- assay_of(x, assay, NULL, what, .call)
     return(profile_values(values, what, NULL, .call = .call))
   }
   if (!is.null(assay)) {

@@ -2,7 +2,7 @@
 #'
 #' Finds modules U such that each training profile is close to a combination of
 #' few of them, x ≈ U w with at most `sparsity` activities in w. From few
-#' composite measurements of a new sample, [recover()] then finds its activities.
+#' composite measurements of a new sample, [recover_profiles()] then finds its activities.
 #'
 #' @section Methods:
 #' \describe{
@@ -71,7 +71,7 @@
 #'   *Bioinformatics* 23:1495. Aharon, Elad and Bruckstein
 #'   (2006), *IEEE Transactions on Signal Processing* 54:4311. Rubinstein, Zibulevsky
 #'   and Elad (2008), Technion report CS-2008-08.
-#' @seealso [recover()], [benchmark_recovery()], [plan_measurements()]
+#' @seealso [recover_profiles()], [benchmark_recovery()], [plan_measurements()]
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 150, n_samples = 60, seed = 1)

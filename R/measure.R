@@ -23,7 +23,7 @@
 #'   when genes of `A` are not in `x`; `unalloy_error_gene_names`;
 #'   `unalloy_error_missing_values` and `unalloy_error_infinite_values` with gene
 #'   and sample; `unalloy_error_argument`.
-#' @seealso [measurement_matrix()], [recover()]
+#' @seealso [measurement_matrix()], [recover_profiles()]
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 200, n_samples = 6, seed = 1)

@@ -24,7 +24,8 @@
 #'   machine. `NULL` takes one from R's random stream.
 #' @param threads Threads for the coherence.
 #' @param x An object of class `measurement_matrix`.
-#' @param row.names,optional,... Not used; for agreement with the generics.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @return An object of class `measurement_matrix`, a list:
 #'   \item{weights}{Measurements × genes, with names; a `dgCMatrix` for pools.}
 #'   \item{coherence}{`rows`: largest absolute correlation between two rows.
@@ -42,7 +43,7 @@
 #'   names.
 #' @references Cleary, Cong, Cheung, Lander and Regev (2017). Efficient generation
 #'   of transcriptomic profiles by random composite measurements. *Cell* 171:1424.
-#' @seealso [measure()], [recover()], [write_pools()]
+#' @seealso [measure()], [recover_profiles()], [write_pools()]
 #' @export
 #' @examples
 #' measurement_matrix(20, paste0("Gene", 1:200), seed = 1)
@@ -99,6 +100,7 @@ stop_crowded <- function(drawn, max_correlation, n_genes, type, .call = caller_e
 #' @rdname measurement_matrix
 #' @export
 print.measurement_matrix <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   size <- dim(x$weights)
   cat(plural(size[1L], "measurement"), " of ", plural(size[2L], "gene"), ", ", x$type, sep = "")
   if (x$type == "sparse") {
@@ -116,7 +118,10 @@ print.measurement_matrix <- function(x, ...) {
 
 #' @rdname measurement_matrix
 #' @export
-as.matrix.measurement_matrix <- function(x, ...) as.matrix(x$weights)
+as.matrix.measurement_matrix <- function(x, ...) {
+  refuse_dots(...)
+  as.matrix(x$weights)
+}
 
 #' @rdname measurement_matrix
 #' @export
@@ -125,6 +130,8 @@ dim.measurement_matrix <- function(x) dim(x$weights)
 #' @rdname measurement_matrix
 #' @export
 as.data.frame.measurement_matrix <- function(x, row.names = NULL, optional = FALSE, ...) {
+  refuse_dots(..., .besides = "stringsAsFactors")
+  refuse_row_names(row.names)
   by_row <- as_csc(Matrix::t(methods::as(x$weights, "CsparseMatrix")))
   data.frame(
     measurement = rep(rownames(x$weights), diff(by_row@p)),

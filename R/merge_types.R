@@ -50,7 +50,9 @@
 #' @param variance Assumption on the counts; see [vcov()][vcov.deconvolution].
 #' @param threads Threads to use.
 #' @param x,object A `merged_types`.
-#' @param digits,row.names,optional,... Not used, or passed on to print methods.
+#' @param digits Digits that are printed.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @inheritParams plot_deconvolution
 #' @return An object of class `merged_types`, a list:
 #'   \item{`table`}{A row per node and sample: `sample`, `node`, `estimate`,
@@ -138,7 +140,7 @@ merge_levels <- function(tree, types, finest, .call = caller_env()) {
 
 # Estimates and intervals of the types (types x samples), and their covariance
 # (types x types x samples).
-leaf_estimates <- function(result, what, level, variance, threads, .call = caller_env()) {
+leaf_estimates <- function(result, what, level, variance, threads) {
   table <- confint(result, level = level, what = what, variance = variance, threads = threads)
   estimate <- coef(result, what)
   covariance <- vcov(result, what = what, variance = variance, threads = threads)

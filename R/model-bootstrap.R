@@ -56,8 +56,7 @@ donor_weights <- function(uniform, type, donor) {
 bootstrap_model <- function(object, bulk, over, .call) {
   model <- object$model
   used <- which(takes_part(model))
-  rows <- match(model$matching$gene_of_row + 1L, used)
-  matching <- list(gene_of_row = ifelse(is.na(rows), -1L, rows - 1L))
+  matching <- list(gene_of_row = rows_among(model, used))
   base <- list(sources = model$sources[used, , drop = FALSE], n_types = model$n_types,
                length_factor = model$length_factor[used], weights = model$weights[used],
                matching = matching, variance = model$variance[used, , drop = FALSE],

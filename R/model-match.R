@@ -1,20 +1,49 @@
-# Counts in the genes of a model.
+# Counts in the genes of a model: the fit's own, or others in their place.
+
+# The model for other counts: its genes are found among their rows, by name where
+# they have names, else by the place they had in the counts of the fit.  `needed`
+# says which genes must be there, `what` how the user calls the counts.
+match_to_model <- function(model, bulk, needed, what, .call = caller_env()) {
+  genes <- rownames(model$sources)
+  if (is.null(bulk$genes)) {
+    n_rows <- length(model$matching$gene_of_row)
+    if (bulk$n_rows != n_rows) {
+      stop_user("gene_names", paste0("`", what, "` needs gene names as row names."),
+                x = paste0("Without names it must have the ", plural(n_rows, "row"),
+                           " of the counts of the fit; it has ", count_text(bulk$n_rows), "."),
+                .call = .call)
+    }
+    return(model)
+  }
+  model$matching$gene_of_row <- match(bulk$genes, genes, nomatch = 0L) - 1L
+  absent <- setdiff(which(needed), model$matching$gene_of_row + 1L)
+  if (length(absent)) {
+    stop_user("gene_names", paste0("`", what, "` must have every gene that is needed of it."),
+              x = paste0("Without: ", some_of(genes[absent]), "."), .call = .call)
+  }
+  model
+}
+
+# Per row of the counts, its 0-based place among some of the model's genes, or -1.
+rows_among <- function(model, genes) {
+  match(model$matching$gene_of_row + 1L, genes, nomatch = 0L) - 1L
+}
 
 # The result with these counts in place of its own.
 with_counts <- function(result, observed_counts, .call = caller_env()) {
   check_result(result, .call = .call)
   if (is.null(observed_counts)) return(result)
   bulk <- as_bulk(observed_counts, .call = .call)
+  check_bulk_values(bulk, .call = .call)
+  # residuals are taken of all genes, of those without weight too
+  needed <- rep(TRUE, nrow(result$model$sources))
+  result$model <- match_to_model(result$model, bulk, needed, "observed_counts", .call = .call)
   samples <- result$convergence$sample
-  genes <- rownames(result$model$sources)
-  place <- result$model$matching$gene_of_row
-  if (!is.null(bulk$genes)) place <- match(bulk$genes, genes, nomatch = 0L) - 1L
-  if (length(place) != bulk$n_rows || !all(seq_along(genes) %in% (place + 1L)) ||
-        !all(samples %in% bulk$samples)) {
-    stop_user("argument", "`observed_counts` are not the counts of this result.",
-              i = "Give the `bulk_counts` that were deconvolved.", .call = .call)
+  absent <- setdiff(samples, bulk$samples)
+  if (length(absent)) {
+    stop_user("argument", "`observed_counts` must have every sample of the result.",
+              x = paste0("Without: ", some_of(absent), "."), .call = .call)
   }
-  result$model$matching$gene_of_row <- place
   result$counts <- bulk_subset(bulk, match(samples, bulk$samples))
   result
 }

@@ -201,7 +201,9 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
     call$nrun <- nrun
     return(eval(call, parent.frame()))
   }
-  other <- nmf_dots(...)
+  # what the package NMF calls otherwise
+  refuse_dots(..., .known = c("maxIter", "weight"))
+  other <- list(...)
   max_iter <- other$maxIter %||% max_iter
   weights <- weights %||% other$weight
   method <- nmf_method(method)

@@ -50,6 +50,7 @@
 #' plot(plan)
 plan_measurements <- function(x, target = 0.9, score = "sample_pearson", method = "smaf",
                               measurements = NULL, splits = 5, level = 0.95, sparsity = 15, ...) {
+  refuse_dots(..., .known = setdiff(arguments_of(benchmark_recovery), "methods"))
   target <- check_number(target, "target", 0, 1, above = TRUE)
   if (target == 1) {
     stop_user("argument", "`target` must be below 1.", x = "Noise keeps any score below it.")
@@ -102,6 +103,7 @@ crossing <- function(x, y, target) {
 #' @rdname plan_measurements
 #' @export
 print.measurement_plan <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   tried <- range(x$curve$measurements)
   shown <- function(value) {
     if (is.na(value)) return(paste("more than", count_text(tried[2L])))
@@ -125,6 +127,7 @@ print.measurement_plan <- function(x, ...) {
 #' @rdname plan_measurements
 #' @export
 plot.measurement_plan <- function(x, ...) {
+  refuse_dots(...)
   marks <- stats::na.omit(data.frame(at = c(x$lower, x$measurements, x$upper),
                                      width = c(0.4, 0.8, 0.4)))
   ggplot(x$curve, aes(.data$measurements, .data$mean)) +
@@ -149,4 +152,7 @@ plot.measurement_plan <- function(x, ...) {
 #' @rdname plan_measurements
 #' @param object An object of class `measurement_plan`.
 #' @export
-autoplot.measurement_plan <- function(object, ...) plot(object, ...)
+autoplot.measurement_plan <- function(object, ...) {
+  refuse_dots(..., .to = plot.measurement_plan)
+  plot(object, ...)
+}

@@ -9,7 +9,7 @@
 #'   rank of each method in each dataset, with the score.
 #' @param metric For `"rank"`: the metric; the first by default.
 #' @param methods,datasets Names of those to draw; all by default.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @return A ggplot.
 #' @section Errors: `unalloy_error_argument` for methods, datasets and metrics that
 #'   are not in the benchmark.
@@ -23,6 +23,7 @@
 #' plot(benchmark, "rank", metric = "correlation")
 plot.deconvolution_benchmark <- function(x, type = c("scatter", "error", "rank"), metric = NULL,
                                          methods = NULL, datasets = NULL, ...) {
+  refuse_dots(...)
   type <- check_choice(type, c("scatter", "error", "rank"), "type")
   metric <- check_metric(metric, x)
   x <- benchmark_part(x, methods, datasets)
@@ -38,7 +39,10 @@ plot.deconvolution_benchmark <- function(x, type = c("scatter", "error", "rank")
 #' @rdname plot.deconvolution_benchmark
 #' @param object An object of class [deconvolution_benchmark].
 #' @export
-autoplot.deconvolution_benchmark <- function(object, ...) plot(object, ...)
+autoplot.deconvolution_benchmark <- function(object, ...) {
+  refuse_dots(..., .to = plot.deconvolution_benchmark)
+  plot(object, ...)
+}
 
 benchmark_part <- function(x, methods, datasets, .call = caller_env()) {
   methods <- if (is.null(methods)) levels(x$scores$method) else

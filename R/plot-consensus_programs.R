@@ -7,7 +7,7 @@
 #'   `"genes"`: scores of the `n` top genes of every program.
 #' @param n Genes per program, for `"genes"`.
 #' @param group For `"usage"`: a label per cell, drawn as a track.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @return A ggplot. For several ranks a ggplot of stability and error by rank.
 #' @section Errors: `unalloy_error_argument`.
 #' @seealso [consensus_programs()]
@@ -20,6 +20,7 @@
 #' plot(programs, "usage", group = sim$cells$cell_type)
 plot.consensus_programs <- function(x, type = c("density", "similarity", "usage", "genes"), n = 8,
                                     group = NULL, ...) {
+  refuse_dots(...)
   type <- check_choice(type, c("density", "similarity", "usage", "genes"), "type")
   if (!is.null(group) && (type != "usage" || length(group) != ncol(x$usage))) {
     stop_user("argument", "`group` must have a label per cell, for the usage.",
@@ -33,11 +34,15 @@ plot.consensus_programs <- function(x, type = c("density", "similarity", "usage"
 #' @rdname plot.consensus_programs
 #' @param object The same.
 #' @export
-autoplot.consensus_programs <- function(object, ...) plot(object, ...)
+autoplot.consensus_programs <- function(object, ...) {
+  refuse_dots(..., .to = plot.consensus_programs)
+  plot(object, ...)
+}
 
 #' @rdname plot.consensus_programs
 #' @export
 plot.consensus_programs_ranks <- function(x, ...) {
+  refuse_dots(...)
   measures <- c(stability = "Stability (mean silhouette)", error = "Relative squared error")
   table <- data.frame(rank = rep(x$table$rank, 2), measure = rep(measures, each = nrow(x$table)),
                       value = c(x$table$stability, x$table$error))

@@ -84,17 +84,20 @@ plot_deconvolution <- function(result, observed_counts = NULL,
   }
   check_result(result)
   type <- check_choice(type, c(PANELS, "all"), "type")
+  refuse_dots(..., .known = panel_arguments(if (type == "all") PANELS else type))
   result <- with_counts(result, observed_counts)
   given <- list(...)
   if (type == "all") return(all_panels(result, given))
-  check_panel_arguments(given, type)
   do.call(paste0("plot_", type), c(list(result), given), envir = environment())
 }
 
 #' @rdname plot_deconvolution
 #' @method autoplot deconvolution
 #' @export
-autoplot.deconvolution <- function(object, ...) plot_deconvolution(object, ...)
+autoplot.deconvolution <- function(object, ...) {
+  refuse_dots(..., .to = plot_deconvolution, .known = panel_arguments(PANELS))
+  plot_deconvolution(object, ...)
+}
 
 #' @importFrom ggplot2 autoplot
 #' @export
@@ -103,32 +106,19 @@ ggplot2::autoplot
 #' @rdname plot_deconvolution
 #' @export
 plot.deconvolution <- function(x, ...) {
-  drawn <- plot_deconvolution(x, ...)
-  print(drawn)
-  invisible(drawn)
+  refuse_dots(..., .to = plot_deconvolution, .known = panel_arguments(PANELS))
+  invisible(print(plot_deconvolution(x, ...)))
 }
 
 # Each is drawn by the function plot_<panel>().
 PANELS <- c("proportions", "fit", "correlation", "residuals", "intercept", "heatmap",
             "uncertainty")
 
-panel_arguments <- function(panel) {
-  setdiff(names(formals(paste0("plot_", panel))), c("result", "observed_counts"))
-}
-
-check_panel_arguments <- function(given, panels, .call = caller_env()) {
-  known <- unique(unlist(lapply(panels, panel_arguments)))
-  # an argument without a name is unknown too
-  unknown <- setdiff(if (length(given)) names(given) %||% "", known)
-  if (length(unknown)) {
-    stop_user("argument", paste0("No such argument: ", some_of(unknown), "."),
-              i = if (length(known)) paste0("This plot takes ", some_of(known, 9L), ".")
-                  else "This plot takes no further arguments.", .call = .call)
-  }
+panel_arguments <- function(panels) {
+  setdiff(unlist(lapply(paste0("plot_", panels), arguments_of)), "observed_counts")
 }
 
 all_panels <- function(result, given, .call = caller_env()) {
-  check_panel_arguments(given, PANELS, .call = .call)
   draw <- function(panel) {
     taken <- given[names(given) %in% panel_arguments(panel)]
     tryCatch(
@@ -148,6 +138,7 @@ all_panels <- function(result, given, .call = caller_env()) {
 
 #' @export
 print.unalloy_plots <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   grid::grid.newpage()
   grid::grid.draw(x)
   invisible(x)

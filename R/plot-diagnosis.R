@@ -60,19 +60,12 @@ DIAGNOSIS_PANELS <- c(
 autoplot.diagnosis <- function(object, type = c("identifiability", "dispersion", "influence",
                                                 "residuals", "unexplained", "all"), ...) {
   type <- check_choice(type, c(names(DIAGNOSIS_PANELS), "all"), "type")
-  given <- list(...)
-  known <- function(panel) setdiff(names(formals(DIAGNOSIS_PANELS[[panel]])), "diagnosis")
   chosen <- if (type == "all") names(DIAGNOSIS_PANELS) else type
-  taken <- unique(unlist(lapply(chosen, known)))
-  unknown <- setdiff(if (length(given)) names(given) %||% "", taken)
-  if (length(unknown)) {
-    stop_user("argument", paste0("No such argument: ", some_of(unknown), "."),
-              i = if (length(taken)) paste0("This plot takes ", some_of(taken, 9L), ".")
-                  else "This plot takes no further arguments.")
-  }
+  refuse_dots(..., .known = diagnosis_arguments(chosen))
+  given <- list(...)
   draw <- function(panel) {
-    do.call(DIAGNOSIS_PANELS[[panel]], c(list(object), given[names(given) %in% known(panel)]),
-            envir = environment())
+    taken <- given[names(given) %in% diagnosis_arguments(panel)]
+    do.call(DIAGNOSIS_PANELS[[panel]], c(list(object), taken), envir = environment())
   }
   if (type != "all") return(draw(type))
   can <- c(TRUE, TRUE, !is.null(object$influence),
@@ -84,10 +77,11 @@ autoplot.diagnosis <- function(object, type = c("identifiability", "dispersion",
 #' @export
 plot.diagnosis <- function(x, type = c("identifiability", "dispersion", "influence",
                                        "residuals", "unexplained", "all"), ...) {
-  drawn <- autoplot.diagnosis(x, type, ...)
-  print(drawn)
-  invisible(drawn)
+  refuse_dots(..., .known = diagnosis_arguments(names(DIAGNOSIS_PANELS)))
+  invisible(print(autoplot.diagnosis(x, type, ...)))
 }
+
+diagnosis_arguments <- function(panels) unlist(lapply(DIAGNOSIS_PANELS[panels], arguments_of))
 
 check_diagnosis <- function(diagnosis, .call = caller_env()) {
   if (!inherits(diagnosis, "diagnosis")) {

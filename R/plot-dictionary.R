@@ -1,6 +1,7 @@
 #' @rdname dictionary
 #' @export
 plot.dictionary <- function(x, ...) {
+  refuse_dots(...)
   share <- x$modules^2
   genes <- exp(-colSums(ifelse(share > 0, share * log(share), 0)))
   table <- data.frame(genes = genes, samples = Matrix::rowSums(x$activities != 0))
@@ -18,4 +19,7 @@ plot.dictionary <- function(x, ...) {
 
 #' @rdname dictionary
 #' @export
-autoplot.dictionary <- function(object, ...) plot(object, ...)
+autoplot.dictionary <- function(object, ...) {
+  refuse_dots(..., .to = plot.dictionary)
+  plot(object, ...)
+}

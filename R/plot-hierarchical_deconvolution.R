@@ -1,9 +1,8 @@
 #' @rdname deconvolve_hierarchical
 #' @export
 plot.hierarchical_deconvolution <- function(x, ...) {
-  drawn <- autoplot.hierarchical_deconvolution(x, ...)
-  print(drawn)
-  invisible(drawn)
+  refuse_dots(..., .to = autoplot.hierarchical_deconvolution)
+  invisible(print(autoplot.hierarchical_deconvolution(x, ...)))
 }
 
 #' @rdname deconvolve_hierarchical
@@ -12,6 +11,7 @@ plot.hierarchical_deconvolution <- function(x, ...) {
 autoplot.hierarchical_deconvolution <- function(object, level = c("types", "groups"),
                                                 group = NULL, order = c("cluster", "none"),
                                                 what = c("proportions", "cell_fractions"), ...) {
+  refuse_dots(...)
   what <- check_choice(what, names(SHARE_LABELS)[1:2], "what")
   order <- check_choice(order, c("cluster", "none"), "order")
   shares <- coef(object, level, what)

@@ -105,12 +105,14 @@ marker_tiles <- function(genes, expression, pseudocount, range) {
 #' @rdname select_markers
 #' @export
 plot.markers <- function(x, ...) {
-  drawn <- plot_markers(x, ...)
-  print(drawn)
-  invisible(drawn)
+  refuse_dots(..., .to = plot_markers)
+  invisible(print(plot_markers(x, ...)))
 }
 
 #' @rdname select_markers
 #' @method autoplot markers
 #' @export
-autoplot.markers <- function(object, ...) plot_markers(object, ...)
+autoplot.markers <- function(object, ...) {
+  refuse_dots(..., .to = plot_markers)
+  plot_markers(object, ...)
+}

@@ -1,15 +1,15 @@
 #' @rdname merge_types
 #' @export
 plot.merged_types <- function(x, ...) {
-  drawn <- autoplot.merged_types(x, ...)
-  print(drawn)
-  invisible(drawn)
+  refuse_dots(..., .to = autoplot.merged_types)
+  invisible(print(autoplot.merged_types(x, ...)))
 }
 
 #' @rdname merge_types
 #' @method autoplot merged_types
 #' @export
 autoplot.merged_types <- function(object, group = NULL, order = c("cluster", "none"), ...) {
+  refuse_dots(...)
   shares <- object$proportions
   shares[is.na(shares)] <- 0 # not reported in this sample
   table <- place_samples(long_shares(shares), shares, group, order)

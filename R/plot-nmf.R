@@ -53,6 +53,7 @@ basismap.nmf_fit <- function(object, main = "Basis: features in components",
                              scale = c("share", "none"),
                              order = c("cluster", "component", "none"), annotation = NULL,
                              colours = list(), features = NULL, track = TRUE, ...) {
+  refuse_dots(..., .known = c("annRow", "annColors"))
   given <- nmf_map_arguments(list(annotation = annotation, colours = colours), list(...), "annRow")
   scale <- check_choice(scale, c("share", "none"), "scale")
   order <- check_choice(order, c("cluster", "component", "none"), "order")
@@ -76,6 +77,7 @@ coefmap.nmf_fit <- function(object, main = "Coefficients: components in samples"
                             scale = c("share", "none"),
                             order = c("cluster", "component", "none"), annotation = NULL,
                             colours = list(), track = TRUE, ...) {
+  refuse_dots(..., .known = c("annCol", "annColors"))
   given <- nmf_map_arguments(list(annotation = annotation, colours = colours), list(...), "annCol")
   scale <- check_choice(scale, c("share", "none"), "scale")
   order <- check_choice(order, c("cluster", "component", "none"), "order")
@@ -100,6 +102,7 @@ coefmap.nmf_fit <- function(object, main = "Coefficients: components in samples"
 #' @export
 consensusmap.nmf_fit <- function(object, main = NULL, annotation = NULL, colours = list(),
                                  track = TRUE, ...) {
+  refuse_dots(..., .known = c("annCol", "annColors"))
   given <- nmf_map_arguments(list(annotation = annotation, colours = colours), list(...), "annCol")
   n <- nrow(object$membership)
   if (n > MAX_TREE) {
@@ -152,13 +155,14 @@ consensus_colours <- function(n) {
 #' logarithmic scale; and the final objectives of all runs above the best.
 #'
 #' @param x An [nmf_fit].
-#' @param ... Not used; for agreement with the generic.
+#' @param ... None: other arguments are refused.
 #' @return A ggplot.
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 12, seed = 1)
 #' plot(nmf(sim$bulk_counts, rank = 3, nrun = 5, seed = 1))
 plot.nmf_fit <- function(x, ...) {
+  refuse_dots(...)
   trace <- x$trace[is.finite(x$trace$objective), ]
   last <- min(trace$objective)
   panels <- c("Best run, by iteration", "Runs, sorted")
@@ -189,13 +193,8 @@ plot.nmf_fit <- function(x, ...) {
 }
 
 # What callers of package NMF's maps may have given under its names.
-nmf_map_arguments <- function(given, others, note_name, .call = caller_env()) {
+nmf_map_arguments <- function(given, others, note_name) {
   known <- c(stats::setNames("annotation", note_name), annColors = "colours")
-  strange <- setdiff(names(others), names(known))
-  if (length(strange) || (length(others) && is.null(names(others)))) {
-    stop_user("argument", "The map has no such argument.",
-              x = paste0("Given: ", some_of(strange), "."), .call = .call)
-  }
   for (name in names(others)) given[[known[[name]]]] <- others[[name]]
   given
 }

@@ -42,11 +42,17 @@ plot_program <- function(x, type = c("genes", "volcano", "loadings", "consistenc
 
 #' @rdname plot_program
 #' @export
-plot.expression_program <- function(x, ...) print(plot_program(x, ...))
+plot.expression_program <- function(x, ...) {
+  refuse_dots(..., .to = plot_program)
+  print(plot_program(x, ...))
+}
 
 #' @rdname plot_program
 #' @export
-autoplot.expression_program <- function(object, ...) plot_program(object, ...)
+autoplot.expression_program <- function(object, ...) {
+  refuse_dots(..., .to = plot_program)
+  plot_program(object, ...)
+}
 
 program_bars <- function(x, program, n) {
   table <- utils::head(as.data.frame(x, program = program), max(n, 1))

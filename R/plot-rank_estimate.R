@@ -18,6 +18,7 @@ LOW_PANELS <- c("held-out error", "bi-cross-validation")
 #' @rdname rank_estimate
 #' @export
 plot.rank_estimate <- function(x, what = NULL, main = "How many components?", ...) {
+  refuse_dots(...)
   what <- what %||% names(RANK_PANELS)
   unknown <- setdiff(what, names(RANK_PANELS))
   if (length(unknown)) {
@@ -81,4 +82,11 @@ rank_panel <- function(measures, panel) {
                series = series[[name]], panel = panel_title(panel))
   })
   do.call(rbind, tables)
+}
+
+#' @rdname rank_estimate
+#' @export
+consensusmap.rank_estimate <- function(object, ...) { # nolint: object_name_linter.
+  refuse_dots(..., .known = c(arguments_of(consensusmap.nmf_fit), "annCol", "annColors"))
+  structure(lapply(object$fit, consensusmap, ...), names = names(object$fit))
 }

@@ -1,6 +1,7 @@
 #' @rdname recovery_benchmark
 #' @export
 plot.recovery_benchmark <- function(x, scores = c("sample_pearson", "sample_distance"), ...) {
+  refuse_dots(...)
   scores <- check_scores(scores, x)
   table <- summary(x)
   table <- table[table$score %in% scores & !is.na(table$mean), ]
@@ -40,4 +41,7 @@ method_labels <- function(methods) {
 
 #' @rdname recovery_benchmark
 #' @export
-autoplot.recovery_benchmark <- function(object, ...) plot(object, ...)
+autoplot.recovery_benchmark <- function(object, ...) {
+  refuse_dots(..., .to = plot.recovery_benchmark)
+  plot(object, ...)
+}

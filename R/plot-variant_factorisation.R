@@ -7,7 +7,7 @@
 #'   per clone.
 #' @param group For `"composition"`: a label per cell (cell types, say), a panel for
 #'   each; `NULL` for one panel.
-#' @param ... Not used.
+#' @param ... None: other arguments are refused.
 #' @return A ggplot.
 #' @section Errors: `unalloy_error_argument` for an unknown type, labels that do not
 #'   fit the cells, and certainties that were not computed.
@@ -25,6 +25,7 @@
 #' plot(fit, "genotypes")
 plot.variant_factorisation <- function(x, type = c("composition", "genotypes", "certainty"),
                                        group = NULL, ...) {
+  refuse_dots(...)
   type <- check_choice(type, c("composition", "genotypes", "certainty"), "type")
   if (!is.null(group) && (type != "composition" || length(group) != ncol(x$coef))) {
     stop_user("argument", "`group` must have a label per cell, for the composition.",
@@ -42,7 +43,10 @@ plot.variant_factorisation <- function(x, type = c("composition", "genotypes", "
 #' @rdname plot.variant_factorisation
 #' @param object A `variant_factorisation`.
 #' @export
-autoplot.variant_factorisation <- function(object, ...) plot(object, ...)
+autoplot.variant_factorisation <- function(object, ...) {
+  refuse_dots(..., .to = plot.variant_factorisation)
+  plot(object, ...)
+}
 
 plot_clone_composition <- function(x, group) {
   order <- order(x$cells$clone, -x$cells$share)

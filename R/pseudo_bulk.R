@@ -213,6 +213,7 @@ new_pseudo_bulk <- function(counts, types, donors, parts, mixed, groups, platfor
 
 #' @export
 print.benchmark_dataset <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Benchmark dataset (", x$source, "): ", plural(ncol(x$bulk), "bulk sample"), ", ",
       plural(nrow(x$truth), "cell type"), "\n",
       "Reference: ", plural(ncol(x$reference), "cell"),

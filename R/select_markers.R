@@ -29,8 +29,8 @@
 #'   `gene` and `type`, a list with the genes of each type, or names of genes.
 #' @param genes Names of all genes there are.
 #' @param x,object An object of class `markers`.
-#' @param row.names,optional,... Not used, except that `plot()` and `autoplot()` hand
-#'   `...` on to [plot_markers()].
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused, but those of [plot_markers()] by `plot()` and `autoplot()`.
 #' @return `select_markers()` gives an object of class `markers`: a data frame with a
 #'   row per marker and the columns `type`, `gene`, `rank` (within the type),
 #'   `specificity` (entropy), `log2_ratio` (to the next type), `log2_ratio_mean` (to

@@ -57,7 +57,7 @@ simulate_bulk <- function(n_genes = 2000, n_types = 6, n_samples = 12, n_donors 
                           marker_fraction = 0.2, marker_log_fold = 2, type_sd = 0.3,
                           cell_size_sd = 0.4, donor_sd = 0.1, platform_sd = 0.1,
                           overdispersion = 0.3, length_exponent = 1, seed = NULL) {
-  shares <- simulated_shares(proportions, n_types, n_samples)
+  shares <- simulated_shares(proportions)
   if (!is.null(shares)) {
     n_types <- nrow(shares)
     n_samples <- ncol(shares)
@@ -85,7 +85,7 @@ simulate_bulk <- function(n_genes = 2000, n_types = 6, n_samples = 12, n_donors 
   name_simulation(made, types, settings, missing_type)
 }
 
-simulated_shares <- function(proportions, n_types, n_samples, .call = caller_env()) {
+simulated_shares <- function(proportions, .call = caller_env()) {
   if (is.null(proportions)) return(NULL)
   shares <- as.matrix(proportions)
   ok <- is.numeric(shares) && !anyNA(shares) && all(shares >= 0) &&
@@ -149,6 +149,7 @@ name_simulation <- function(made, types, settings, missing_type) {
 
 #' @export
 print.simulated_bulk <- function(x, ...) {
+  refuse_dots(..., .besides = PRINT_ARGUMENTS)
   cat("Simulated mixtures: ", plural(ncol(x$bulk_counts), "bulk sample"), ", ",
       plural(nrow(x$bulk_counts), "gene"), ", ", plural(nrow(x$truth_cells), "cell type"), "\n",
       "Reference: ", plural(nrow(x$cells), "cell"), " of ",

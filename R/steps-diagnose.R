@@ -40,7 +40,7 @@ shared_residuals <- function(result, bulk, values, programs, draws, seed, thread
   part$values <- part$values %||% rust_values(as.matrix(part$source))
   model <- result$model
   genes <- which(protocol_weights(strip_ensembl_version(rownames(model$sources))) > 0)
-  place <- match(model$matching$gene_of_row + 1L, genes, nomatch = 0L) - 1L
+  place <- rows_among(model, genes)
   basis <- composition_basis(result$proportions[, chosen, drop = FALSE])
   settings <- list(n_programs = programs, draws = draws, seed = seed, threads = threads)
   found <- call_rs(rs_residual_programs(

@@ -67,8 +67,7 @@ test_half <- function(program, out, cohort, other, rows, threads) {
     data, reference, list(noise = shared$noise, factors = factors), other$loadings[r, ],
     c(composition, rep(0, nrow(beside)))
   ))
-  gene_tests(found, program, out$programs[rows, r], data$lengths * out$factors[rows],
-             rownames(data$counts))
+  gene_tests(found, program, data$lengths * out$factors[rows], rownames(data$counts))
 }
 
 with_unknown <- function(reference, n) {
@@ -79,7 +78,7 @@ with_unknown <- function(reference, n) {
 }
 
 # Moderated t tests.  Levels are as the reference's platform would see them.
-gene_tests <- function(found, program, profile, scale, genes) {
+gene_tests <- function(found, program, scale, genes) {
   prior <- found$prior_freedom
   freedom <- found$freedom
   moderated <- (prior * found$prior_scale + freedom * found$scale) / (prior + freedom)

@@ -23,18 +23,6 @@ nmf_method <- function(method, .call = caller_env()) {
   found
 }
 
-# Names of the package NMF for arguments that are called otherwise here.
-nmf_dots <- function(..., .call = caller_env()) {
-  other <- list(...)
-  names <- names(other) %||% rep("", length(other))
-  wrong <- !names %in% c("maxIter", "weight")
-  if (any(wrong)) {
-    stop_user("argument", "Every further argument must be one that `nmf()` knows.",
-              x = paste0("It does not know ", some_of(names[wrong]), "."), .call = .call)
-  }
-  other
-}
-
 # The options of the package NMF, "vp2k-t", over what the arguments say.
 nmf_options <- function(options, given, .call = caller_env()) {
   if (is.null(options)) return(given)
@@ -219,7 +207,7 @@ nmf_constraints <- function(numbers, graphs, known, x, rank, method, weighted,
   }
   out$known <- check_known(known, x, rank, method, .call)
   # a basis that is known altogether leaves nothing to shift between the factors
-  if (length(out$known) < nrow(x) * rank) warn_one_sided(out, method, .call)
+  if (length(out$known) < nrow(x) * rank) warn_one_sided(out, .call)
   # a sparse method brings its own ridge
   if (method$name %in% c("snmf/r", "snmf/l")) out$l2 <- NULL
   out
@@ -264,7 +252,7 @@ check_known <- function(known, x, rank, method, .call) {
   as.double(known)
 }
 
-warn_one_sided <- function(constraints, method, .call) {
+warn_one_sided <- function(constraints, .call) {
   graph <- c(!is.null(constraints$feature_graph), !is.null(constraints$sample_graph))
   held <- constraints$l1 > 0 | constraints$l2 > 0 | graph & constraints$smoothness > 0
   pushed <- held | constraints$angle > 0

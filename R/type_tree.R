@@ -44,7 +44,8 @@ TREE_CORRELATION <- 0.5
 #' @param correlation Types whose profiles correlate more than this are joined;
 #'   see above.
 #' @param x A `type_tree`.
-#' @param row.names,optional,... Not used.
+#' @param row.names,optional,... For agreement with the generics; row names and other
+#'   arguments are refused.
 #' @return `type_tree()`: an object of class `type_tree`, a list with `levels` (a
 #'   data frame with the column `type` and a column per level of groups, from fine
 #'   to coarse), `learned`, and for learned trees `correlation` (types × types) and

@@ -3,7 +3,7 @@
 #' @importFrom generics augment glance tidy
 #' @importFrom ggplot2 .data
 #' @importFrom methods as is slot slotNames
-#' @importFrom rlang abort caller_env inform warn
+#' @importFrom rlang %||% abort caller_env inform warn
 #' @importFrom stats coef confint fitted logLik nobs predict residuals vcov
 "_PACKAGE"
 

@@ -45,13 +45,53 @@ check_choice <- function(x, choices, what, .call = caller_env()) {
   x
 }
 
-# Misspelt arguments would otherwise be lost in `...`.
-refuse_dots <- function(..., .call = caller_env()) {
+# For functions that have `...` because their generic does: refuses what is in it,
+# which would otherwise be lost.  `.to` is the function that it is handed on to,
+# `.known` are further names, and `.besides` those that R hands over unasked.
+refuse_dots <- function(..., .to = NULL, .known = NULL, .besides = NULL, .call = caller_env()) {
   if (!...length()) return(invisible())
-  names <- names(as.list(substitute(list(...)))[-1L])
-  what <- if (is.null(names) || !nzchar(names[1L])) "argument without a name"
-          else paste0("argument `", names[1L], "`")
-  stop_user("argument", paste0("There is no ", what, "."), .call = .call)
+  given <- ...names() %||% rep("", ...length())
+  # what has no name finds its place in `.to`
+  if (!is.null(.to)) given <- given[nzchar(given)]
+  frame <- sys.parent()
+  known <- c(arguments_of(sys.function(frame)), arguments_of(.to), .known)
+  unknown <- setdiff(given, c(known, .besides))
+  if (length(unknown)) stop_unknown_argument(unknown[1L], unique(known), .call)
+}
+
+# The second argument of as.data.frame(), where a table may have been named.
+refuse_row_names <- function(row.names, .call = caller_env()) { # nolint: object_name_linter.
+  if (is.null(row.names)) return(invisible())
+  stop_user("argument", "The rows of this data frame have no names.",
+            x = paste0("`row.names` is ", describe(row.names), "."),
+            i = "Name the argument that was meant, if it was another.", .call = .call)
+}
+
+# Arguments that print.default() gives on to every element of a list.
+PRINT_ARGUMENTS <- setdiff(names(formals(print.default)), c("x", "..."))
+
+# Names of what a function takes beside its first argument.
+arguments_of <- function(f) if (!is.null(f)) setdiff(names(formals(f))[-1L], "...")
+
+stop_unknown_argument <- function(name, known, .call) {
+  if (!nzchar(name)) {
+    stop_user("argument", "There is an argument too many.", x = "It has no name.", .call = .call)
+  }
+  near <- nearest_name(name, known)
+  stop_user("argument", paste0("There is no argument `", name, "`."),
+            i = if (length(near)) paste0("Did you mean `", near, "`?")
+                else if (length(known)) paste0("Arguments: ", some_of(known, 9L), "."),
+            .call = .call)
+}
+
+# The name that was meant: one that differs in a third of its letters at most, or
+# goes on after what was written.
+nearest_name <- function(name, known) {
+  plain <- function(x) tolower(gsub("[._]", "", x))
+  apart <- drop(utils::adist(plain(name), plain(known)))
+  begins <- startsWith(plain(known), plain(name))
+  near <- begins | apart <= max(1, nchar(name) %/% 3)
+  known[near][which.min(apart[near])]
 }
 
 check_threads <- function(threads, .call = caller_env()) {

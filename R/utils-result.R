@@ -58,11 +58,12 @@ need_unpenalised <- function(object, .call) {
 SHARE_LABELS <- c(proportions = "Share of mRNA", cell_fractions = "Share of cells",
                   proportions_with_intercept = "Share of mRNA, intercept included")
 
-# Types x samples as a long table.
-long_shares <- function(shares) {
-  data.frame(
+# Types x samples as a long table, the shares in a column of that name.
+long_shares <- function(shares, column = "share") {
+  out <- data.frame(
     sample = factor(rep(colnames(shares), each = nrow(shares)), colnames(shares)),
-    type = factor(rep(rownames(shares), ncol(shares)), rownames(shares)),
-    share = as.vector(shares)
+    type = factor(rep(rownames(shares), ncol(shares)), rownames(shares))
   )
+  out[[column]] <- as.vector(shares)
+  out
 }

@@ -86,7 +86,7 @@ coverage <- function(x, size) {
                        seed = if (method != "svd_k") 1)
     )
     shares <- vapply(c(20, 50, 100, 300), function(m) {
-      found <- recover(y[seq_len(m), ], A$weights[seq_len(m), ], modules, verbose = FALSE)
+      found <- recover_profiles(y[seq_len(m), ], A$weights[seq_len(m), ], modules, verbose = FALSE)
       mean(abs(found$profiles - x[, test]) <= stats::qnorm(0.975) * found$standard_errors)
     }, 0)
     cat(sprintf("%-6s", method), sprintf("%.3f", shares), "\n")

@@ -44,9 +44,10 @@ learn <- function(iterations) {
 }
 quick <- learn(1)
 learned <- learn(10)
-decoded <- cpu(recover(y, A, learned$value, standard_errors = FALSE, verbose = FALSE))
-with_errors <- cpu(recover(y, A, learned$value, verbose = FALSE))
-half <- cpu(recover(y[, 1:1000], A, learned$value, standard_errors = FALSE, verbose = FALSE))
+decoded <- cpu(recover_profiles(y, A, learned$value, standard_errors = FALSE, verbose = FALSE))
+with_errors <- cpu(recover_profiles(y, A, learned$value, verbose = FALSE))
+half <- cpu(recover_profiles(y[, 1:1000], A, learned$value, standard_errors = FALSE,
+                             verbose = FALSE))
 
 folder <- tempfile()
 dir.create(folder)

@@ -16,7 +16,7 @@ test_that("a run is what its parts give by hand", {
   A <- measurement_matrix(32, rownames(x), max_correlation = 0.6, seed = plan$seeds[2])
   modules <- learn_dictionary((train - low) / span, 25, "svd", 5, verbose = FALSE)
   y <- measure(test, A, verbose = FALSE)[1:16, ]
-  found <- recover(y, A$weights[1:16, ], modules, sparsity = 5, verbose = FALSE)
+  found <- recover_profiles(y, A$weights[1:16, ], modules, sparsity = 5, verbose = FALSE)
   by_hand <- evaluate_recovery(test, found, verbose = FALSE)$scores
   of_run <- subset(as.data.frame(benchmark), split == 2 & method == "svd" & measurements == 16)
   expect_equal(of_run$value, by_hand$estimate[match(of_run$score, by_hand$score)])

@@ -73,6 +73,37 @@ test_that("prediction repeats the fit on new samples", {
   expect_refusal(predict(result, small$bulk_counts[-1, ]), "gene_names")
 })
 
+test_that("new counts are found in the model by one rule, for every verb", {
+  # rows that the signatures do not have, and another order
+  other <- matrix(7L, 10, 5, dimnames = list(paste0("other", 1:10), NULL))
+  counts <- rbind(other, small$bulk_counts[400:1, ])
+  mixed <- fit_small(bulk = counts)
+  bare <- unname(counts)
+  colnames(bare) <- colnames(counts)
+  expect_equal(mixed$proportions, result$proportions, tolerance = 1e-6)
+  # by name in any order, else by the rows of the counts of the fit
+  for (given in list(bare, counts, counts[c(3:410, 1:2), ])) {
+    expect_equal(predict(mixed, given), mixed$proportions, tolerance = 1e-6)
+    own <- unalloy:::with_counts(fit_small(bulk = counts, keep_counts = FALSE), given)
+    expect_identical(unalloy:::observed_counts(own), unalloy:::observed_counts(mixed))
+  }
+  # not by the rows of the matched genes, which are others
+  expect_refusal(predict(mixed, bare[-(1:10), ]), "gene_names")
+  expect_snapshot(error = TRUE, {
+    predict(mixed, bare[-(1:10), ])
+    predict(mixed, counts[-c(11, 400), ])
+    diagnose(mixed, counts[-c(11, 400), ])
+    plot_fit(mixed, bare[-1, ])
+    plot_fit(mixed, counts[, -2])
+  })
+  # predictions need the genes that carry weight; residuals are taken of all
+  weights <- stats::setNames(rep(c(0, 1), c(5, 395)), rownames(small$bulk_counts))
+  weighted <- fit_small(gene_weights = weights)
+  expect_equal(predict(weighted, small$bulk_counts[-(1:5), ]), weighted$proportions,
+               tolerance = 1e-6)
+  expect_refusal(diagnose(weighted, small$bulk_counts[-(1:5), ]), "gene_names")
+})
+
 test_that("the likelihood is that of Poisson counts", {
   by_hand <- sum(stats::dpois(small$bulk_counts, fitted(result), log = TRUE))
   expect_equal(as.numeric(logLik(result)), by_hand, tolerance = 1e-10)

@@ -2,8 +2,7 @@
 #'
 #' Finds few activities w with y ≈ A U w, for measurements A and modules U, and
 #' gives back x = U w for all genes of the dictionary, with a standard error for
-#' each. Without arguments, as `options(error = recover)` calls it, it is the debugging
-#' aid of that name in utils.
+#' each.
 #'
 #' @section Methods:
 #' \describe{
@@ -67,13 +66,13 @@
 #' modules <- learn_dictionary(x[, 1:60], size = 30, sparsity = 5, seed = 1)
 #' A <- measurement_matrix(25, x, max_correlation = 0.4, seed = 1)
 #' y <- measure(x[, 61:70], A)
-#' found <- recover(y, A, modules, sparsity = 5)
+#' found <- recover_profiles(y, A, modules, sparsity = 5)
 #' found
 #' evaluate_recovery(x[, 61:70], found)
-recover <- function(y, A, dictionary, method = c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"),
-                    sparsity = 15, penalty = NULL, standard_errors = TRUE,
-                    threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
-  if (nargs() == 0L) return(utils::recover())
+recover_profiles <- function(y, A, dictionary,
+                             method = c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"),
+                             sparsity = 15, penalty = NULL, standard_errors = TRUE,
+                             threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
   method <- check_choice(method, c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"), "method")
   refuse_unused(method, !missing(sparsity), penalty)
   standard_errors <- check_flag(standard_errors, "standard_errors")
@@ -190,4 +189,3 @@ readings_of <- function(y, A, .call = caller_env()) {
   dimnames(y) <- NULL
   list(values = y, samples = samples)
 }
-

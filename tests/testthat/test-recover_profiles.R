@@ -22,7 +22,7 @@ test_that("sparse profiles come back exactly from 3 k log(n / k) measurements", 
   for (type in c("gaussian", "sparse")) {
     A <- measurement_matrix(60, planted$x, type, 0.4, seed = 2)
     y <- measure(planted$x, A, verbose = FALSE)
-    found <- recover(y, A, planted$modules, verbose = FALSE)
+    found <- recover_profiles(y, A, planted$modules, verbose = FALSE)
     expect_lt(max(abs(found$profiles - planted$x)), 1e-8)
     expect_equal(as.matrix(found$activities), planted$activities, tolerance = 1e-8,
                  ignore_attr = TRUE)
@@ -38,23 +38,24 @@ test_that("whole profiles and whole modules give the profile itself", {
                       `rownames<-`(diag(40), rownames(x)), method, verbose = FALSE)
     if (method != "nnls") arguments$sparsity <- 40
     # least squares carries a relative ridge of 1e-12
-    expect_equal(do.call(recover, arguments)$profiles, x, tolerance = 1e-10)
+    expect_equal(do.call(recover_profiles, arguments)$profiles, x, tolerance = 1e-10)
   }
 })
 
 test_that("genes are matched by name and their order does not matter", {
   A <- measurement_matrix(60, planted$x, max_correlation = 0.4, seed = 2)
   y <- measure(planted$x, A, verbose = FALSE)
-  found <- recover(y, A, planted$modules, verbose = FALSE)
-  turned <- recover(y, as.matrix(A)[, 200:1], planted$modules[c(101:200, 1:100), ],
+  found <- recover_profiles(y, A, planted$modules, verbose = FALSE)
+  turned <- recover_profiles(y, as.matrix(A)[, 200:1], planted$modules[c(101:200, 1:100), ],
                     verbose = FALSE)
   expect_equal(turned$profiles[rownames(planted$x), ], found$profiles, tolerance = 1e-9)
   # rows of y by name, too
-  expect_equal(recover(y[60:1, ], A, planted$modules, verbose = FALSE)$profiles, found$profiles)
+  expect_equal(recover_profiles(y[60:1, ], A, planted$modules, verbose = FALSE)$profiles,
+               found$profiles)
   # genes that are not measured are recovered from the others
   part <- as.matrix(A)[, 1:150]
   y <- part %*% planted$x[1:150, ]
-  unseen <- recover(y, part, planted$modules, verbose = FALSE)$profiles[151:200, ]
+  unseen <- recover_profiles(y, part, planted$modules, verbose = FALSE)$profiles[151:200, ]
   expect_equal(unseen, planted$x[151:200, ], tolerance = 1e-7)
 })
 
@@ -65,7 +66,7 @@ test_that("matching pursuit is scikit-learn's", {
   y <- matrix(rnorm(30 * 20), 30)
   theirs <- sklearn_omp(modules, y, 6)
   if (is.null(theirs)) skip("scikit-learn is not at hand")
-  ours <- recover(y, diag(30), modules, sparsity = 6, verbose = FALSE)$activities
+  ours <- recover_profiles(y, diag(30), modules, sparsity = 6, verbose = FALSE)$activities
   expect_equal(as.matrix(ours), theirs, tolerance = 1e-6, ignore_attr = TRUE)
 })
 
@@ -78,7 +79,7 @@ test_that("pursuit and non-negative lasso give what scikit-learn 1.2.1 gave", {
   stored <- numeric(20)
   stored[c(3, 4, 14, 18)] <- c(-2.423762444363892, -0.7763328016547358, 0.7892597793259999,
                                1.6431021124036038)
-  ours <- recover(y, diag(12), b, sparsity = 4, verbose = FALSE)$activities
+  ours <- recover_profiles(y, diag(12), b, sparsity = 4, verbose = FALSE)$activities
   expect_equal(as.vector(ours), stored, tolerance = 1e-9)
   stored <- numeric(20)
   stored[c(2, 4:7, 15, 16, 18, 20)] <- c(
@@ -86,7 +87,7 @@ test_that("pursuit and non-negative lasso give what scikit-learn 1.2.1 gave", {
     0.02403818742309332, 0.006055455924402792, 1.0687510808597227, 0.20362172249653487,
     0.8926066016977537
   )
-  ours <- recover(y, diag(12), b, "nn_lasso", penalty = 0.2, verbose = FALSE)$activities
+  ours <- recover_profiles(y, diag(12), b, "nn_lasso", penalty = 0.2, verbose = FALSE)$activities
   expect_equal(as.vector(ours), stored, tolerance = 1e-6)
 })
 
@@ -96,14 +97,15 @@ test_that("the lasso satisfies its optimality conditions, with and without signs
   y <- matrix(rnorm(40 * 10) + 0.3, 40)
   for (method in c("lasso", "nn_lasso")) {
     for (penalty in c(0.5, 3, 12)) {
-      w <- as.matrix(recover(y, diag(40), b, method, penalty = penalty, verbose = FALSE)$activities)
+      fit <- recover_profiles(y, diag(40), b, method, penalty = penalty, verbose = FALSE)
+      w <- as.matrix(fit$activities)
       pull <- crossprod(b, y - b %*% w)
       expect_lte(max(if (method == "lasso") abs(pull) else pull), penalty * (1 + 1e-9))
       expect_equal(pull[w != 0], penalty * sign(w[w != 0]), tolerance = 1e-9)
       if (method == "nn_lasso") expect_true(all(w >= 0))
     }
   }
-  few <- recover(y, diag(40), b, "lasso", sparsity = 7, verbose = FALSE)
+  few <- recover_profiles(y, diag(40), b, "lasso", sparsity = 7, verbose = FALSE)
   expect_lte(max(diff(few$activities@p)), 7)
 })
 
@@ -116,7 +118,8 @@ test_that("the non-negative lasso is glmnet's", {
     penalty <- runif(1, 0.1, 0.6) * max(crossprod(b, y))
     theirs <- glmnet::glmnet(b, y, lambda = penalty / 40, lower.limits = 0, standardize = FALSE,
                              intercept = FALSE, thresh = 1e-22, maxit = 1e7)
-    ours <- recover(y, diag(40), b, "nn_lasso", penalty = penalty, verbose = FALSE)$activities
+    ours <- recover_profiles(y, diag(40), b, "nn_lasso", penalty = penalty,
+                             verbose = FALSE)$activities
     expect_equal(as.vector(ours), as.vector(theirs$beta), tolerance = 1e-6)
   }
 })
@@ -125,7 +128,7 @@ test_that("non-negative least squares satisfies its optimality conditions", {
   withr::local_seed(8)
   b <- matrix(rnorm(40 * 20) + 0.5, 40)
   y <- matrix(rnorm(40 * 6) + 0.5, 40)
-  w <- as.matrix(recover(y, diag(40), b, "nnls", verbose = FALSE)$activities)
+  w <- as.matrix(recover_profiles(y, diag(40), b, "nnls", verbose = FALSE)$activities)
   pull <- crossprod(b, y - b %*% w)
   expect_true(all(w >= 0))
   expect_lt(max(pull), 1e-8)
@@ -137,7 +140,7 @@ test_that("standard errors are those of least squares, and cover the truth", {
   modules <- learn_dictionary(x[, 1:200], 25, "ksvd", 5, seed = 1, verbose = FALSE)
   A <- measurement_matrix(40, x, max_correlation = 0.45, seed = 1)
   y <- measure(x[, 201:260], A, verbose = FALSE)
-  found <- recover(y, A, modules, sparsity = 5, verbose = FALSE)
+  found <- recover_profiles(y, A, modules, sparsity = 5, verbose = FALSE)
   chosen <- which(found$activities[, 1] != 0)
   u <- modules$modules[, chosen]
   b <- as.matrix(A) %*% u
@@ -163,8 +166,8 @@ test_that("the number of threads changes nothing", {
   A <- measurement_matrix(30, x, max_correlation = 0.5, seed = 1)
   y <- measure(x, A, snr = 5, seed = 1, verbose = FALSE)
   for (method in c("omp", "nn_omp", "lasso", "nn_lasso")) {
-    expect_identical(recover(y, A, modules, method, 5, threads = 1, verbose = FALSE),
-                     recover(y, A, modules, method, 5, threads = 3, verbose = FALSE))
+    expect_identical(recover_profiles(y, A, modules, method, 5, threads = 1, verbose = FALSE),
+                     recover_profiles(y, A, modules, method, 5, threads = 3, verbose = FALSE))
   }
 })
 
@@ -172,27 +175,28 @@ test_that("input that does not fit is told", {
   x <- planted$x
   A <- measurement_matrix(20, x, max_correlation = 0.5, seed = 1)
   y <- measure(x, A, verbose = FALSE)
-  expect_snapshot(error = TRUE, recover(y[1:10, ], as.matrix(A)[1:10, ], planted$modules))
-  expect_snapshot(error = TRUE, recover(y, A, planted$modules[-(1:3), ]))
+  expect_snapshot(error = TRUE, recover_profiles(y[1:10, ], as.matrix(A)[1:10, ], planted$modules))
+  expect_snapshot(error = TRUE, recover_profiles(y, A, planted$modules[-(1:3), ]))
   foreign <- `rownames<-`(planted$modules, paste0("ENSG", 1:200))
-  expect_snapshot(error = TRUE, recover(y, A, foreign))
-  expect_refusal(recover(y, A, `rownames<-`(foreign, rep("g1", 200))), "gene_names")
-  expect_snapshot(error = TRUE, recover(unname(t(y)), A, planted$modules))
-  expect_snapshot(error = TRUE, recover(y[-1, ], A, planted$modules))
+  expect_snapshot(error = TRUE, recover_profiles(y, A, foreign))
+  expect_refusal(recover_profiles(y, A, `rownames<-`(foreign, rep("g1", 200))), "gene_names")
+  expect_snapshot(error = TRUE, recover_profiles(unname(t(y)), A, planted$modules))
+  expect_snapshot(error = TRUE, recover_profiles(y[-1, ], A, planted$modules))
   bad <- y
   bad[2, 3] <- NA
-  expect_snapshot(error = TRUE, recover(bad, A, planted$modules))
-  expect_snapshot(error = TRUE, recover(y, A, planted$modules, "nnls", sparsity = 3))
-  expect_snapshot(error = TRUE, recover(y, A, planted$modules, penalty = 3))
-  expect_refusal(recover(y, A, "a"), "argument")
-  expect_refusal(recover(y, A, planted$modules, "lasso", 5, penalty = 3), "argument")
-  expect_refusal(confint(recover(y, A, planted$modules, standard_errors = FALSE,
+  expect_snapshot(error = TRUE, recover_profiles(bad, A, planted$modules))
+  expect_snapshot(error = TRUE, recover_profiles(y, A, planted$modules, "nnls", sparsity = 3))
+  expect_snapshot(error = TRUE, recover_profiles(y, A, planted$modules, penalty = 3))
+  expect_refusal(recover_profiles(y, A, "a"), "argument")
+  expect_refusal(recover_profiles(y, A, planted$modules, "lasso", 5, penalty = 3), "argument")
+  expect_refusal(confint(recover_profiles(y, A, planted$modules, standard_errors = FALSE,
                                  verbose = FALSE)), "argument")
-  expect_snapshot(print(recover(y, A, planted$modules, verbose = FALSE)))
+  expect_snapshot(print(recover_profiles(y, A, planted$modules, verbose = FALSE)))
 })
 
-test_that("without arguments it is the debugging aid of utils", {
-  withr::local_dir(withr::local_tempdir())
-  said <- utils::capture.output(recover())
-  expect_match(said, "non-interactively", all = FALSE)
+test_that("attaching the package masks nothing of R itself", {
+  base <- unlist(lapply(c("base", "stats", "utils", "graphics", "grDevices", "methods"),
+                        getNamespaceExports))
+  exports <- getNamespaceExports("unalloy")
+  expect_identical(intersect(exports, base), character())
 })
