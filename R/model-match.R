@@ -18,7 +18,7 @@ match_to_model <- function(model, bulk, needed, what, .call = caller_env()) {
   model$matching$gene_of_row <- match(bulk$genes, genes, nomatch = 0L) - 1L
   absent <- setdiff(which(needed), model$matching$gene_of_row + 1L)
   if (length(absent)) {
-    stop_user("gene_names", paste0("`", what, "` must have every gene that is needed of it."),
+    stop_user("gene_names", paste0("`", what, "` must have every gene that the fit uses."),
               x = paste0("Without: ", some_of(genes[absent]), "."), .call = .call)
   }
   model

@@ -350,7 +350,7 @@ test_that("adapters hand over what packages take, and name what comes back", {
   local_function("from", function(package, name) fakes[[name]])
   named <- held
   rownames(named$reference)[1:40] <- rownames(named$bulk)[1:40] <- paste0("RPS", 1:40, "A")
-  input <- peer_input(as_dataset(named, "held", NULL), TRUE)
+  input <- peer_input(with_signatures(as_dataset(named, "held", NULL)), TRUE)
   kept <- colSums(input$signatures$profiles[41:400, ])
   expect_true(all(kept < 1))
   expected <- list(mRNA = 1 / kept, cells = input$signatures$umi, all = 1)

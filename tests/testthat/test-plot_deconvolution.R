@@ -258,7 +258,7 @@ test_that("counts can be given to a result without them", {
                  plot_deconvolution(result, type = type)$data)
   }
   expect_equal(plot_fit(bare, counts)$data, plot_fit(result)$data)
-  expect_error(plot_fit(bare, counts[-1, ]), class = "unalloy_error_argument")
+  expect_error(plot_fit(bare, counts[-1, ]), class = "unalloy_error_gene_names")
   expect_error(plot_fit(bare, counts[, -1]), class = "unalloy_error_argument")
 })
 
