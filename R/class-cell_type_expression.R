@@ -179,7 +179,7 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
     call_rs(rs_allocate(x$data, sources, columns), .call = .call)
   } else {
     # a bar of its own for every block would flicker
-    covariance <- as.double(x$covariance[, , columns])
+    covariance <- if (!is.null(x$covariance)) x$covariance[, , columns, drop = FALSE]
     call_rs(rs_predict_expression(x$data, x$model, sources, columns, covariance, x$threads,
                                   no_progress), .call = .call)
   }

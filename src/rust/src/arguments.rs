@@ -4,7 +4,9 @@ use extendr_api::prelude::*;
 use unalloy_core::counts::Counts;
 use unalloy_core::factorisation::{Data, Values as Entries};
 use unalloy_core::faer::{Mat, MatRef};
-use unalloy_core::matrix::{Csc, Matrix};
+use unalloy_core::matrix::{
+    from_columns, from_layers, Array2, Array3, ArrayView2, ArrayView3, Csc, Matrix,
+};
 use unalloy_core::CoreError;
 
 /// Values of a matrix in column-major order, as R holds them.
@@ -105,6 +107,34 @@ pub fn matrix<'a>(x: &'a RMatrix<f64>) -> MatRef<'a, f64> {
 
 pub fn r_matrix(x: &Mat<f64>) -> RMatrix<f64> {
     RMatrix::new_matrix(x.nrows(), x.ncols(), |i, j| x[(i, j)])
+}
+
+pub fn view<'a>(x: &'a RMatrix<f64>) -> ArrayView2<'a, f64> {
+    from_columns(x.data(), (x.nrows(), x.ncols()))
+}
+
+pub fn r_array2(x: &Array2<f64>) -> RMatrix<f64> {
+    RMatrix::new_matrix(x.nrows(), x.ncols(), |i, j| x[(i, j)])
+}
+
+/// An array with three axes; `None` for NULL.
+pub fn array3(x: &Robj) -> std::result::Result<Option<ArrayView3<'_, f64>>, CoreError> {
+    if x.is_null() {
+        return Ok(None);
+    }
+    let values = numbers(x, "array")?;
+    let dim = x.get_attrib("dim");
+    let dim = dim.as_ref().and_then(Robj::as_integer_slice).unwrap_or_default();
+    let wrong = CoreError::Shape { what: "array", expected: 3, found: dim.len() };
+    let [a, b, c] = dim.iter().map(|&n| n.max(0) as usize).collect::<Vec<_>>()[..] else {
+        return Err(wrong);
+    };
+    Ok(Some(from_layers(values, (a, b, c))))
+}
+
+/// The entries of an array, first axis first.
+pub fn entries(x: Array3<f64>) -> Vec<f64> {
+    x.into_raw_vec_and_offset().0
 }
 
 /// A list element; NULL when there is none of that name.

@@ -1,13 +1,13 @@
 //! Expression of each type in each sample.
 
-use crate::arguments::{element, matrix, number, numbers, r_matrix};
+use crate::arguments::{array3, element, entries, number, numbers, r_array2, view};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{
     allocate, prior, Cohort, CohortFit, CohortParams, Data, Expression, Learn, Prior, Reference,
 };
-use unalloy_core::faer::Mat;
+use unalloy_core::matrix::Array2;
 use unalloy_core::CoreError;
 
 /// `data` holds `counts`, `sources`, `lengths` and `exposures`.
@@ -30,10 +30,10 @@ impl Held {
 
     pub fn borrow(&self) -> std::result::Result<Data<'_>, CoreError> {
         Ok(Data {
-            counts: matrix(&self.counts),
-            sources: matrix(&self.sources),
+            counts: view(&self.counts),
+            sources: view(&self.sources),
             lengths: numbers(&self.lengths, "lengths")?,
-            exposures: matrix(&self.exposures),
+            exposures: view(&self.exposures),
         })
     }
 }
@@ -43,8 +43,8 @@ fn r_matrix_of(list: &List, name: &'static str) -> std::result::Result<RMatrix<f
     RMatrix::try_from(&value).map_err(|_| CoreError::Shape { what: name, expected: 1, found: 0 })
 }
 
-fn owned(of: &RMatrix<f64>) -> Mat<f64> {
-    matrix(of).to_owned()
+fn owned(of: &RMatrix<f64>) -> Array2<f64> {
+    view(of).to_owned()
 }
 
 /// `reference` holds `variance`, `donors`, `totals` and `assumed`.
@@ -52,8 +52,8 @@ pub fn reference_prior(held: &Held, reference: &List) -> std::result::Result<Pri
     let variance = r_matrix_of(reference, "variance")?;
     let [donors, totals] = ["donors", "totals"].map(|name| element(reference, name));
     prior(&Reference {
-        profiles: matrix(&held.sources),
-        variance: matrix(&variance),
+        profiles: view(&held.sources),
+        variance: view(&variance),
         donors: numbers(&donors, "donors")?,
         totals: numbers(&totals, "totals")?,
         assumed: number(reference, "assumed")?,
@@ -66,7 +66,11 @@ fn indices(of: &[i32]) -> Vec<usize> {
 }
 
 fn expression(found: Expression) -> List {
-    list!(value = found.value, variance = found.variance, reliability = found.reliability)
+    list!(
+        value = entries(found.value),
+        variance = entries(found.variance),
+        reliability = found.reliability.map(entries).unwrap_or_default()
+    )
 }
 
 /// @noRd
@@ -105,8 +109,8 @@ fn rs_fit_expression(
         let cohort = Cohort::new(held.borrow()?, &known)?;
         let fit = supervise(&progress, |monitor| cohort.fit(&params, monitor))?;
         Ok(list!(
-            between = r_matrix(&fit.between),
-            counting = r_matrix(&known.counting),
+            between = r_array2(&fit.between),
+            counting = r_array2(&known.counting),
             donors = known.donors.clone(),
             trend = known.trend.clone(),
             log_factor = fit.log_factor,
@@ -120,7 +124,7 @@ fn rs_fit_expression(
 }
 
 /// `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
-/// `covariance` that of the exposures (types × types × asked samples), or empty.
+/// `covariance` that of the exposures (types × types × asked samples), or NULL.
 /// @noRd
 #[extendr]
 fn rs_predict_expression(
@@ -128,7 +132,7 @@ fn rs_predict_expression(
     fit: List,
     sources: &[i32],
     samples: &[i32],
-    covariance: &[f64],
+    covariance: Robj,
     threads: i32,
     progress: Function,
 ) -> Robj {
@@ -155,6 +159,7 @@ fn rs_predict_expression(
         };
         let cohort = Cohort::new(held.borrow()?, &known)?;
         let (sources, samples) = (indices(sources), indices(samples));
+        let covariance = array3(&covariance)?;
         let found = supervise(&progress, |monitor| {
             cohort.predict(
                 &learnt,

@@ -1,16 +1,16 @@
 //! Fits, fitted values and uncertainty of bulk deconvolution.
 
-use crate::arguments::{matrix, number};
+use crate::arguments::{number, view};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use crate::problem::Problem;
 use extendr_api::prelude::*;
+use unalloy_core::base::convergence::Stop;
 use unalloy_core::deconvolution::metrics::{GeneMoments, Moments, SampleMetrics};
-use unalloy_core::deconvolution::solve::Stop;
 use unalloy_core::deconvolution::{fit, Method, Model, Params};
 use unalloy_core::deconvolution::{fit_platform, PlatformParams};
-use unalloy_core::faer::linalg::matmul::matmul;
-use unalloy_core::faer::{Accum, MatMut, Par};
+use unalloy_core::matrix::linalg::multiply;
+use unalloy_core::matrix::{from_columns_mut, Columns};
 use unalloy_core::CoreError;
 
 /// @noRd
@@ -158,17 +158,10 @@ fn rs_fitted(signatures: RMatrix<f64>, lengths: &[f64], exposures: RMatrix<f64>)
     guard(|| {
         let (n_genes, n_samples) = (signatures.nrows(), exposures.ncols());
         let mut out = RMatrix::<f64>::new(n_genes, n_samples);
-        let mut fitted = MatMut::from_column_major_slice_mut(out.data_mut(), n_genes, n_samples);
-        matmul(
-            fitted.as_mut(),
-            Accum::Replace,
-            matrix(&signatures),
-            matrix(&exposures),
-            1.0,
-            Par::Seq,
-        );
+        let mut fitted = from_columns_mut(out.data_mut(), (n_genes, n_samples));
+        multiply(&mut fitted, &view(&signatures), &view(&exposures));
         for j in 0..n_samples {
-            fitted.as_mut().col_mut(j).iter_mut().zip(lengths).for_each(|(m, l)| *m *= l);
+            fitted.col_mut(j).iter_mut().zip(lengths).for_each(|(m, l)| *m *= l);
         }
         Ok(out)
     })

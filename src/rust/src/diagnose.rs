@@ -1,35 +1,35 @@
 //! Diagnosis of a deconvolution.
 
-use crate::arguments::{counts, matrix, number, r_matrix};
+use crate::arguments::{counts, entries, number, r_array2, view};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use crate::problem::Problem;
 use extendr_api::prelude::*;
-use unalloy_core::deconvolution::infer::diagnosis::{diagnose, Diagnosis, SampleDiagnosis};
-use unalloy_core::deconvolution::infer::residual_patterns::{residual_patterns, PatternParams};
+use unalloy_core::deconvolution::infer::{
+    diagnose, residual_patterns, Diagnosis, PatternParams, SampleDiagnosis,
+};
 use unalloy_core::deconvolution::Model;
-use unalloy_core::faer::Mat;
+use unalloy_core::matrix::Array2;
 
 /// @noRd
 #[extendr]
 fn rs_diagnose(problem: List, exposures: RMatrix<f64>, threads: i32, progress: Function) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
-        let points = matrix(&exposures);
+        let points = view(&exposures);
         let threads = threads.max(0) as usize;
         let found = problem.supervise(&progress, |likelihood, bulk, monitor| {
             diagnose(likelihood, bulk, points, threads, monitor)
         })?;
-        Ok(answer(&found, &problem.model))
+        Ok(answer(found, &problem.model))
     })
 }
 
-fn answer(found: &Diagnosis, model: &Model) -> List {
-    let n = model.n_sources();
+fn answer(found: Diagnosis, model: &Model) -> List {
     let samples = &found.samples;
     let column = |f: fn(&SampleDiagnosis) -> f64| samples.iter().map(f).collect::<Vec<f64>>();
     // genes of the caller: 0 where the fit does not use them
-    let by_gene = |sums: &Mat<f64>| {
+    let by_gene = |sums: &Array2<f64>| {
         let rows = model.row_of_gene();
         RMatrix::new_matrix(rows.len(), sums.ncols(), |g, t| match usize::try_from(rows[g]) {
             Ok(row) => sums[(row, t)],
@@ -38,10 +38,10 @@ fn answer(found: &Diagnosis, model: &Model) -> List {
     };
     list!(
         condition = column(|s| s.condition),
-        inflation = RMatrix::new_matrix(n, samples.len(), |j, i| samples[i].inflation[j]),
-        lone_error = RMatrix::new_matrix(n, samples.len(), |j, i| samples[i].lone_error[j]),
-        correlation = samples.iter().flat_map(|s| s.correlation.clone()).collect::<Vec<_>>(),
-        covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
+        inflation = r_array2(&found.inflation),
+        lone_error = r_array2(&found.lone_error),
+        correlation = entries(found.correlation),
+        covariance = entries(found.covariance),
         dispersion = column(|s| s.dispersion),
         excess = column(|s| s.excess),
         deficit = column(|s| s.deficit),
@@ -76,8 +76,7 @@ fn rs_residual_programs(
             seed: number(&settings, "seed")? as i64 as u64,
             threads: number(&settings, "threads")? as usize,
         };
-        let (signatures, exposures, basis) =
-            (matrix(&signatures), matrix(&exposures), matrix(&basis));
+        let (signatures, exposures, basis) = (view(&signatures), view(&exposures), view(&basis));
         let found = supervise(&progress, |monitor| {
             residual_patterns(
                 &bulk, signatures, lengths, exposures, floors, basis, &params, monitor,
@@ -87,9 +86,9 @@ fn rs_residual_programs(
             offsets = found.offsets,
             squares = found.squares.to_vec(),
             shares = found.shares,
-            null_shares = r_matrix(&found.null_shares),
-            genes = r_matrix(&found.genes),
-            samples = r_matrix(&found.samples)
+            null_shares = r_array2(&found.null_shares),
+            genes = r_array2(&found.genes),
+            samples = r_array2(&found.samples)
         ))
     })
 }

@@ -1,14 +1,12 @@
 //! Expression programs that no signature holds.
 
-use crate::arguments::{number, r_matrix};
+use crate::arguments::{number, r_array2};
 use crate::cell_type_expression::{reference_prior, Held};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{Cohort, CohortParams, Learn};
-use unalloy_core::deconvolution::extract_program::{
-    fit_program, test_genes, ProgramParams, ProgramStop,
-};
+use unalloy_core::deconvolution::extract_program::{fit_program, test_genes, ProgramParams};
 
 /// @noRd
 #[extendr]
@@ -35,17 +33,14 @@ fn rs_fit_program(
             fit_program(&borrowed, weights, tau2, &params, monitor)
         })?;
         Ok(list!(
-            programs = r_matrix(&fit.programs),
-            loadings = r_matrix(&fit.loadings),
-            exposures = r_matrix(&fit.exposures),
+            programs = r_array2(&fit.programs),
+            loadings = r_array2(&fit.loadings),
+            exposures = r_array2(&fit.exposures),
             factors = fit.factors,
             trace = fit.trace,
             null_objective = fit.null_objective,
             starts = fit.starts,
-            reason = match fit.stop {
-                ProgramStop::Converged => "converged",
-                ProgramStop::MaxIterations => "max_iter",
-            }
+            reason = fit.stop.name()
         ))
     })
 }
@@ -70,7 +65,7 @@ fn rs_test_program(
         let params = CohortParams { learn: Learn::Nothing, noise, least_noise: noise, threads: 1 };
         let mut fit = unalloy_core::parallel::unmonitored(|monitor| cohort.fit(&params, monitor))?;
         for (j, factor) in factors.iter().enumerate() {
-            fit.between.col_mut(j).iter_mut().for_each(|v| *v *= factor);
+            fit.between.column_mut(j).iter_mut().for_each(|v| *v *= factor);
         }
         let genes: Vec<usize> = (0..fit.log_factor.len()).collect();
         let tests = test_genes(&cohort, &fit, loading, composition, &genes)?;

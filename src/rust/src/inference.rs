@@ -1,11 +1,12 @@
 //! Uncertainty of a fit, and tests and elimination of types.
 
-use crate::arguments::{matrix, number};
+use crate::arguments::{entries, number, r_array2, view};
 use crate::guard::guard;
 use crate::problem::Problem;
 use extendr_api::prelude::*;
-use unalloy_core::deconvolution::infer::presence::{eliminate, presence, refit, Scale, Start};
-use unalloy_core::deconvolution::infer::sandwich::{infer, SampleInference, Variance};
+use unalloy_core::deconvolution::infer::{
+    eliminate, infer, presence, refit, Scale, Start, Variance,
+};
 
 /// @noRd
 #[extendr]
@@ -19,25 +20,21 @@ fn rs_infer(
 ) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
-        let points = matrix(&exposures);
+        let points = view(&exposures);
         let variance = match variance {
             "quasi" => Variance::Quasi,
             "poisson" => Variance::Poisson,
             _ => Variance::Robust,
         };
         let threads = threads.max(0) as usize;
-        let samples = problem.supervise(&progress, |likelihood, bulk, monitor| {
+        let found = problem.supervise(&progress, |likelihood, bulk, monitor| {
             infer(likelihood, bulk, points, variance, fall, threads, monitor)
         })?;
-        let n_sources = problem.model.n_sources();
-        let by_source = |of: fn(&SampleInference) -> &[f64]| {
-            RMatrix::new_matrix(n_sources, samples.len(), |j, i| of(&samples[i])[j])
-        };
         Ok(list!(
-            covariance = samples.iter().flat_map(|s| s.covariance.clone()).collect::<Vec<_>>(),
-            dispersion = samples.iter().map(|s| s.dispersion).collect::<Vec<_>>(),
-            limits = by_source(|s| &s.limits),
-            scales = by_source(|s| &s.scales)
+            covariance = entries(found.covariance),
+            dispersion = found.dispersion,
+            limits = r_array2(&found.limits),
+            scales = r_array2(&found.scales)
         ))
     })
 }
@@ -57,18 +54,17 @@ fn rs_test_presence(
         let problem = Problem::read(&problem)?;
         let flag = |name| number(&settings, name).map(|value| value != 0.0);
         let start = Start {
-            exposures: matrix(&exposures),
-            scales: matrix(&scales),
+            exposures: view(&exposures),
+            scales: view(&scales),
             scale: if flag("null_scale")? { Scale::Null } else { Scale::Given },
             only_active: flag("only_active")?,
         };
         let clear = number(&settings, "clear")?;
         let threads = number(&settings, "threads")? as usize;
-        let samples = problem.supervise(&progress, |likelihood, bulk, monitor| {
+        let statistics = problem.supervise(&progress, |likelihood, bulk, monitor| {
             presence(likelihood, bulk, start, clear, threads, monitor)
         })?;
-        let n_types = problem.model.n_types();
-        Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| samples[i][j]))
+        Ok(r_array2(&statistics))
     })
 }
 
@@ -86,17 +82,16 @@ fn rs_eliminate(
     guard(|| {
         let problem = Problem::read(&problem)?;
         let start = Start {
-            exposures: matrix(&exposures),
-            scales: matrix(&scales),
+            exposures: view(&exposures),
+            scales: view(&scales),
             scale: Scale::Null,
             only_active: true,
         };
         let threads = threads.max(0) as usize;
-        let samples = problem.supervise(&progress, |likelihood, bulk, monitor| {
+        let kept = problem.supervise(&progress, |likelihood, bulk, monitor| {
             eliminate(likelihood, bulk, start, threshold, threads, monitor)
         })?;
-        let n_types = problem.model.n_types();
-        Ok(RMatrix::new_matrix(n_types, samples.len(), |j, i| i32::from(samples[i][j])))
+        Ok(RMatrix::new_matrix(kept.nrows(), kept.ncols(), |j, i| i32::from(kept[(j, i)])))
     })
 }
 
@@ -112,13 +107,12 @@ fn rs_refit(
 ) -> Robj {
     guard(|| {
         let problem = Problem::read(&problem)?;
-        let starts = matrix(&starts);
+        let starts = view(&starts);
         let threads = threads.max(0) as usize;
-        let samples = problem.supervise(&progress, |likelihood, bulk, monitor| {
+        let found = problem.supervise(&progress, |likelihood, bulk, monitor| {
             refit(likelihood, bulk, starts, only_active, threads, monitor)
         })?;
-        let n_sources = problem.model.n_sources();
-        Ok(RMatrix::new_matrix(n_sources, samples.len(), |j, i| samples[i][j]))
+        Ok(r_array2(&found))
     })
 }
 

@@ -4,15 +4,11 @@
 use crate::arguments::{counts, element, number, numbers};
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use std::ops::Range;
-use unalloy_core::counts::Counts;
-use unalloy_core::deconvolution::likelihood::{
-    FittedPlatform, PlatformModel, PlatformSampleCounts,
-};
-use unalloy_core::deconvolution::likelihood::{GeneTerms, Likelihood, PoissonSample};
+use unalloy_core::base::parallel::Monitor;
+use unalloy_core::deconvolution::likelihood::{FittedPlatform, Likelihood, PlatformModel, Poisson};
 use unalloy_core::deconvolution::Model;
-use unalloy_core::faer::MatRef;
-use unalloy_core::parallel::Monitor;
+use unalloy_core::matrix::counts::Counts;
+use unalloy_core::matrix::{from_columns, ArrayView2};
 use unalloy_core::CoreError;
 
 /// `values`, `n_rows`, `n_samples`, `gene_of_row`, `sources` (genes × sources),
@@ -42,8 +38,7 @@ impl Problem {
         let lengths = numbers(&lengths, "lengths")?;
         let n_genes = lengths.len();
         let entries = numbers(&sources, "sources")?;
-        let sources =
-            MatRef::from_column_major_slice(entries, n_genes, entries.len() / n_genes.max(1));
+        let sources = with_rows(entries, n_genes, "sources")?;
         let n_types = whole("n_types")?.max(0) as usize;
         let model = Model::new(sources, lengths, numbers(&weights, "weights")?, n_types)?;
         let gene_of_row = element(list, "gene_of_row");
@@ -81,8 +76,7 @@ impl Problem {
         let platform = self.platform.as_ref().ok_or(absent)?;
         let variance = numbers(&platform.variance, "variance")?;
         let n_genes = self.model.row_of_gene().len();
-        let variance =
-            MatRef::from_column_major_slice(variance, n_genes, variance.len() / n_genes.max(1));
+        let variance = with_rows(variance, n_genes, "variance")?;
         let discount = numbers(&platform.discount, "discount")?;
         let built = PlatformModel::new(&self.model, variance, discount)?;
         Ok((built, numbers(&platform.floors, "floors")?, platform.tau2))
@@ -93,93 +87,30 @@ impl Problem {
     pub fn supervise<T: Send>(
         &self,
         progress: &Function,
-        work: impl FnOnce(
-                &AnyLikelihood<'_>,
-                &Counts<'_>,
-                &Monitor<'_>,
-            ) -> std::result::Result<T, CoreError>
+        work: impl FnOnce(&dyn Likelihood, &Counts<'_>, &Monitor<'_>) -> std::result::Result<T, CoreError>
             + Send,
     ) -> std::result::Result<T, CoreError> {
         let counts = self.counts()?;
-        let run = |likelihood: &AnyLikelihood<'_>| {
+        let run = |likelihood: &dyn Likelihood| {
             supervise(progress, |monitor| work(likelihood, &counts, monitor))
         };
         if self.platform.is_none() {
-            return run(&AnyLikelihood::Poisson(&self.model));
+            return run(&Poisson(&self.model));
         }
         let (platform, floors, tau2) = self.platform()?;
-        run(&AnyLikelihood::Platform(FittedPlatform { platform: &platform, tau2, floors }))
+        run(&FittedPlatform { platform: &platform, tau2, floors })
     }
 }
 
-/// Either likelihood.
-pub enum AnyLikelihood<'m> {
-    Poisson(&'m Model),
-    Platform(FittedPlatform<'m>),
-}
-
-pub enum AnySample {
-    Poisson(PoissonSample),
-    Platform(PlatformSampleCounts),
-}
-
-impl Likelihood for AnyLikelihood<'_> {
-    type Sample = AnySample;
-
-    fn model(&self) -> &Model {
-        match self {
-            AnyLikelihood::Poisson(model) => model,
-            AnyLikelihood::Platform(fitted) => fitted.model(),
-        }
+fn with_rows<'a>(
+    entries: &'a [f64],
+    n_rows: usize,
+    what: &'static str,
+) -> std::result::Result<ArrayView2<'a, f64>, CoreError> {
+    let n_columns = entries.len() / n_rows.max(1);
+    let expected = n_rows * n_columns;
+    if entries.len() != expected {
+        return Err(CoreError::Shape { what, expected, found: entries.len() });
     }
-
-    fn least_dispersion(&self) -> f64 {
-        match self {
-            AnyLikelihood::Poisson(model) => model.least_dispersion(),
-            AnyLikelihood::Platform(fitted) => fitted.least_dispersion(),
-        }
-    }
-
-    fn sample(&self, index: usize, counts: &[f64], exposures: &[f64]) -> AnySample {
-        match self {
-            AnyLikelihood::Poisson(model) => {
-                AnySample::Poisson(model.sample(index, counts, exposures))
-            }
-            AnyLikelihood::Platform(fitted) => {
-                AnySample::Platform(fitted.sample(index, counts, exposures))
-            }
-        }
-    }
-
-    fn terms(
-        &self,
-        sample: &AnySample,
-        genes: Range<usize>,
-        mu: &[f64],
-        memory: &mut Vec<f64>,
-        slope: &mut [f64],
-        curvature: &mut [f64],
-    ) -> f64 {
-        match (self, sample) {
-            (AnyLikelihood::Poisson(model), AnySample::Poisson(sample)) => {
-                model.terms(sample, genes, mu, memory, slope, curvature)
-            }
-            (AnyLikelihood::Platform(fitted), AnySample::Platform(sample)) => {
-                fitted.terms(sample, genes, mu, memory, slope, curvature)
-            }
-            _ => unreachable!("a sample is read by the likelihood that made it"),
-        }
-    }
-
-    fn gene_terms(&self, sample: &AnySample, fitted_means: &[f64]) -> GeneTerms {
-        match (self, sample) {
-            (AnyLikelihood::Poisson(model), AnySample::Poisson(sample)) => {
-                model.gene_terms(sample, fitted_means)
-            }
-            (AnyLikelihood::Platform(fitted), AnySample::Platform(sample)) => {
-                fitted.gene_terms(sample, fitted_means)
-            }
-            _ => unreachable!("a sample is read by the likelihood that made it"),
-        }
-    }
+    Ok(from_columns(entries, (n_rows, n_columns)))
 }

@@ -7,6 +7,11 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
+/// vᵀ M v for a symmetric M.
+pub fn quadratic(matrix: &[f64], v: &[f64]) -> f64 {
+    matrix.chunks_exact(v.len()).zip(v).map(|(column, v_j)| v_j * dot(column, v)).sum()
+}
+
 /// The median, 0 of nothing.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);

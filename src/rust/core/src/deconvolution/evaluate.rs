@@ -6,9 +6,10 @@
 //! a_gi a_gj of a gene block are formed once and serve every sample.
 
 use super::model::{SampleBlock, GENE_BLOCK};
-use crate::kernels::poisson_terms;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use crate::base::simd::poisson_terms;
+use crate::matrix::linalg::{add_product, multiply};
+use crate::matrix::{zeros, Array2, ArrayRef2, ArrayView2, Columns};
+use ndarray::s;
 use std::ops::Range;
 
 /// The likelihood at one point: its sum over genes, Aᵀr and Aᵀ diag(h) A.  For
@@ -24,19 +25,19 @@ pub struct Terms {
 
 /// Work space of one block of samples; reused over iterations.
 pub struct Evaluator<'m> {
-    design: MatRef<'m, f64>,
-    mu: Mat<f64>,
-    ratio: Mat<f64>,
-    curvature: Mat<f64>,
+    design: &'m Array2<f64>,
+    mu: Array2<f64>,
+    ratio: Array2<f64>,
+    curvature: Array2<f64>,
     pairs: Pairs,
 }
 
 impl<'m> Evaluator<'m> {
     /// `design` is genes × sources; its rows are a multiple of
-    /// [`crate::kernels::LANES`].
-    pub fn new(design: MatRef<'m, f64>, n_samples: usize) -> Self {
+    /// [`crate::base::simd::LANES`].
+    pub fn new(design: &'m Array2<f64>, n_samples: usize) -> Self {
         let rows = GENE_BLOCK.min(design.nrows());
-        let zeros = || Mat::zeros(rows, n_samples);
+        let zeros = || zeros((rows, n_samples));
         Evaluator {
             design,
             mu: zeros(),
@@ -52,7 +53,7 @@ impl<'m> Evaluator<'m> {
         &mut self,
         block: &SampleBlock,
         active: &[usize],
-        points: MatRef<'_, f64>,
+        points: &ArrayRef2<f64>,
         with_hessian: bool,
     ) -> Vec<Terms> {
         self.evaluate(points, with_hessian, |column, genes, mu, ratio, curvature| {
@@ -65,47 +66,46 @@ impl<'m> Evaluator<'m> {
     /// and, unless it is empty, h, and returns its part of the sum.
     pub fn evaluate(
         &mut self,
-        points: MatRef<'_, f64>,
+        points: &ArrayRef2<f64>,
         with_hessian: bool,
         mut terms: impl FnMut(usize, Range<usize>, &[f64], &mut [f64], &mut [f64]) -> f64,
     ) -> Vec<Terms> {
-        let (n_sources, n_active) = points.shape();
+        let (n_sources, n_active) = points.dim();
         let mut log_sums = vec![0.0; n_active];
-        let mut pull = Mat::<f64>::zeros(n_sources, n_active);
+        let mut pull = zeros((n_sources, n_active));
         let n_pairs = if with_hessian { Pairs::count(n_sources) } else { 0 };
-        let mut pair_sums = Mat::<f64>::zeros(n_pairs, n_active);
+        let mut pair_sums = zeros((n_pairs, n_active));
         for start in (0..self.design.nrows()).step_by(GENE_BLOCK) {
             let rows = GENE_BLOCK.min(self.design.nrows() - start);
-            let design = self.design.subrows(start, rows);
-            let mut mu = self.mu.as_mut().submatrix_mut(0, 0, rows, n_active);
-            matmul(mu.as_mut(), Accum::Replace, design, points, 1.0, Par::Seq);
+            let design = self.design.slice(s![start..start + rows, ..]);
+            multiply(&mut self.mu.slice_mut(s![..rows, ..n_active]), &design, points);
             for (column, log_sum) in log_sums.iter_mut().enumerate() {
                 let curvature = if with_hessian {
-                    &mut self.curvature.col_as_slice_mut(column)[..rows]
+                    &mut self.curvature.col_mut(column)[..rows]
                 } else {
                     &mut []
                 };
                 *log_sum += terms(
                     column,
                     start..start + rows,
-                    &self.mu.col_as_slice(column)[..rows],
-                    &mut self.ratio.col_as_slice_mut(column)[..rows],
+                    &self.mu.col(column)[..rows],
+                    &mut self.ratio.col_mut(column)[..rows],
                     curvature,
                 );
             }
-            let ratio = self.ratio.as_ref().submatrix(0, 0, rows, n_active);
-            matmul(pull.as_mut(), Accum::Add, design.transpose(), ratio, 1.0, Par::Seq);
+            let ratio = self.ratio.slice(s![..rows, ..n_active]);
+            add_product(&mut pull, 1.0, &design.t(), &ratio);
             if with_hessian {
-                let curvature = self.curvature.as_ref().submatrix(0, 0, rows, n_active);
-                self.pairs.add_products(design, curvature, pair_sums.as_mut());
+                let curvature = self.curvature.slice(s![..rows, ..n_active]);
+                self.pairs.add_products(&design, &curvature, &mut pair_sums);
             }
         }
         (0..n_active)
             .map(|column| Terms {
                 log_sum: log_sums[column],
-                pull: pull.col_as_slice(column).to_vec(),
+                pull: pull.col(column).to_vec(),
                 hessian: if with_hessian {
-                    Pairs::to_matrix(pair_sums.col_as_slice(column), n_sources)
+                    Pairs::to_matrix(pair_sums.col(column), n_sources)
                 } else {
                     Vec::new()
                 },
@@ -116,13 +116,13 @@ impl<'m> Evaluator<'m> {
 
 /// The products a_gi a_gj, i ≤ j, of a block of genes.
 pub struct Pairs {
-    products: Mat<f64>,
+    products: Array2<f64>,
 }
 
 impl Pairs {
-    pub fn new(design: MatRef<'_, f64>) -> Self {
+    pub fn new(design: &Array2<f64>) -> Self {
         let rows = GENE_BLOCK.min(design.nrows());
-        Pairs { products: Mat::zeros(rows, Self::count(design.ncols())) }
+        Pairs { products: zeros((rows, Self::count(design.ncols()))) }
     }
 
     pub fn count(n_sources: usize) -> usize {
@@ -133,40 +133,37 @@ impl Pairs {
     /// `values` (genes of the block × samples).
     pub fn add_products(
         &mut self,
-        design: MatRef<'_, f64>,
-        values: MatRef<'_, f64>,
-        sums: MatMut<'_, f64>,
+        design: &ArrayRef2<f64>,
+        values: &ArrayRef2<f64>,
+        sums: &mut ArrayRef2<f64>,
     ) {
-        let products = self.form(design);
-        matmul(sums, Accum::Add, products.transpose(), values, 1.0, Par::Seq);
+        add_product(sums, 1.0, &self.form(design).t(), values);
     }
 
     /// The quadratic forms a_gᵀ M a_g of the genes of the block, a column for each
     /// column of `coefficients` (from [`Pairs::coefficients`]).
     pub fn forms(
         &mut self,
-        design: MatRef<'_, f64>,
-        coefficients: MatRef<'_, f64>,
-        forms: MatMut<'_, f64>,
+        design: &ArrayRef2<f64>,
+        coefficients: &ArrayRef2<f64>,
+        forms: &mut ArrayRef2<f64>,
     ) {
-        matmul(forms, Accum::Replace, self.form(design), coefficients, 1.0, Par::Seq);
+        multiply(forms, &self.form(design), coefficients);
     }
 
-    fn form(&mut self, design: MatRef<'_, f64>) -> MatRef<'_, f64> {
+    fn form(&mut self, design: &ArrayRef2<f64>) -> ArrayView2<'_, f64> {
         let rows = design.nrows();
         let mut pair = 0;
         for j in 0..design.ncols() {
-            let right = design.col(j).try_as_col_major().expect("a design column is contiguous");
             for i in 0..=j {
-                let left = design.col(i).try_as_col_major().expect("a design column is contiguous");
-                let product = &mut self.products.col_as_slice_mut(pair)[..rows];
-                for ((p, a), b) in product.iter_mut().zip(left.as_slice()).zip(right.as_slice()) {
+                let product = &mut self.products.col_mut(pair)[..rows];
+                for ((p, a), b) in product.iter_mut().zip(design.col(i)).zip(design.col(j)) {
                     *p = a * b;
                 }
                 pair += 1;
             }
         }
-        self.products.as_ref().subrows(0, rows)
+        self.products.slice(s![..rows, ..])
     }
 
     /// What a symmetric matrix (column-major) weighs the pairs with in its

@@ -1,21 +1,21 @@
 //! Fits all samples of a cohort under the platform model: τ², what is not known
 //! of the reference, and the exposures in turn.
 
-use super::fit_poisson::{fit, Params, SAMPLE_BLOCK};
-use super::likelihood::{FittedPlatform, Likelihood, PlatformModel, PlatformSampleCounts};
+use super::fit_poisson::{fit, Params};
+use super::likelihood::{Block, FittedPlatform, PlatformModel};
 use super::metrics::{fitted_means, GeneMoments, SampleMetrics};
 use super::solve::scoring::{minimise, Task};
-use super::solve::Stop;
-use crate::counts::Counts;
-use crate::error::{check_length, check_value, CoreError};
-use crate::numbers::golden_section;
-use crate::parallel::{with_threads, Monitor};
-use rayon::prelude::*;
+use crate::base::convergence::Stop;
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::numbers::golden_section;
+use crate::base::parallel::{over_blocks, with_threads, Monitor, SAMPLE_BLOCK};
+use crate::matrix::counts::Counts;
 use std::ops::Range;
 
 /// Samples that τ² is estimated from, spread over the cohort.
 const TAU_SAMPLES: usize = 16;
-/// Range of log τ².
+/// Range of log τ²: errors of genes from 0.1 %, far below what counts tell, to a
+/// typical factor of 90, at which a log ratio says nothing.
 const LOG_TAU2: (f64, f64) = (-14.0, 3.0);
 
 /// Settings of [`fit_platform`].
@@ -90,33 +90,26 @@ pub fn fit_platform(
     let poisson = fit(model, counts, &start, &monitor.silent())?;
     let mut exposures: Vec<Vec<f64>> = poisson.samples.into_iter().map(|s| s.exposures).collect();
     let mut tau2 = params.tau2.unwrap_or(0.0);
-    let mut samples = Vec::new();
+    let mut samples: Vec<PlatformSample> = Vec::new();
     let rounds = params.rounds.max(1);
     for round in 1..=rounds {
         if params.tau2.is_none() {
             tau2 = estimate_tau2(platform, counts, floors, &exposures);
         }
-        let blocks: Vec<Range<usize>> = (0..n_samples)
-            .step_by(SAMPLE_BLOCK)
-            .map(|first| first..(first + SAMPLE_BLOCK).min(n_samples))
-            .collect();
         let likelihood = FittedPlatform { platform, tau2, floors };
-        let fitted: Vec<Vec<PlatformSample>> = with_threads(params.threads, || {
-            blocks
-                .par_iter()
-                .map(|range| {
-                    let starts = &exposures[range.clone()];
-                    let block =
-                        solve_block(&likelihood, counts, range.clone(), starts, params, monitor);
-                    if round == rounds {
-                        monitor.advance(range.len());
-                    }
-                    block
-                })
-                .collect::<Result<_, CoreError>>()
+        let progress = if round == rounds { monitor } else { &monitor.silent() };
+        samples.clear();
+        with_threads(params.threads, || {
+            let work = |range: Range<usize>| {
+                let starts = exposures[range.clone()].to_vec();
+                let block = Block::read(&likelihood, counts, range, starts);
+                let fitted = fit_block(&block, params, monitor)?;
+                progress.advance(block.len());
+                Ok(fitted)
+            };
+            over_blocks(n_samples, SAMPLE_BLOCK, monitor, work, |_, block| samples.extend(block))
         })??;
-        samples = fitted.into_iter().flatten().collect();
-        exposures = samples.iter().map(|s: &PlatformSample| s.exposures.clone()).collect();
+        exposures = samples.iter().map(|sample| sample.exposures.clone()).collect();
     }
     let mut genes = GeneMoments::new(model.n_rows());
     let mut column = vec![0.0; model.n_rows()];
@@ -167,44 +160,25 @@ fn estimate_tau2(
     golden_section(deviance, LOG_TAU2, 1e-2).exp()
 }
 
-fn solve_block(
-    likelihood: &FittedPlatform<'_>,
-    counts: &Counts<'_>,
-    range: Range<usize>,
-    starts: &[Vec<f64>],
+/// Fits each sample of a block from where it is.
+fn fit_block(
+    block: &Block<'_>,
     params: &PlatformParams,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<PlatformSample>, CoreError> {
-    let model = likelihood.platform.model;
-    let mut column = vec![0.0; model.n_rows()];
-    let samples: Vec<PlatformSampleCounts> = range
-        .zip(starts)
-        .map(|(sample, start)| {
-            counts.column_into(sample, &mut column);
-            likelihood.sample(sample, &column, start)
-        })
+    let free = vec![false; block.model.n_sources()];
+    let points = block.points.iter().enumerate();
+    let tasks: Vec<Task> = points
+        .map(|(i, point)| Task::new(i, point.clone(), free.clone(), params.tolerance))
         .collect();
-    let tasks: Vec<Task> = starts
-        .iter()
-        .enumerate()
-        .map(|(sample, start)| Task {
-            sample,
-            start: start.clone(),
-            held: vec![false; start.len()],
-            hessian: None,
-            tolerance: params.tolerance,
-        })
-        .collect();
-    let minima = minimise(likelihood, &samples, &tasks, params.max_iter, monitor)?;
-    Ok(minima
-        .into_iter()
-        .map(|minimum| PlatformSample {
-            exposures: minimum.exposures,
-            value: minimum.value,
-            decrement: minimum.decrement,
-            iterations: minimum.iterations,
-            stop: minimum.stop,
-            metrics: SampleMetrics::default(),
-        })
-        .collect())
+    let minima = minimise(block, &tasks, params.max_iter, monitor)?.into_iter();
+    let fitted = minima.map(|minimum| PlatformSample {
+        exposures: minimum.exposures,
+        value: minimum.value,
+        decrement: minimum.decrement,
+        iterations: minimum.iterations,
+        stop: minimum.stop,
+        metrics: SampleMetrics::default(),
+    });
+    Ok(fitted.collect())
 }

@@ -8,20 +8,15 @@ use super::solve::adam::Adam;
 use super::solve::certificate::Objective;
 use super::solve::em::Em;
 use super::solve::newton::Newton;
-use super::solve::{Rule, Solver, Stop};
-use crate::counts::Counts;
-use crate::error::{check_value, CoreError};
-use crate::parallel::{with_threads, Monitor};
-use crate::rng::{stream, Purpose};
-use faer::Mat;
+use super::solve::{Rule, Solver};
+use crate::base::convergence::Stop;
+use crate::base::error::{check_value, CoreError};
+use crate::base::parallel::{over_blocks, with_threads, Monitor, SAMPLE_BLOCK};
+use crate::base::rng::{stream, Purpose};
+use crate::matrix::counts::Counts;
+use crate::matrix::{from_fn, Columns};
 use rand_distr::{Distribution, StandardNormal};
-use rayon::prelude::*;
-
-/// Samples that are evaluated together.  Fixed, so that the answer does not
-/// depend on the number of threads.
-pub const SAMPLE_BLOCK: usize = 16;
-/// Blocks between two merges of what is accumulated over samples.
-const WAVE: usize = 8;
+use std::ops::Range;
 
 /// How the optimum is sought.  All methods find the same one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,32 +127,22 @@ pub fn fit(
     monitor: &Monitor<'_>,
 ) -> Result<Fit, CoreError> {
     params.check()?;
-    let n_samples = counts.n_samples();
-    let blocks: Vec<std::ops::Range<usize>> = (0..n_samples)
-        .step_by(SAMPLE_BLOCK)
-        .map(|start| start..(start + SAMPLE_BLOCK).min(n_samples))
-        .collect();
+    let mut samples = Vec::with_capacity(counts.n_samples());
+    let mut genes = GeneMoments::new(model.n_rows());
     with_threads(params.threads, || {
-        let mut samples = Vec::with_capacity(n_samples);
-        let mut genes = GeneMoments::new(model.n_rows());
-        for wave in blocks.chunks(WAVE) {
-            let fitted: Vec<_> = wave
-                .par_iter()
-                .map(|range| fit_block(model, counts, range.clone(), params, monitor))
-                .collect::<Result<_, CoreError>>()?;
-            for (block_samples, block_genes) in fitted {
-                samples.extend(block_samples);
-                genes.merge(&block_genes);
-            }
-        }
-        Ok(Fit { samples, genes })
-    })?
+        let work = |range| fit_block(model, counts, range, params, monitor);
+        over_blocks(counts.n_samples(), SAMPLE_BLOCK, monitor, work, |_, (fits, moments)| {
+            samples.extend(fits);
+            genes.merge(&moments);
+        })
+    })??;
+    Ok(Fit { samples, genes })
 }
 
 fn fit_block(
     model: &Model,
     counts: &Counts<'_>,
-    range: std::ops::Range<usize>,
+    range: Range<usize>,
     params: &Params,
     monitor: &Monitor<'_>,
 ) -> Result<(Vec<SampleFit>, GeneMoments), CoreError> {
@@ -269,12 +254,12 @@ fn iterate<'m>(
         monitor.check()?;
         iteration += 1;
         let with_hessian = active.iter().any(|&i| solvers[i].wants_hessian());
-        let points = Mat::from_fn(objectives[0].cost.len(), active.len(), |j, column| {
+        let points = from_fn((objectives[0].cost.len(), active.len()), |j, column| {
             solvers[active[column]].proposal()[j]
         });
-        let found = evaluator.poisson(block, &active, points.as_ref(), with_hessian);
+        let found = evaluator.poisson(block, &active, &points, with_hessian);
         for ((column, &i), terms) in active.iter().enumerate().zip(found) {
-            let exposures = points.col_as_slice(column).to_vec();
+            let exposures = points.col(column).to_vec();
             let mut stop = solvers[i].advance(objectives[i].certify(exposures, terms));
             if stop.is_none() && iteration >= params.max_iter {
                 stop = Some(Stop::MaxIterations);

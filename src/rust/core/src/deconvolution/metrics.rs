@@ -3,8 +3,8 @@
 //! hand, so that no fitted matrix is ever stored.
 
 use super::model::Model;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, ColRef, Mat, Par};
+use crate::matrix::linalg::multiply;
+use crate::matrix::{from_columns, from_columns_mut};
 
 /// Means and centred second moments of paired values.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -105,10 +105,10 @@ impl SampleMetrics {
 
 /// μ over the rows of the design.
 pub fn fitted_means(model: &Model, exposures: &[f64]) -> Vec<f64> {
-    let mut fitted = Mat::<f64>::zeros(model.n_rows(), 1);
-    let exposures = ColRef::from_slice(exposures);
-    matmul(fitted.as_mut(), Accum::Replace, model.design(), exposures.as_mat(), 1.0, Par::Seq);
-    fitted.col_as_slice(0).to_vec()
+    let mut fitted = vec![0.0; model.n_rows()];
+    let mut column = from_columns_mut(&mut fitted, (model.n_rows(), 1));
+    multiply(&mut column, model.design(), &from_columns(exposures, (exposures.len(), 1)));
+    fitted
 }
 
 /// Moments of observed and fitted counts per gene, over samples.

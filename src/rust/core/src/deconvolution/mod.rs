@@ -17,5 +17,5 @@ pub mod model;
 pub mod solve;
 
 pub use fit_platform::{fit_platform, PlatformFit, PlatformParams, PlatformSample};
-pub use fit_poisson::{fit, Fit, Method, Params, SampleFit, SAMPLE_BLOCK};
+pub use fit_poisson::{fit, Fit, Method, Params, SampleFit};
 pub use model::Model;

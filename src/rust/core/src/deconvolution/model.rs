@@ -1,10 +1,11 @@
 //! The model of one cohort: k_g ~ Poisson(μ_g), μ_g = Σ_j a_gj e_j,
 //! a_gj = ℓ_g S_gj, with a weight w_g per gene (power likelihood).
 
-use crate::counts::Counts;
-use crate::error::{check_length, check_value, CoreError};
-use crate::kernels::LANES;
-use faer::{Mat, MatRef};
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::simd::LANES;
+use crate::matrix::counts::Counts;
+use crate::matrix::{from_fn, zeros, Array2, ArrayView2, Columns};
+use std::ops::Range;
 
 /// Genes per block: what a block needs (signatures, μ and its pairs of
 /// sources) stays in the second-level cache.
@@ -14,7 +15,7 @@ pub const GENE_BLOCK: usize = 256;
 /// source expresses.  Shared by all samples.
 pub struct Model {
     /// Genes × sources, a_gj; rows padded with zeros to a multiple of [`LANES`].
-    design: Mat<f64>,
+    design: Array2<f64>,
     /// w_g per row of `design`; 0 in the padding.
     weights: Vec<f64>,
     /// c_j = Σ_g w_g a_gj.
@@ -37,12 +38,12 @@ impl Model {
     /// `Shape`, `Argument`, and `EmptySource` when a source has no expression
     /// in the genes that carry weight.
     pub fn new(
-        signatures: MatRef<'_, f64>,
+        signatures: ArrayView2<'_, f64>,
         lengths: &[f64],
         weights: &[f64],
         n_types: usize,
     ) -> Result<Self, CoreError> {
-        let (n_genes, n_sources) = signatures.shape();
+        let (n_genes, n_sources) = signatures.dim();
         check_length("lengths", n_genes, lengths.len())?;
         check_length("weights", n_genes, weights.len())?;
         check_value("n_types", n_types as f64, "between 1 and the number of sources", |n| {
@@ -70,7 +71,7 @@ impl Model {
             rows
         };
         let (lengths, weights) = (padded(lengths, 1.0), padded(weights, 0.0));
-        let design = Mat::from_fn(n_rows, n_sources, |row, j| {
+        let design = from_fn((n_rows, n_sources), |row, j| {
             used.get(row).map_or(0.0, |&g| lengths[row] * signatures[(g, j)])
         });
         let cost: Vec<f64> = (0..n_sources)
@@ -95,6 +96,12 @@ impl Model {
     /// Rows of the design, padding included.
     pub fn n_rows(&self) -> usize {
         self.design.nrows()
+    }
+
+    /// Rows of the design in blocks.
+    pub fn gene_blocks(&self) -> impl Iterator<Item = Range<usize>> {
+        let n_rows = self.n_rows();
+        (0..n_rows).step_by(GENE_BLOCK).map(move |start| start..(start + GENE_BLOCK).min(n_rows))
     }
 
     /// Genes that the fit uses.
@@ -126,8 +133,8 @@ impl Model {
         &self.log_lengths
     }
 
-    pub fn design(&self) -> MatRef<'_, f64> {
-        self.design.as_ref()
+    pub fn design(&self) -> &Array2<f64> {
+        &self.design
     }
 
     /// Design row of each gene of the caller; -1 for genes that are not used.
@@ -143,7 +150,7 @@ impl Model {
 
 /// The counts of a few samples, weighted and padded: y_g = w_g k_g.
 pub struct SampleBlock {
-    weighted: Mat<f64>,
+    weighted: Array2<f64>,
     totals: Vec<f64>,
 }
 
@@ -156,12 +163,12 @@ impl SampleBlock {
     pub fn read(
         model: &Model,
         counts: &Counts<'_>,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
     ) -> Result<Self, CoreError> {
-        let mut weighted = Mat::zeros(model.n_rows(), range.len());
+        let mut weighted = zeros((model.n_rows(), range.len()));
         let mut totals = Vec::with_capacity(range.len());
         for (column, sample) in range.enumerate() {
-            let y = weighted.col_as_slice_mut(column);
+            let y = weighted.col_mut(column);
             counts.column_into(sample, y);
             let mut total = 0.0;
             for (y, w) in y.iter_mut().zip(model.weights()) {
@@ -191,6 +198,6 @@ impl SampleBlock {
 
     /// y of one sample, over the padded rows of the design.
     pub fn weighted(&self, sample: usize) -> &[f64] {
-        self.weighted.col_as_slice(sample)
+        self.weighted.col(sample)
     }
 }

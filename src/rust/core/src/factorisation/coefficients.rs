@@ -4,7 +4,7 @@
 use crate::deconvolution::{fit, Model, Params};
 use crate::error::{check_length, check_value, CoreError};
 use crate::matrix::counts::Counts;
-use crate::matrix::{Csc, Matrix};
+use crate::matrix::{from_fn, Csc, Matrix};
 use crate::nnls::solve_nonnegative;
 use crate::parallel::{with_threads, Monitor};
 use faer::linalg::matmul::matmul;
@@ -78,9 +78,9 @@ pub fn kullback_leibler(
     if used.is_empty() || n_samples == 0 {
         return Ok(out);
     }
-    let signatures = Mat::from_fn(n_features, used.len(), |i, k| basis[(i, used[k])]);
+    let signatures = from_fn((n_features, used.len()), |i, k| basis[(i, used[k])]);
     let ones = vec![1.0; n_features];
-    let model = Model::new(signatures.as_ref(), &ones, &ones, used.len())?;
+    let model = Model::new(signatures.view(), &ones, &ones, used.len())?;
     let data = Counts::new(data, model.row_of_gene(), model.n_rows())?;
     let params = Params { threads, ..Params::default() };
     params.check()?;

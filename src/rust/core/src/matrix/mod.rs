@@ -10,7 +10,7 @@ pub mod csc;
 pub mod linalg;
 
 pub use csc::{Csc, CscBuf};
-pub use ndarray::{Array2, Array3, ArrayRef2, ArrayView2, ArrayViewMut2};
+pub use ndarray::{Array2, Array3, ArrayRef2, ArrayView2, ArrayView3, ArrayViewMut2};
 
 use crate::base::error::{check_length, CoreError};
 use ndarray::ShapeBuilder;
@@ -165,6 +165,14 @@ pub fn from_columns<T>(entries: &[T], shape: (usize, usize)) -> ArrayView2<'_, T
 /// When the number of entries is not that of the shape.
 pub fn from_columns_mut<T>(entries: &mut [T], shape: (usize, usize)) -> ArrayViewMut2<'_, T> {
     ArrayViewMut2::from_shape(shape.f(), entries).expect("an entry per row and column")
+}
+
+/// Matrices in column-major order, one behind the other, seen as an array.
+///
+/// # Panics
+/// When the number of entries is not that of the shape.
+pub fn from_layers<T>(entries: &[T], shape: (usize, usize, usize)) -> ArrayView3<'_, T> {
+    ArrayView3::from_shape(shape.f(), entries).expect("an entry per row, column and layer")
 }
 
 /// A column-major matrix of zeros.

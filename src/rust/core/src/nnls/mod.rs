@@ -3,16 +3,19 @@
 //! Three methods for three uses: the active set for one hard problem, block
 //! principal pivoting for exact answers to many right-hand sides, coordinate
 //! descent for cheap improvements of a good start, with upper bounds.  Projected
-//! gradient steps are there to compare with.
+//! gradient steps are there to compare with.  [`NewtonStep`] makes steps of
+//! Newton's method under bounds from such problems.
 
 mod active_set;
 mod coordinate;
 mod gradient;
+mod newton_step;
 mod pivoting;
 
 pub use active_set::{cholesky, solve_nonnegative, solve_with_cholesky};
 pub use coordinate::{descend, Descent, Sweeps};
 pub use gradient::project;
+pub use newton_step::{NewtonStep, QuadraticModel, RIDGE};
 pub use pivoting::Pivoting;
 
 #[cfg(test)]

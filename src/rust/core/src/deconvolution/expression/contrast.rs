@@ -2,7 +2,7 @@
 
 use super::gene::Posterior;
 use super::{Cohort, CohortFit, Loaded};
-use crate::numbers::dot;
+use crate::base::numbers::dot;
 
 /// See `deconvolution::extract_program::test_genes`.
 pub struct Contrast {

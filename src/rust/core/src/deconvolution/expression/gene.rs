@@ -5,8 +5,8 @@
 //! sample, and Var(ε_s) = φ μ_s.  Given the variances, x and d have normal
 //! posteriors; d̂ is the best linear unbiased predictor.
 
+use crate::base::numbers::{dot, quadratic};
 use crate::nnls::{cholesky, solve_with_cholesky};
-use crate::numbers::dot;
 
 /// What is given for a gene; x, p and σ are in reads per molecule, so that
 /// lengths are in them.
@@ -115,16 +115,11 @@ impl Posterior {
     }
 }
 
-/// vᵀ C v for a symmetric C.
-pub fn quadratic(matrix: &[f64], v: &[f64]) -> f64 {
-    matrix.chunks_exact(v.len()).zip(v).map(|(column, v_j)| v_j * dot(column, v)).sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use faer::linalg::solvers::Solve;
-    use faer::Mat;
+    use crate::matrix::linalg::{product, Cholesky};
+    use crate::matrix::{from_columns, from_fn};
 
     /// The posterior by conditioning the joint normal law of x and k.
     #[test]
@@ -144,22 +139,26 @@ mod tests {
         };
         let mut posterior = Posterior::default();
         posterior.update(&gene, &between);
-        let f = Mat::from_fn(4, 3, |s, j| exposures[s * 3 + j]);
-        let prior = Mat::from_fn(3, 3, |i, j| {
+        let f = from_fn((4, 3), |s, j| exposures[s * 3 + j]);
+        let prior = from_fn((3, 3), |i, j| {
             tau2 * profile[i] * profile[j] + if i == j { mean_variance[i] } else { 0.0 }
         });
         let total = |s: usize| -> f64 {
             noise[s] + (0..3).map(|j| f[(s, j)].powi(2) * between[j]).sum::<f64>()
         };
-        let outer = &f * &prior * f.transpose();
-        let marginal =
-            Mat::from_fn(4, 4, |s, t| outer[(s, t)] + if s == t { total(s) } else { 0.0 });
-        let expected = Mat::from_fn(3, 1, |j, _| centre[j]);
-        let gap = Mat::from_fn(4, 1, |s, _| counts[s]) - &f * &expected;
-        let inverse = marginal.partial_piv_lu();
-        let mean = expected + &prior * f.transpose() * inverse.solve(&gap);
-        let gain = &f * &prior;
-        let covariance = &prior - gain.transpose() * inverse.solve(&gain);
+        let gain = product(&f, &prior);
+        let mut marginal = product(&gain, &f.t());
+        (0..4).for_each(|s| marginal[(s, s)] += total(s));
+        let expected = product(&f, &from_columns(&centre, (3, 1)));
+        let gap = from_fn((4, 1), |s, _| counts[s] - expected[(s, 0)]);
+        // columns of Cov(k)⁻¹ (gain, gap)
+        let factor = Cholesky::new(marginal).unwrap();
+        let (mut solved_gain, mut solved_gap) = (gain.clone(), gap);
+        factor.solve_in_place(&mut solved_gain);
+        factor.solve_in_place(&mut solved_gap);
+        let shift = product(&gain.t(), &solved_gap);
+        let mean = from_fn((3, 1), |j, _| centre[j] + shift[(j, 0)]);
+        let covariance = &prior - &product(&gain.t(), &solved_gain);
         for j in 0..3 {
             assert!((posterior.mean[j] - mean[(j, 0)]).abs() < 1e-12);
             for i in 0..3 {

@@ -10,10 +10,11 @@
 
 use super::gene::Posterior;
 use super::{Cohort, CohortFit, CohortParams, Learn, Loaded, GENE_BLOCK};
-use crate::error::CoreError;
-use crate::numbers::{digamma, trigamma};
-use crate::parallel::Monitor;
-use rayon::prelude::*;
+use crate::base::error::CoreError;
+use crate::base::numbers::{digamma, trigamma};
+use crate::base::parallel::{over_blocks, Monitor};
+use crate::matrix::zeros;
+use std::ops::Range;
 
 const SHARED_ROUNDS: usize = 12;
 const GENE_ROUNDS: usize = 15;
@@ -74,27 +75,23 @@ impl Cohort<'_> {
             return Ok(());
         }
         fit.prior_freedom = prior_law(&spreads).freedom.min(MOST_WORTH);
-        let starts: Vec<usize> = (0..self.n_genes()).step_by(GENE_BLOCK).collect();
-        let learnt: Vec<Vec<f64>> = starts
-            .par_iter()
-            .map(|&start| {
-                monitor.check()?;
-                let end = (start + GENE_BLOCK).min(self.n_genes());
-                let mut loaded = Loaded::default();
-                let mut posterior = Posterior::default();
-                let found = (start..end)
-                    .flat_map(|g| self.learn_gene(g, fit, &exposures, &mut loaded, &mut posterior))
-                    .collect();
-                monitor.advance(end - start);
-                Ok(found)
-            })
-            .collect::<Result<_, CoreError>>()?;
-        let n_sources = self.n_sources();
-        for (start, block) in starts.iter().zip(learnt) {
-            for (at, value) in block.into_iter().enumerate() {
-                fit.between[(start + at / n_sources, at % n_sources)] = value;
+        let mut learnt = zeros(fit.between.dim());
+        let work = |genes: Range<usize>| {
+            let mut loaded = Loaded::default();
+            let mut posterior = Posterior::default();
+            let learn = |g| self.learn_gene(g, fit, &exposures, &mut loaded, &mut posterior);
+            let found: Vec<Vec<f64>> = genes.clone().map(learn).collect();
+            monitor.advance(genes.len());
+            Ok(found)
+        };
+        over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |genes, found| {
+            for (g, variances) in genes.zip(found) {
+                for (j, value) in variances.into_iter().enumerate() {
+                    learnt[(g, j)] = value;
+                }
             }
-        }
+        })?;
+        fit.between = learnt;
         Ok(())
     }
 
@@ -109,41 +106,35 @@ impl Cohort<'_> {
         monitor: &Monitor<'_>,
     ) -> Result<Sums, CoreError> {
         let n_sources = self.n_sources();
-        let starts: Vec<usize> = (0..self.n_genes()).step_by(GENE_BLOCK).collect();
         let empty = || Sums {
             numerator: vec![0.0; n_sources + 1],
             denominator: vec![0.0; n_sources + 1],
             spreads: Vec::new(),
         };
-        let blocks: Vec<Sums> = starts
-            .par_iter()
-            .map(|&start| {
-                monitor.check()?;
-                let mut sums = empty();
-                let mut loaded = Loaded::default();
-                let mut posterior = Posterior::default();
-                for g in start..(start + GENE_BLOCK).min(self.n_genes()) {
-                    let between = self.prior_variance(g, fit);
-                    self.load(g, fit, &between, &mut loaded);
-                    let square = loaded.scale * loaded.scale;
-                    let scaled: Vec<f64> = between.iter().map(|v| v * square).collect();
-                    let gene = loaded.gene(self.counts(g), exposures, fit.tau2);
-                    posterior.update(&gene, &scaled);
-                    add_gene(&mut sums, &posterior, &loaded.noise, exposures, &scaled);
-                }
-                Ok(sums)
-            })
-            .collect::<Result<_, CoreError>>()?;
+        let work = |genes: Range<usize>| {
+            let mut sums = empty();
+            let mut loaded = Loaded::default();
+            let mut posterior = Posterior::default();
+            for g in genes {
+                let between = self.prior_variance(g, fit);
+                self.load(g, fit, &between, &mut loaded);
+                let square = loaded.scale * loaded.scale;
+                let scaled: Vec<f64> = between.iter().map(|v| v * square).collect();
+                let gene = loaded.gene(self.counts(g), exposures, fit.tau2);
+                posterior.update(&gene, &scaled);
+                add_gene(&mut sums, &posterior, &loaded.noise, exposures, &scaled);
+            }
+            Ok(sums)
+        };
         let mut all = empty();
-        for block in blocks {
-            for (sum, own) in all.numerator.iter_mut().zip(block.numerator) {
-                *sum += own;
-            }
-            for (sum, own) in all.denominator.iter_mut().zip(block.denominator) {
-                *sum += own;
-            }
+        over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |_, block| {
+            let add = |sums: &mut [f64], own: &[f64]| {
+                sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
+            };
+            add(&mut all.numerator, &block.numerator);
+            add(&mut all.denominator, &block.denominator);
             all.spreads.extend(block.spreads);
-        }
+        })?;
         Ok(all)
     }
 
@@ -285,7 +276,7 @@ fn log_chi_mean(freedom: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{stream, Purpose};
+    use crate::base::rng::{stream, Purpose};
     use rand_distr::{ChiSquared, Distribution};
 
     #[test]

@@ -17,10 +17,11 @@ pub use learn::{prior_law, VarianceLaw};
 pub use prior::{prior, Prior, Reference};
 
 use self::gene::Gene;
-use crate::error::{check_length, check_value, CoreError};
-use crate::numbers::median;
-use crate::parallel::{with_threads, Monitor};
-use faer::{Mat, MatRef};
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::numbers::median;
+use crate::base::parallel::{with_threads, Monitor};
+use crate::matrix::{from_fn, Array2, Array3, ArrayView2, Columns};
+use ndarray::ShapeBuilder;
 
 /// Genes of one block of work.  Fixed, so that sums over genes do not depend on
 /// the number of threads.
@@ -34,18 +35,18 @@ const WELL_MEASURED: f64 = 10.0;
 /// Counts, fitted sources and exposures of a cohort.
 pub struct Data<'a> {
     /// Genes × samples.
-    pub counts: MatRef<'a, f64>,
+    pub counts: ArrayView2<'a, f64>,
     /// S, genes × sources.
-    pub sources: MatRef<'a, f64>,
+    pub sources: ArrayView2<'a, f64>,
     /// ℓ per gene.
     pub lengths: &'a [f64],
     /// Sources × samples.
-    pub exposures: MatRef<'a, f64>,
+    pub exposures: ArrayView2<'a, f64>,
 }
 
 impl Data<'_> {
-    fn check(&self) -> Result<(), CoreError> {
-        let (n_genes, n_samples) = self.counts.shape();
+    pub(super) fn check(&self) -> Result<(), CoreError> {
+        let (n_genes, n_samples) = self.counts.dim();
         check_length("sources", n_genes, self.sources.nrows())?;
         check_length("lengths", n_genes, self.lengths.len())?;
         check_length("exposures", n_samples, self.exposures.ncols())?;
@@ -54,16 +55,15 @@ impl Data<'_> {
     }
 }
 
-/// Values of a few sources in a few samples; every vector runs over genes
-/// first, then sources, then samples.
+/// Values of a few sources in a few samples, each genes × sources × samples.
 pub struct Expression {
     /// Z, in counts; NaN where no active source expresses a gene that has
     /// counts.
-    pub value: Vec<f64>,
-    pub variance: Vec<f64>,
+    pub value: Array3<f64>,
+    pub variance: Array3<f64>,
     /// Squared correlation of predicted and true deviation of a sample from the
-    /// mean of its type; empty for an allocation, which predicts none.
-    pub reliability: Vec<f64>,
+    /// mean of its type; `None` for an allocation, which predicts none.
+    pub reliability: Option<Array3<f64>>,
 }
 
 /// Z_gj = k_g a_gj e_j / μ_g, the expected counts of each source given the
@@ -78,27 +78,25 @@ pub fn allocate(
 ) -> Result<Expression, CoreError> {
     data.check()?;
     check_requested(data, sources, samples)?;
-    let (n_genes, n_sources) = data.sources.shape();
-    let cells = n_genes * sources.len() * samples.len();
-    let mut out =
-        Expression { value: vec![0.0; cells], variance: vec![0.0; cells], reliability: Vec::new() };
+    let (n_genes, n_sources) = data.sources.dim();
+    let zeros = || Array3::zeros((n_genes, sources.len(), samples.len()).f());
+    let mut out = Expression { value: zeros(), variance: zeros(), reliability: None };
     for (at, &s) in samples.iter().enumerate() {
         let mut fitted = vec![0.0; n_genes];
         for j in 0..n_sources {
             let exposure = data.exposures[(j, s)];
-            for (mu, p) in fitted.iter_mut().zip(data.sources.col(j).iter()) {
+            for (mu, p) in fitted.iter_mut().zip(data.sources.col(j)) {
                 *mu += p * exposure;
             }
         }
         for (place, &j) in sources.iter().enumerate() {
-            let start = (at * sources.len() + place) * n_genes;
             let exposure = data.exposures[(j, s)];
             for (g, mean) in fitted.iter().enumerate() {
                 let count = data.counts[(g, s)];
                 if count > 0.0 {
                     let share = data.sources[(g, j)] * exposure / mean;
-                    out.value[start + g] = count * share;
-                    out.variance[start + g] = count * share * (1.0 - share).max(0.0);
+                    out.value[(g, place, at)] = count * share;
+                    out.variance[(g, place, at)] = count * share * (1.0 - share).max(0.0);
                 }
             }
         }
@@ -107,7 +105,7 @@ pub fn allocate(
 }
 
 fn check_requested(data: &Data<'_>, sources: &[usize], samples: &[usize]) -> Result<(), CoreError> {
-    let (n_sources, n_samples) = data.exposures.shape();
+    let (n_sources, n_samples) = data.exposures.dim();
     for &j in sources {
         check_value("sources", j as f64, "a source", |j| j < n_sources as f64)?;
     }
@@ -144,7 +142,7 @@ pub struct CohortParams {
 #[derive(Clone, Debug)]
 pub struct CohortFit {
     /// σ²_gj, genes × sources, in units of the profiles.
-    pub between: Mat<f64>,
+    pub between: Array2<f64>,
     /// Logarithm of the factor between reference and bulk per gene, b̂_g.
     pub log_factor: Vec<f64>,
     /// Variance of these factors, τ².
@@ -164,12 +162,10 @@ pub struct CohortFit {
 pub struct Cohort<'a> {
     data: Data<'a>,
     prior: &'a Prior,
-    /// Counts with samples running first.
-    by_gene: Vec<f64>,
-    /// Exposures, sources first.
-    exposures: Vec<f64>,
-    /// Σ_j S_gj ℓ_g e_js, samples first.
-    fitted: Vec<f64>,
+    /// Counts, samples × genes.
+    by_gene: Array2<f64>,
+    /// Σ_j S_gj ℓ_g e_js, samples × genes.
+    fitted: Array2<f64>,
 }
 
 impl<'a> Cohort<'a> {
@@ -177,29 +173,17 @@ impl<'a> Cohort<'a> {
     /// `Shape`.
     pub fn new(data: Data<'a>, prior: &'a Prior) -> Result<Self, CoreError> {
         data.check()?;
-        let (n_genes, n_samples) = data.counts.shape();
+        let (n_genes, n_samples) = data.counts.dim();
         let n_sources = data.sources.ncols();
-        check_length(
-            "between",
-            n_genes * n_sources,
-            prior.between.nrows() * prior.between.ncols(),
-        )?;
+        check_length("between", n_genes, prior.between.nrows())?;
+        check_length("between", n_sources, prior.between.ncols())?;
         check_length("donors", n_sources, prior.donors.len())?;
-        let exposures: Vec<f64> = (0..n_samples)
-            .flat_map(|s| (0..n_sources).map(move |j| (j, s)))
-            .map(|at| data.exposures[at])
-            .collect();
-        let mut by_gene = Vec::with_capacity(n_genes * n_samples);
-        let mut fitted = Vec::with_capacity(n_genes * n_samples);
-        for g in 0..n_genes {
-            for s in 0..n_samples {
-                by_gene.push(data.counts[(g, s)]);
-                let own = &exposures[s * n_sources..(s + 1) * n_sources];
-                let mean: f64 = own.iter().enumerate().map(|(j, e)| e * data.sources[(g, j)]).sum();
-                fitted.push(data.lengths[g] * mean);
-            }
-        }
-        Ok(Cohort { data, prior, by_gene, exposures, fitted })
+        let by_gene = from_fn((n_samples, n_genes), |s, g| data.counts[(g, s)]);
+        let fitted = from_fn((n_samples, n_genes), |s, g| {
+            let own = data.exposures.col(s).iter().enumerate();
+            data.lengths[g] * own.map(|(j, e)| e * data.sources[(g, j)]).sum::<f64>()
+        });
+        Ok(Cohort { data, prior, by_gene, fitted })
     }
 
     fn n_genes(&self) -> usize {
@@ -215,11 +199,11 @@ impl<'a> Cohort<'a> {
     }
 
     fn counts(&self, g: usize) -> &[f64] {
-        &self.by_gene[g * self.n_samples()..(g + 1) * self.n_samples()]
+        self.by_gene.col(g)
     }
 
     fn fitted(&self, g: usize) -> &[f64] {
-        &self.fitted[g * self.n_samples()..(g + 1) * self.n_samples()]
+        self.fitted.col(g)
     }
 
     /// Estimates everything that is common to the samples.
@@ -343,8 +327,9 @@ impl<'a> Cohort<'a> {
 
     /// Exposures times sizes, sources first.
     fn sized_exposures(&self, fit: &CohortFit) -> Vec<f64> {
-        let n_sources = self.n_sources();
-        self.exposures.iter().enumerate().map(|(i, e)| e * fit.sizes[i / n_sources]).collect()
+        let exposures = self.data.exposures;
+        let sample = |s: usize| exposures.col(s).iter().map(move |e| e * fit.sizes[s]);
+        (0..self.n_samples()).flat_map(sample).collect()
     }
 }
 

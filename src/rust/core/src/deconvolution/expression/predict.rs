@@ -1,16 +1,28 @@
 //! Best linear unbiased prediction, gene by gene.
 
-use super::gene::{quadratic, Posterior};
+use super::gene::Posterior;
 use super::{check_requested, Cohort, CohortFit, Expression, Loaded, GENE_BLOCK};
-use crate::error::{check_length, CoreError};
-use crate::parallel::{with_threads, Monitor};
-use rayon::prelude::*;
+use crate::base::error::{check_length, CoreError};
+use crate::base::numbers::{dot, quadratic};
+use crate::base::parallel::{over_blocks, with_threads, Monitor};
+use crate::matrix::{Array3, Columns};
+use ndarray::{s, ArrayView3, Axis, ShapeBuilder};
+use std::ops::Range;
+
+/// What is to be predicted, and from what.
+struct Asked<'a> {
+    sources: &'a [usize],
+    samples: &'a [usize],
+    covariance: Option<ArrayView3<'a, f64>>,
+    /// Of all sources and samples, sources first.
+    exposures: Vec<f64>,
+}
 
 impl Cohort<'_> {
     /// Best linear unbiased prediction of the counts of `sources` in `samples`.
     /// `covariance` holds the covariance of the exposures of the first types of
-    /// each of these samples (types × types × samples); empty to take exposures
-    /// as known.
+    /// each of these samples (types × types × samples); `None` takes exposures as
+    /// known.
     ///
     /// # Errors
     /// `Shape`, `Argument`, `Threads`, `Interrupted`.
@@ -19,86 +31,70 @@ impl Cohort<'_> {
         fit: &CohortFit,
         sources: &[usize],
         samples: &[usize],
-        covariance: &[f64],
+        covariance: Option<ArrayView3<'_, f64>>,
         threads: usize,
         monitor: &Monitor<'_>,
     ) -> Result<Expression, CoreError> {
         check_requested(&self.data, sources, samples)?;
-        let n_types = ((covariance.len() / samples.len().max(1)) as f64).sqrt() as usize;
-        check_length("covariance", n_types * n_types * samples.len(), covariance.len())?;
-        let n_genes = self.n_genes();
-        let exposures = self.sized_exposures(fit);
-        let starts: Vec<usize> = (0..n_genes).step_by(GENE_BLOCK).collect();
-        let width = sources.len() * samples.len();
-        let blocks: Vec<Vec<[f64; 3]>> = with_threads(threads, || {
-            starts
-                .par_iter()
-                .map(|&start| {
-                    monitor.check()?;
-                    let end = (start + GENE_BLOCK).min(n_genes);
-                    let mut found = Vec::with_capacity((end - start) * width);
-                    let mut loaded = Loaded::default();
-                    let mut posterior = Posterior::default();
-                    for g in start..end {
-                        self.predict_gene(
-                            g,
-                            fit,
-                            &exposures,
-                            (sources, samples),
-                            (covariance, n_types),
-                            &mut loaded,
-                            &mut posterior,
-                            &mut found,
-                        );
-                    }
-                    monitor.advance(end - start);
-                    Ok(found)
-                })
-                .collect::<Result<_, CoreError>>()
-        })??;
-        let mut out = Expression {
-            value: vec![0.0; n_genes * width],
-            variance: vec![0.0; n_genes * width],
-            reliability: vec![0.0; n_genes * width],
-        };
-        for (start, block) in starts.iter().zip(blocks) {
-            for (gene, cells) in block.chunks_exact(width.max(1)).enumerate() {
-                for (cell, [value, variance, reliability]) in cells.iter().enumerate() {
-                    let at = cell * n_genes + start + gene;
-                    out.value[at] = *value;
-                    out.variance[at] = *variance;
-                    out.reliability[at] = *reliability;
-                }
-            }
+        if let Some(covariance) = covariance {
+            let (rows, columns, n_samples) = covariance.dim();
+            check_length("covariance", rows, columns)?;
+            check_length("covariance", samples.len(), n_samples)?;
         }
-        Ok(out)
+        let asked = Asked { sources, samples, covariance, exposures: self.sized_exposures(fit) };
+        let zeros = |n| Array3::zeros((n, sources.len(), samples.len()).f());
+        let work = |genes: Range<usize>| {
+            let part = || zeros(genes.len());
+            let mut part = [part(), part(), part()];
+            let mut loaded = Loaded::default();
+            let mut posterior = Posterior::default();
+            for (row, g) in genes.clone().enumerate() {
+                self.predict_gene(g, fit, &asked, &mut loaded, &mut posterior, |cell, found| {
+                    for (values, value) in part.iter_mut().zip(found) {
+                        values[(row, cell.0, cell.1)] = value;
+                    }
+                });
+            }
+            monitor.advance(genes.len());
+            Ok(part)
+        };
+        let whole = || zeros(self.n_genes());
+        let mut out = [whole(), whole(), whole()];
+        with_threads(threads, || {
+            over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |genes, part| {
+                for (out, part) in out.iter_mut().zip(&part) {
+                    out.slice_mut(s![genes.clone(), .., ..]).assign(part);
+                }
+            })
+        })??;
+        let [value, variance, reliability] = out;
+        Ok(Expression { value, variance, reliability: Some(reliability) })
     }
 
-    #[allow(clippy::too_many_arguments)]
+    /// Calls `set((source, sample), [value, variance, reliability])` for every place
+    /// that was asked for.
     fn predict_gene(
         &self,
         g: usize,
         fit: &CohortFit,
-        exposures: &[f64],
-        (sources, samples): (&[usize], &[usize]),
-        (covariance, n_types): (&[f64], usize),
+        asked: &Asked<'_>,
         loaded: &mut Loaded,
         posterior: &mut Posterior,
-        found: &mut Vec<[f64; 3]>,
+        mut set: impl FnMut((usize, usize), [f64; 3]),
     ) {
         let n_sources = self.n_sources();
         let between: Vec<f64> = (0..n_sources).map(|j| fit.between[(g, j)]).collect();
         self.load(g, fit, &between, loaded);
         let scaled: Vec<f64> = between.iter().map(|v| v * loaded.scale * loaded.scale).collect();
-        posterior.update(&loaded.gene(self.counts(g), exposures, fit.tau2), &scaled);
+        let gene = loaded.gene(self.counts(g), &asked.exposures, fit.tau2);
+        posterior.update(&gene, &scaled);
         let mut weights = vec![0.0; n_sources];
-        let mut slope = vec![0.0; n_types];
-        for (place, &s) in samples.iter().enumerate() {
-            let own = &exposures[s * n_sources..(s + 1) * n_sources];
+        let mut slope = Vec::new();
+        for (at, &s) in asked.samples.iter().enumerate() {
+            let own = &asked.exposures[s * n_sources..(s + 1) * n_sources];
             let total = posterior.total[s];
-            for &j in sources {
+            for (place, &j) in asked.sources.iter().enumerate() {
                 if own[j] == 0.0 {
-                    found.push([0.0; 3]);
                     continue;
                 }
                 // z = x_j + c (k − e'x): its posterior is that of (1_j − c e)'x,
@@ -112,17 +108,20 @@ impl Cohort<'_> {
                 weights[j] += 1.0;
                 let left = scaled[j] * (1.0 - share) + quadratic(&posterior.covariance, &weights);
                 let mut variance = own[j] * own[j] * left;
-                if n_types > 0 {
+                if let Some(covariance) = &asked.covariance {
+                    let errors = covariance.index_axis(Axis(2), at);
                     // ∂Z_j/∂e_l = x_l (1[l = j] − share)
-                    for (l, d) in slope.iter_mut().enumerate() {
+                    slope.clear();
+                    slope.extend((0..errors.nrows()).map(|l| {
                         let kept = if l == j { 1.0 - share } else { -share };
-                        *d = fit.sizes[s] * posterior.mean[l] * kept;
-                    }
-                    let size = n_types * n_types;
-                    variance += quadratic(&covariance[place * size..(place + 1) * size], &slope);
+                        fit.sizes[s] * posterior.mean[l] * kept
+                    }));
+                    let columns = slope.iter().enumerate();
+                    variance += columns.map(|(l, d)| d * dot(errors.col(l), &slope)).sum::<f64>();
                 }
                 let known = 1.0 - posterior.fitted_variance[s] / total;
-                found.push([value.max(0.0), variance.max(0.0), (share * known).clamp(0.0, 1.0)]);
+                let reliability = (share * known).clamp(0.0, 1.0);
+                set((place, at), [value.max(0.0), variance.max(0.0), reliability]);
             }
         }
     }

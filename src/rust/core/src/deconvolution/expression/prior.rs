@@ -6,9 +6,9 @@
 //! function of the level of the gene (as in Robinson and Smyth 2007; Smyth
 //! 2004), with the degrees of freedom that the donors have for it.
 
-use crate::error::{check_length, CoreError};
-use crate::numbers::median;
-use faer::{Mat, MatRef};
+use crate::base::error::{check_length, CoreError};
+use crate::base::numbers::median;
+use crate::matrix::{zeros, Array2, ArrayView2, Columns};
 
 /// Counts per donor from which on an estimate takes part in the trend; the second
 /// where the first leaves too few genes.  Below, estimates that were cut off at 0
@@ -28,10 +28,10 @@ const MOST_PRIOR_DF: f64 = 100.0;
 /// is not known.
 pub struct Reference<'a> {
     /// Genes × sources, columns sum to 1 over all genes of the reference.
-    pub profiles: MatRef<'a, f64>,
+    pub profiles: ArrayView2<'a, f64>,
     /// Genes × sources, moment estimates of the variance between donors; a NaN
     /// column for a source without.
-    pub variance: MatRef<'a, f64>,
+    pub variance: ArrayView2<'a, f64>,
     /// Donors behind the profile and the variance.
     pub donors: &'a [f64],
     /// UMI in all cells of the type.
@@ -44,9 +44,9 @@ pub struct Reference<'a> {
 /// Variances of a profile, genes × sources.
 pub struct Prior {
     /// Between people.
-    pub between: Mat<f64>,
+    pub between: Array2<f64>,
     /// Of the mean profile itself, by the counts of the reference.
-    pub counting: Mat<f64>,
+    pub counting: Array2<f64>,
     /// Donors per source; 1 where they are not known.
     pub donors: Vec<f64>,
     /// Median squared coefficient of variation per source.
@@ -56,22 +56,21 @@ pub struct Prior {
 /// # Errors
 /// `Shape`.
 pub fn prior(reference: &Reference<'_>) -> Result<Prior, CoreError> {
-    let (n_genes, n_sources) = reference.profiles.shape();
-    let cells = reference.variance.nrows() * reference.variance.ncols();
-    check_length("variance", n_genes * n_sources, cells)?;
+    let (n_genes, n_sources) = reference.profiles.dim();
+    check_length("variance", n_genes, reference.variance.nrows())?;
+    check_length("variance", n_sources, reference.variance.ncols())?;
     check_length("donors", n_sources, reference.donors.len())?;
     check_length("totals", n_sources, reference.totals.len())?;
-    let mut between = Mat::zeros(n_genes, n_sources);
-    let mut counting = Mat::zeros(n_genes, n_sources);
+    let mut between = zeros((n_genes, n_sources));
+    let mut counting = zeros((n_genes, n_sources));
     let mut trends = Vec::with_capacity(n_sources);
     let mut donors = Vec::with_capacity(n_sources);
     for j in 0..n_sources {
-        let level: Vec<f64> = (0..n_genes).map(|g| reference.profiles[(g, j)]).collect();
-        let found: Vec<f64> = (0..n_genes).map(|g| reference.variance[(g, j)]).collect();
+        let (level, found) = (reference.profiles.col(j), reference.variance.col(j));
         let known = |value: f64, other: f64| if value >= 1.0 { value } else { other };
         let total = known(reference.totals[j], UNKNOWN_TOTAL);
         let people = known(reference.donors[j], 1.0);
-        let squares = squared_variation(&level, &found, people, total, reference.assumed);
+        let squares = squared_variation(level, found, people, total, reference.assumed);
         for g in 0..n_genes {
             // a profile is not known below one count of the reference
             between[(g, j)] = squares[g] * (level[g] + 1.0 / total).powi(2);
@@ -173,7 +172,7 @@ fn interpolate(points: &[(f64, f64)], x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{stream, Purpose};
+    use crate::base::rng::{stream, Purpose};
     use rand_distr::{ChiSquared, Distribution};
 
     /// Estimates of donors whose true squared variation falls with the level.

@@ -1,11 +1,12 @@
 //! The part of the objective that belongs to one gene: a Poisson regression on
 //! non-negative coefficients.
 
-use crate::nnls::solve_nonnegative;
+use crate::nnls::{NewtonStep, QuadraticModel};
 
+/// Steps per gene: the genes are visited again after the samples, from closer by.
 const MAX_STEPS: usize = 12;
-const HALVINGS: usize = 30;
-const RIDGE: f64 = 1e-10;
+/// Shorter steps that are tried where a whole one does not make F fall.
+const MAX_BACKWARD: usize = 30;
 
 /// F_g(b, P) = w Σ_s (μ_s − k_s log μ_s) + c (b − log b), μ = D (b, P).
 pub struct GeneBlock<'a> {
@@ -21,39 +22,27 @@ pub struct GeneBlock<'a> {
 impl GeneBlock<'_> {
     /// Newton's method under bounds, from `point`, which the answer replaces.
     pub fn minimise(&self, point: &mut Vec<f64>) {
-        let n = point.len();
+        let held = vec![false; point.len()];
         let mut value = self.value(point);
         for _ in 0..MAX_STEPS {
             let (gradient, hessian) = self.derivatives(point);
-            let linear: Vec<f64> = (0..n)
-                .map(|i| {
-                    let curved: f64 = (0..n).map(|j| hessian[j * n + i] * point[j]).sum();
-                    curved - gradient[i]
-                })
-                .collect();
-            let mut target = point.clone();
-            solve_nonnegative(&hessian, &linear, RIDGE, &mut target);
-            let slope: f64 = (0..n).map(|i| gradient[i] * (target[i] - point[i])).sum();
-            if slope >= -1e-10 * (1.0 + value.abs()) {
+            let model = QuadraticModel { point, gradient: &gradient, hessian: &hessian };
+            let target = model.least_with(point, &held);
+            let mut step = NewtonStep::towards(target, point, |j| gradient[j]);
+            if step.promise() <= 1e-10 * (1.0 + value.abs()) {
                 return;
             }
-            let mut fraction = 1.0;
-            let mut moved = false;
-            for _ in 0..HALVINGS {
-                let trial: Vec<f64> =
-                    point.iter().zip(&target).map(|(x, t)| x + fraction * (t - x)).collect();
+            let lower = (0..MAX_BACKWARD).find_map(|_| {
+                let trial = step.end(point);
                 let found = self.value(&trial);
-                if found <= value + 1e-4 * fraction * slope {
-                    *point = trial;
-                    value = found;
-                    moved = true;
-                    break;
+                let enough = step.suffices(found - value);
+                if !enough {
+                    step.back_off(found - value);
                 }
-                fraction *= 0.5;
-            }
-            if !moved {
-                return;
-            }
+                enough.then_some((trial, found))
+            });
+            let Some(lower) = lower else { return };
+            (*point, value) = lower;
         }
     }
 

@@ -10,8 +10,8 @@
 //! with Ω⁻¹(k − Fm) = T⁻¹(k − F x̂) neither needs a samples × samples matrix.
 //! Variances of genes around the model are moderated by an inverse-χ² law.
 
+use crate::base::error::{check_length, CoreError};
 use crate::deconvolution::expression::{prior_law, Cohort, CohortFit, VarianceLaw};
-use crate::error::{check_length, CoreError};
 
 /// Per gene that was tested.
 pub struct GeneTests {

@@ -6,18 +6,17 @@
 //! null lies on the boundary: Self and Liang 1987).
 
 use super::sandwich::{ActiveInverse, LARGEST_LEVERAGE};
-use crate::counts::Counts;
+use super::{check_shape, columns, over_samples, side_by_side};
+use crate::base::error::CoreError;
+use crate::base::numbers::quadratic;
+use crate::base::parallel::{Monitor, SAMPLE_BLOCK};
 use crate::deconvolution::evaluate::Evaluator;
-use crate::deconvolution::likelihood::Likelihood;
+use crate::deconvolution::likelihood::{Block, Likelihood};
 use crate::deconvolution::model::GENE_BLOCK;
 use crate::deconvolution::solve::scoring::{minimise, Minimum, Task};
-use crate::deconvolution::SAMPLE_BLOCK;
-use crate::error::{check_length, CoreError};
-use crate::numbers::dot;
-use crate::parallel::{with_threads, Monitor};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
-use rayon::prelude::*;
+use crate::matrix::counts::Counts;
+use crate::matrix::linalg::product;
+use crate::matrix::{from_fn, Array2, ArrayView2, Columns};
 
 /// Decrease of F that may be missing from a fit without a type, in units of its
 /// scale; what the quadratic model says of it is added.
@@ -47,32 +46,32 @@ pub enum Scale {
 /// What tests start from: exposures and scales (sources × samples) of a fit.
 #[derive(Clone, Copy)]
 pub struct Start<'a> {
-    pub exposures: MatRef<'a, f64>,
-    pub scales: MatRef<'a, f64>,
+    pub exposures: ArrayView2<'a, f64>,
+    pub scales: ArrayView2<'a, f64>,
     pub scale: Scale,
     /// Sources at zero stay there in every fit.
     pub only_active: bool,
 }
 
-/// T_j in units of its scale for every type of every sample: 0 for types at zero,
-/// infinite where counts have no other source, and the value of the quadratic
-/// model at the fit where that is beyond `clear`.
+/// T_j in units of its scale, types × samples: 0 for types at zero, infinite where
+/// counts have no other source, and the value of the quadratic model at the fit
+/// where that is beyond `clear`.
 ///
 /// # Errors
 /// `Shape`, `Threads`, `Interrupted`.
 pub fn presence(
-    likelihood: &impl Likelihood,
+    likelihood: &dyn Likelihood,
     counts: &Counts<'_>,
     start: Start<'_>,
     clear: f64,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Vec<Vec<f64>>, CoreError> {
-    over_blocks(likelihood, counts, start, threads, monitor, |block| {
-        let held = block.absent(start.only_active);
-        let full = block.fit(&held, monitor)?;
+) -> Result<Array2<f64>, CoreError> {
+    over_fits(likelihood, counts, start, threads, monitor, |fits| {
+        let held = fits.absent(start.only_active);
+        let full = fits.fit(&held, monitor)?;
         let each: Vec<usize> = (0..full.len()).collect();
-        let without = block.without_each(&each, &full, &held, clear, monitor)?;
+        let without = fits.without_each(&each, &full, &held, clear, monitor)?;
         let mut statistics = vec![vec![0.0; likelihood.model().n_types()]; full.len()];
         for fit in without {
             statistics[fit.sample][fit.source] = fit.ratio();
@@ -82,29 +81,29 @@ pub fn presence(
 }
 
 /// Backward elimination: while the least T_j, in units of its scale, is below
-/// `threshold`, its type leaves.  Says for every sample which types stay.
+/// `threshold`, its type leaves.  Says which types stay, types × samples.
 ///
 /// # Errors
 /// As [`presence`].
 pub fn eliminate(
-    likelihood: &impl Likelihood,
+    likelihood: &dyn Likelihood,
     counts: &Counts<'_>,
     start: Start<'_>,
     threshold: f64,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Vec<Vec<bool>>, CoreError> {
-    over_blocks(likelihood, counts, start, threads, monitor, |block| {
+) -> Result<Array2<bool>, CoreError> {
+    over_fits(likelihood, counts, start, threads, monitor, |fits| {
         let n_types = likelihood.model().n_types();
-        let mut held = block.absent(true);
-        let mut current = block.fit(&held, monitor)?;
+        let mut held = fits.absent(true);
+        let mut current = fits.fit(&held, monitor)?;
         let present = |fit: &Minimum| fit.exposures[..n_types].iter().filter(|&&e| e > 0.0).count();
         let mut open: Vec<usize> = (0..current.len()).collect();
         let clear = 10.0 * threshold;
         loop {
             open.retain(|&sample| present(&current[sample]) > 1);
             let mut least: Vec<Option<Without>> = open.iter().map(|_| None).collect();
-            for fit in block.without_each(&open, &current, &held, clear, monitor)? {
+            for fit in fits.without_each(&open, &current, &held, clear, monitor)? {
                 if fit.ratio().is_nan() {
                     continue;
                 }
@@ -131,43 +130,30 @@ pub fn eliminate(
     })
 }
 
-/// The exposures of every sample, sought from `starts` (sources × samples) to the
-/// precision of a test.  With `only_active`, sources at zero stay there.
+/// The exposures of every sample, sought from `starts` (both sources × samples) to
+/// the precision of a test.  With `only_active`, sources at zero stay there.
 ///
 /// # Errors
 /// As [`presence`].
-pub fn refit<L: Likelihood>(
-    likelihood: &L,
+pub fn refit(
+    likelihood: &dyn Likelihood,
     counts: &Counts<'_>,
-    starts: MatRef<'_, f64>,
+    starts: ArrayView2<'_, f64>,
     only_active: bool,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Vec<Vec<f64>>, CoreError> {
-    let model = likelihood.model();
-    let n_samples = counts.n_samples();
-    check_length("starts", model.n_sources() * n_samples, starts.nrows() * starts.ncols())?;
-    let firsts: Vec<usize> = (0..n_samples).step_by(SAMPLE_BLOCK).collect();
-    let blocks: Vec<Vec<Minimum>> = with_threads(threads, || {
-        firsts
-            .par_iter()
-            .map(|&first| {
-                let mut column = vec![0.0; model.n_rows()];
-                let (mut samples, mut tasks): (Vec<L::Sample>, Vec<Task>) = Default::default();
-                for index in first..(first + SAMPLE_BLOCK).min(n_samples) {
-                    counts.column_into(index, &mut column);
-                    let start: Vec<f64> = starts.col(index).iter().copied().collect();
-                    samples.push(likelihood.sample(index, &column, &start));
-                    let held: Vec<bool> = start.iter().map(|&e| only_active && e == 0.0).collect();
-                    let sample = samples.len() - 1;
-                    let start = lifted(&start, &held);
-                    tasks.push(Task { sample, start, held, hessian: None, tolerance: TOLERANCE });
-                }
-                minimise(likelihood, &samples, &tasks, MAX_ITER, monitor)
-            })
-            .collect::<Result<_, CoreError>>()
-    })??;
-    Ok(blocks.into_iter().flatten().map(|minimum| minimum.exposures).collect())
+) -> Result<Array2<f64>, CoreError> {
+    let work = |block: Block<'_>, _| {
+        let points = block.points.iter().zip(absent(&block, only_active)).enumerate();
+        let tasks: Vec<Task> = points
+            .map(|(i, (point, held))| Task::new(i, lifted(point, &held), held, TOLERANCE))
+            .collect();
+        minimise(&block, &tasks, MAX_ITER, monitor)
+    };
+    let mut found: Vec<Vec<f64>> = Vec::with_capacity(counts.n_samples());
+    let take = |minima: Vec<Minimum>| found.extend(minima.into_iter().map(|m| m.exposures));
+    over_samples(likelihood, counts, starts, threads, monitor, work, take)?;
+    Ok(side_by_side(found.into_iter(), likelihood.model().n_sources()))
 }
 
 /// `start` with free sources at no less than a trace.
@@ -176,11 +162,15 @@ fn lifted(start: &[f64], held: &[bool]) -> Vec<f64> {
     start.iter().zip(held).map(|(&e, &held)| if held { e } else { e.max(least) }).collect()
 }
 
-/// Samples at their fits.
-struct Block<'l, L: Likelihood> {
-    likelihood: &'l L,
-    samples: Vec<L::Sample>,
-    exposures: Vec<Vec<f64>>,
+/// Per sample, which sources stay at zero.
+fn absent(block: &Block<'_>, only_active: bool) -> Vec<Vec<bool>> {
+    let of = |point: &Vec<f64>| point.iter().map(|&e| only_active && e == 0.0).collect();
+    block.points.iter().map(of).collect()
+}
+
+/// Samples at their fits, and the scales of their falls.
+struct Fits<'l> {
+    block: Block<'l>,
     scales: Vec<Vec<f64>>,
     scale: Scale,
 }
@@ -203,24 +193,17 @@ impl Without {
     }
 }
 
-impl<L: Likelihood> Block<'_, L> {
+impl Fits<'_> {
     fn absent(&self, only_active: bool) -> Vec<Vec<bool>> {
-        let of = |e: &Vec<f64>| e.iter().map(|&e| only_active && e == 0.0).collect();
-        self.exposures.iter().map(of).collect()
+        absent(&self.block, only_active)
     }
 
     fn fit(&self, held: &[Vec<bool>], monitor: &Monitor<'_>) -> Result<Vec<Minimum>, CoreError> {
-        let tasks: Vec<Task> = (0..self.samples.len())
-            .map(|sample| Task {
-                sample,
-                start: self.exposures[sample].clone(),
-                held: held[sample].clone(),
-                hessian: None,
-                tolerance: TOLERANCE
-                    * self.scales[sample].iter().copied().fold(f64::INFINITY, f64::min),
-            })
-            .collect();
-        minimise(self.likelihood, &self.samples, &tasks, MAX_ITER, monitor)
+        let tasks = self.block.points.iter().enumerate().map(|(sample, point)| {
+            let least = self.scales[sample].iter().copied().fold(f64::INFINITY, f64::min);
+            Task::new(sample, point.clone(), held[sample].clone(), TOLERANCE * least)
+        });
+        minimise(&self.block, &tasks.collect::<Vec<_>>(), MAX_ITER, monitor)
     }
 
     /// The fits of `samples` without each of the types that they have in `full`.
@@ -239,14 +222,14 @@ impl<L: Likelihood> Block<'_, L> {
         let mut tasks = Vec::new();
         for &sample in samples {
             let full = &full[sample];
-            let n_types = self.likelihood.model().n_types();
+            let n_types = self.block.model.n_types();
             for source in (0..n_types).filter(|&j| full.exposures[j] > 0.0) {
                 let mut held = held[sample].clone();
                 held[source] = true;
                 let mut at = full.exposures.clone();
                 at[source] = 0.0;
-                let target = full.least_with(&at, &held);
-                let rise = full.predicted_rise(&target);
+                let target = full.model().least_with(&at, &held);
+                let rise = full.model().rise(&target);
                 let scale = self.scales[sample][source];
                 let without = Without { sample, source, rise, scale, fit: None };
                 if without.ratio() <= clear {
@@ -259,7 +242,7 @@ impl<L: Likelihood> Block<'_, L> {
                 found.push(without);
             }
         }
-        let minima = minimise(self.likelihood, &self.samples, &tasks, MAX_ITER, monitor)?;
+        let minima = minimise(&self.block, &tasks, MAX_ITER, monitor)?;
         for (at, fit) in open.into_iter().zip(minima) {
             let without: &mut Without = &mut found[at];
             without.rise = (fit.value - fit.decrement - full[without.sample].value).max(0.0);
@@ -279,39 +262,31 @@ impl<L: Likelihood> Block<'_, L> {
     /// come: V from squared residuals, with the part of each leverage that lies
     /// along d.
     fn take_null_scales(&self, tested: &mut [&mut Without]) {
-        let model = self.likelihood.model();
+        let model = self.block.model;
         let fits: Vec<&Minimum> =
             tested.iter().map(|w| w.fit.as_ref().expect("a tested type was fitted")).collect();
         let directions: Vec<Vec<f64>> = tested
             .iter()
             .zip(&fits)
             .map(|(without, fit)| {
-                let active: Vec<bool> = fit.exposures.iter().map(|&e| e > 0.0).collect();
-                ActiveInverse::new(fit.hessian.clone(), &active).direction(without.source)
+                ActiveInverse::new(fit.hessian.clone(), &fit.exposures).direction(without.source)
             })
             .collect();
-        let n_sources = model.n_sources();
-        let points = Mat::from_fn(n_sources, fits.len(), |j, i| fits[i].exposures[j]);
-        let directions = Mat::from_fn(n_sources, fits.len(), |j, i| directions[i][j]);
-        let mut along = Mat::<f64>::zeros(model.n_rows(), fits.len());
-        let design = model.design();
-        matmul(along.as_mut(), Accum::Replace, design, directions.as_ref(), 1.0, Par::Seq);
         // dᵀJd by the Hessian of the fit, for the leverages.
-        let expected: Vec<f64> = (0..fits.len())
-            .map(|i| {
-                let (d, h) = (directions.col_as_slice(i), &fits[i].hessian);
-                (0..n_sources).map(|j| d[j] * dot(&h[j * n_sources..(j + 1) * n_sources], d)).sum()
-            })
-            .collect();
+        let expected: Vec<f64> =
+            fits.iter().zip(&directions).map(|(fit, d)| quadratic(&fit.hessian, d)).collect();
+        let shape = (model.n_sources(), fits.len());
+        let points = from_fn(shape, |j, i| fits[i].exposures[j]);
+        let along = product(model.design(), &from_fn(shape, |j, i| directions[i][j]));
         let (mut information, mut spread) = (vec![0.0; fits.len()], vec![0.0; fits.len()]);
         let mut memories = vec![Vec::new(); fits.len()];
         let mut curvature = vec![0.0; GENE_BLOCK];
-        let mut evaluator = Evaluator::new(design, fits.len());
-        evaluator.evaluate(points.as_ref(), false, |i, genes, mu, slope, _| {
-            let along = &along.col_as_slice(i)[genes.clone()];
+        let mut evaluator = Evaluator::new(model.design(), fits.len());
+        evaluator.evaluate(&points, false, |i, genes, mu, slope, _| {
+            let along = &along.col(i)[genes.clone()];
             let curvature = &mut curvature[..mu.len()];
-            let sample = &self.samples[tested[i].sample];
-            self.likelihood.terms(sample, genes, mu, &mut memories[i], slope, curvature);
+            let sample = &self.block.samples[tested[i].sample];
+            sample.terms(genes, mu, &mut memories[i], slope, curvature);
             for ((slope, curvature), t) in slope.iter().zip(&*curvature).zip(along) {
                 let own = curvature * t * t;
                 let leverage = (own / expected[i]).min(LARGEST_LEVERAGE);
@@ -329,47 +304,21 @@ impl<L: Likelihood> Block<'_, L> {
     }
 }
 
-/// Calls `each` for blocks of samples; it answers for every sample of its block.
-fn over_blocks<L: Likelihood, T: Send>(
-    likelihood: &L,
+/// Calls `each` for blocks of samples; it answers with a column for every sample.
+fn over_fits<T: Send>(
+    likelihood: &dyn Likelihood,
     counts: &Counts<'_>,
     start: Start<'_>,
     threads: usize,
     monitor: &Monitor<'_>,
-    each: impl Fn(Block<'_, L>) -> Result<Vec<T>, CoreError> + Sync,
-) -> Result<Vec<T>, CoreError> {
-    let model = likelihood.model();
-    let n_samples = counts.n_samples();
-    let size = model.n_sources() * n_samples;
+    each: impl Fn(Fits<'_>) -> Result<Vec<Vec<T>>, CoreError> + Sync,
+) -> Result<Array2<T>, CoreError> {
     let Start { exposures, scales, scale, .. } = start;
-    check_length("exposures", size, exposures.nrows() * exposures.ncols())?;
-    check_length("scales", size, scales.nrows() * scales.ncols())?;
-    let firsts: Vec<usize> = (0..n_samples).step_by(SAMPLE_BLOCK).collect();
-    let answers: Vec<Vec<T>> = with_threads(threads, || {
-        firsts
-            .par_iter()
-            .map(|&first| {
-                monitor.check()?;
-                let range = first..(first + SAMPLE_BLOCK).min(n_samples);
-                let of = |x: MatRef<'_, f64>| -> Vec<Vec<f64>> {
-                    range.clone().map(|i| x.col(i).iter().copied().collect()).collect()
-                };
-                let exposures = of(exposures);
-                let mut column = vec![0.0; model.n_rows()];
-                let samples = range
-                    .clone()
-                    .zip(&exposures)
-                    .map(|(index, exposures)| {
-                        counts.column_into(index, &mut column);
-                        likelihood.sample(index, &column, exposures)
-                    })
-                    .collect();
-                let block = Block { likelihood, samples, exposures, scales: of(scales), scale };
-                let answer = each(block)?;
-                monitor.advance(range.len());
-                Ok(answer)
-            })
-            .collect::<Result<_, CoreError>>()
-    })??;
-    Ok(answers.into_iter().flatten().collect())
+    check_shape("scales", scales, likelihood.model(), counts)?;
+    let work =
+        |block: Block<'_>, range| each(Fits { block, scales: columns(scales, range), scale });
+    let mut answers: Vec<Vec<T>> = Vec::with_capacity(counts.n_samples());
+    let take = |block| answers.extend(block);
+    over_samples(likelihood, counts, exposures, threads, monitor, work, take)?;
+    Ok(side_by_side(answers.into_iter(), likelihood.model().n_types()))
 }

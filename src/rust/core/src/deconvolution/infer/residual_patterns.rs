@@ -11,16 +11,16 @@
 //! (Hong, Sheng and Dobriban 2020): they keep the size of every entry, so of
 //! noisy genes and samples, and destroy what entries have in common.
 
-use crate::counts::Counts;
-use crate::error::{check_length, CoreError};
-use crate::numbers::median;
-use crate::parallel::{with_threads, Monitor};
-use crate::rng::{stream, Purpose};
-use crate::spectrum::{spectrum, Spectrum};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+use crate::base::error::{check_length, CoreError};
+use crate::base::numbers::median;
+use crate::base::parallel::{over_blocks, with_threads, Monitor};
+use crate::base::rng::{stream, Purpose};
+use crate::matrix::counts::Counts;
+use crate::matrix::linalg::{add_product, product, spectrum, Spectrum};
+use crate::matrix::{zeros, Array2, ArrayRef2, ArrayView2, Columns};
+use ndarray::s;
 use rand::Rng;
-use rayon::prelude::*;
+use std::ops::Range;
 
 /// Genes whose products are summed together.
 const BLOCK: usize = 1024;
@@ -48,11 +48,11 @@ pub struct Patterns {
     /// Share of the rest's squares that each pattern holds, largest first.
     pub shares: Vec<f64>,
     /// The same under random signs, patterns × draws.
-    pub null_shares: Mat<f64>,
+    pub null_shares: Array2<f64>,
     /// Genes × patterns: log ratio at a loading of 1.
-    pub genes: Mat<f64>,
+    pub genes: Array2<f64>,
     /// Samples × patterns: loadings, of length 1.
-    pub samples: Mat<f64>,
+    pub samples: Array2<f64>,
 }
 
 /// Patterns of the residuals at the given exposures (sources × samples).
@@ -65,22 +65,19 @@ pub struct Patterns {
 #[allow(clippy::too_many_arguments)]
 pub fn residual_patterns(
     counts: &Counts<'_>,
-    signatures: MatRef<'_, f64>,
+    signatures: ArrayView2<'_, f64>,
     lengths: &[f64],
-    exposures: MatRef<'_, f64>,
+    exposures: ArrayView2<'_, f64>,
     floors: &[f64],
-    basis: MatRef<'_, f64>,
+    basis: ArrayView2<'_, f64>,
     params: &PatternParams,
     monitor: &Monitor<'_>,
 ) -> Result<Patterns, CoreError> {
     let (n_genes, n_samples) = (counts.n_genes(), counts.n_samples());
     check_length("signatures", n_genes, signatures.nrows())?;
     check_length("lengths", n_genes, lengths.len())?;
-    check_length(
-        "exposures",
-        signatures.ncols() * n_samples,
-        exposures.nrows() * exposures.ncols(),
-    )?;
+    check_length("exposures", signatures.ncols(), exposures.nrows())?;
+    check_length("exposures", n_samples, exposures.ncols())?;
     check_length("floors", n_samples, floors.len())?;
     check_length("basis", n_samples, basis.nrows())?;
     with_threads(params.threads, || {
@@ -91,78 +88,68 @@ pub fn residual_patterns(
         let constant = n_samples as f64 * offsets.iter().map(|m| m * m).sum::<f64>();
         let total = squares(&residuals);
         // R − R B Bᵀ
-        let mut along = Mat::<f64>::zeros(n_genes, basis.ncols());
-        matmul(along.as_mut(), Accum::Replace, residuals.as_ref(), basis, 1.0, Par::Seq);
-        let back = basis.transpose();
-        matmul(residuals.as_mut(), Accum::Add, along.as_ref(), back, -1.0, Par::Seq);
+        let along = product(&residuals, &basis);
+        add_product(&mut residuals, -1.0, &along, &basis.t());
         let rest = squares(&residuals);
         let n_patterns = params.n_patterns.min(n_samples.saturating_sub(basis.ncols()));
-        let gram = signed_gram(&residuals, None);
-        let Spectrum { values, vectors } = spectrum(gram.as_ref());
+        let Spectrum { values, vectors } = spectrum(&signed_gram(&residuals, None));
         let shares: Vec<f64> = (0..n_patterns).map(|k| share(values[k], &values)).collect();
-        let samples = vectors.as_ref().subcols(0, n_patterns).to_owned();
-        let mut genes = Mat::<f64>::zeros(n_genes, n_patterns);
-        let loadings = samples.as_ref();
-        matmul(genes.as_mut(), Accum::Replace, residuals.as_ref(), loadings, 1.0, Par::Seq);
+        let samples = vectors.slice_move(s![.., ..n_patterns]);
+        let genes = product(&residuals, &samples);
         // Residuals of samples that the basis fits closely are too small.
         for s in 0..n_samples {
             let leverage: f64 = (0..basis.ncols()).map(|b| basis[(s, b)].powi(2)).sum();
             let scale = (1.0 - leverage).max(LEAST_FREEDOM).sqrt().recip();
-            residuals.col_as_slice_mut(s).iter_mut().for_each(|r| *r *= scale);
+            residuals.col_mut(s).iter_mut().for_each(|r| *r *= scale);
         }
-        let draws: Vec<Vec<f64>> = (0..params.draws)
-            .into_par_iter()
-            .map(|draw| {
-                monitor.check()?;
-                let gram = signed_gram(&residuals, Some((params.seed, draw)));
-                let values = spectrum(project(gram, basis).as_ref()).values;
-                monitor.advance(1);
-                Ok((0..n_patterns).map(|k| share(values[k], &values)).collect())
-            })
-            .collect::<Result<_, CoreError>>()?;
-        Ok(Patterns {
-            offsets,
-            squares: [constant, (total - constant - rest).max(0.0), rest],
-            shares,
-            null_shares: Mat::from_fn(n_patterns, params.draws, |k, draw| draws[draw][k]),
-            genes,
-            samples,
-        })
+        let mut null_shares = zeros((n_patterns, params.draws));
+        let draw = |draws: Range<usize>| {
+            let gram = signed_gram(&residuals, Some((params.seed, draws.start)));
+            let values = spectrum(&project(&gram, &basis)).values;
+            monitor.advance(1);
+            Ok(values)
+        };
+        over_blocks(params.draws, 1, monitor, draw, |draws, values| {
+            for (k, null) in null_shares.col_mut(draws.start).iter_mut().enumerate() {
+                *null = share(values[k], &values);
+            }
+        })?;
+        let squares = [constant, (total - constant - rest).max(0.0), rest];
+        Ok(Patterns { offsets, squares, shares, null_shares, genes, samples })
     })?
 }
 
 fn log_ratios(
     counts: &Counts<'_>,
-    signatures: MatRef<'_, f64>,
+    signatures: ArrayView2<'_, f64>,
     lengths: &[f64],
-    exposures: MatRef<'_, f64>,
+    exposures: ArrayView2<'_, f64>,
     floors: &[f64],
     monitor: &Monitor<'_>,
-) -> Result<Mat<f64>, CoreError> {
+) -> Result<Array2<f64>, CoreError> {
     let (n_genes, n_samples) = (counts.n_genes(), counts.n_samples());
-    let columns: Vec<Vec<f64>> = (0..n_samples)
-        .into_par_iter()
-        .map(|sample| {
-            monitor.check()?;
-            let mut mean = Mat::<f64>::zeros(n_genes, 1);
-            let point = exposures.subcols(sample, 1);
-            matmul(mean.as_mut(), Accum::Replace, signatures, point, 1.0, Par::Seq);
-            let mut column = vec![0.0; n_genes];
-            counts.column_into(sample, &mut column);
-            let floor = floors[sample];
-            for ((k, mu), length) in column.iter_mut().zip(mean.col_as_slice(0)).zip(lengths) {
-                *k = ((*k + floor) / (mu * length + floor)).ln();
-            }
-            let middle = median(column.clone());
-            column.iter_mut().for_each(|r| *r -= middle);
-            Ok(column)
-        })
-        .collect::<Result<_, CoreError>>()?;
-    Ok(Mat::from_fn(n_genes, n_samples, |g, s| columns[s][g]))
+    let mut ratios = zeros((n_genes, n_samples));
+    let of = |samples: Range<usize>| {
+        let sample = samples.start;
+        let mean = product(&signatures, &exposures.slice(s![.., samples]));
+        let mut column = vec![0.0; n_genes];
+        counts.column_into(sample, &mut column);
+        let floor = floors[sample];
+        for ((k, mu), length) in column.iter_mut().zip(mean.col(0)).zip(lengths) {
+            *k = ((*k + floor) / (mu * length + floor)).ln();
+        }
+        let middle = median(column.clone());
+        column.iter_mut().for_each(|r| *r -= middle);
+        Ok(column)
+    };
+    over_blocks(n_samples, 1, monitor, of, |samples, column| {
+        ratios.col_mut(samples.start).copy_from_slice(&column);
+    })?;
+    Ok(ratios)
 }
 
-fn squares(matrix: &Mat<f64>) -> f64 {
-    (0..matrix.ncols()).map(|j| matrix.col_as_slice(j).iter().map(|v| v * v).sum::<f64>()).sum()
+fn squares(matrix: &Array2<f64>) -> f64 {
+    (0..matrix.ncols()).map(|j| matrix.col(j).iter().map(|v| v * v).sum::<f64>()).sum()
 }
 
 /// Share of the trace that an eigenvalue holds.
@@ -176,18 +163,18 @@ fn share(value: f64, values: &[f64]) -> f64 {
 }
 
 /// RᵀR, with random signs of the entries of R where a seed and a number are given.
-fn signed_gram(residuals: &Mat<f64>, signs: Option<(u64, usize)>) -> Mat<f64> {
-    let (n_genes, n_samples) = residuals.as_ref().shape();
-    let mut gram = Mat::zeros(n_samples, n_samples);
+fn signed_gram(residuals: &Array2<f64>, signs: Option<(u64, usize)>) -> Array2<f64> {
+    let (n_genes, n_samples) = residuals.dim();
+    let mut gram = zeros((n_samples, n_samples));
     let mut rng = signs.map(|(seed, draw)| stream(seed, Purpose::Signs, draw));
-    let mut block = Mat::<f64>::zeros(BLOCK.min(n_genes), n_samples);
+    let mut block = zeros((BLOCK.min(n_genes), n_samples));
     for start in (0..n_genes).step_by(BLOCK) {
         let rows = BLOCK.min(n_genes - start);
-        let mut part = residuals.as_ref().subrows(start, rows);
+        let mut part = residuals.slice(s![start..start + rows, ..]);
         if let Some(rng) = rng.as_mut() {
             for s in 0..n_samples {
-                let from = &residuals.col_as_slice(s)[start..start + rows];
-                let to = &mut block.col_as_slice_mut(s)[..rows];
+                let from = &residuals.col(s)[start..start + rows];
+                let to = &mut block.col_mut(s)[..rows];
                 for (to, from) in to.chunks_mut(64).zip(from.chunks(64)) {
                     let mut bits: u64 = rng.random();
                     for (to, from) in to.iter_mut().zip(from) {
@@ -197,29 +184,26 @@ fn signed_gram(residuals: &Mat<f64>, signs: Option<(u64, usize)>) -> Mat<f64> {
                     }
                 }
             }
-            part = block.as_ref().subrows(0, rows);
+            part = block.slice(s![..rows, ..]);
         }
-        matmul(gram.as_mut(), Accum::Add, part.transpose(), part, 1.0, Par::Seq);
+        add_product(&mut gram, 1.0, &part.t(), &part);
     }
     gram
 }
 
 /// (I − B Bᵀ) G (I − B Bᵀ).
-fn project(gram: Mat<f64>, basis: MatRef<'_, f64>) -> Mat<f64> {
-    let n = gram.nrows();
-    let mut projector = Mat::<f64>::identity(n, n);
-    matmul(projector.as_mut(), Accum::Add, basis, basis.transpose(), -1.0, Par::Seq);
-    let (mut half, mut whole) = (Mat::<f64>::zeros(n, n), Mat::<f64>::zeros(n, n));
-    matmul(half.as_mut(), Accum::Replace, projector.as_ref(), gram.as_ref(), 1.0, Par::Seq);
-    matmul(whole.as_mut(), Accum::Replace, half.as_ref(), projector.as_ref(), 1.0, Par::Seq);
-    whole
+fn project(gram: &Array2<f64>, basis: &ArrayRef2<f64>) -> Array2<f64> {
+    let mut projector = zeros(gram.dim());
+    projector.diag_mut().fill(1.0);
+    add_product(&mut projector, -1.0, basis, &basis.t());
+    product(&product(&projector, gram), &projector)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::parallel::unmonitored;
     use crate::matrix::Matrix;
-    use crate::parallel::unmonitored;
     use rand_distr::{Distribution, StandardNormal};
 
     const GENES: usize = 600;
@@ -245,18 +229,18 @@ mod tests {
         let genes: Vec<i32> = (0..GENES as i32).collect();
         let view =
             Counts::new(Matrix::dense(counts, (GENES, SAMPLES)).unwrap(), &genes, GENES).unwrap();
-        let signatures = Mat::full(GENES, 1, 1.0);
-        let exposures = Mat::full(1, SAMPLES, 1000.0);
-        let basis = Mat::full(SAMPLES, 1, (SAMPLES as f64).sqrt().recip());
+        let signatures = Array2::from_elem((GENES, 1), 1.0);
+        let exposures = Array2::from_elem((1, SAMPLES), 1000.0);
+        let basis = Array2::from_elem((SAMPLES, 1), (SAMPLES as f64).sqrt().recip());
         let params = PatternParams { n_patterns: 2, draws: 9, seed: 1, threads };
         unmonitored(|monitor| {
             residual_patterns(
                 &view,
-                signatures.as_ref(),
+                signatures.view(),
                 &[1.0; GENES],
-                exposures.as_ref(),
+                exposures.view(),
                 &[1.0; SAMPLES],
-                basis.as_ref(),
+                basis.view(),
                 &params,
                 monitor,
             )
@@ -271,7 +255,7 @@ mod tests {
         assert!(none.shares[0] < 1.1 * chance(&none), "{} {}", none.shares[0], chance(&none));
         let found = patterns(&counts(0.5), 1);
         assert!(found.shares[0] > 2.0 * chance(&found));
-        let scores = found.genes.col_as_slice(0);
+        let scores = found.genes.col(0);
         let sign = scores[0].signum();
         let least = scores[..40].iter().map(|s| sign * s).fold(f64::INFINITY, f64::min);
         let largest = scores[40..].iter().map(|s| s.abs()).fold(0.0, f64::max);

@@ -11,44 +11,49 @@
 //! direction in which source j moves the others: falls are measured in units of
 //! it (the adjusted likelihood ratio of a misspecified model, Kent 1982).
 
-use super::limits::follow;
-use crate::counts::Counts;
+use super::limits::limits;
+use super::{over_samples, side_by_side, stacked};
+use crate::base::error::CoreError;
+use crate::base::numbers::quadratic;
+use crate::base::parallel::Monitor;
 use crate::deconvolution::evaluate::Pairs;
-use crate::deconvolution::likelihood::Likelihood;
+use crate::deconvolution::likelihood::{Block, GeneTerms, Likelihood};
 use crate::deconvolution::metrics::fitted_means;
-use crate::deconvolution::model::{Model, GENE_BLOCK};
-use crate::deconvolution::SAMPLE_BLOCK;
-use crate::error::{check_length, CoreError};
+use crate::deconvolution::model::Model;
+use crate::matrix::counts::Counts;
+use crate::matrix::{from_fn, zeros, Array2, Array3, ArrayView2, Columns};
 use crate::nnls::{cholesky, solve_with_cholesky};
-use crate::numbers::dot;
-use crate::parallel::{with_threads, Monitor};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, ColRef, Mat, MatRef, Par};
-use rayon::prelude::*;
+use ndarray::s;
 
 /// What is assumed of the variance v_g of a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Variance {
     /// v = (k − μ)² / (1 − h)², h the leverage: nothing is assumed.
     Robust,
-    /// v = φ μ with φ = Σ w (k − μ)²/μ / (n − |F|).
+    /// v = φ μ, φ the Pearson dispersion ([`GeneTerms::dispersion`]).
     Quasi,
     /// v = μ.
     Poisson,
 }
 
+/// Uncertainty of all samples.
+pub struct Inference {
+    /// Of the exposures, sources × sources × samples; 0 for sources at zero.
+    pub covariance: Array3<f64>,
+    /// φ per sample.
+    pub dispersion: Vec<f64>,
+    /// Upper limits of the sources at zero, sources × samples; NaN for active ones.
+    pub limits: Array2<f64>,
+    /// Fall of twice the log-likelihood per unit of χ²₁, sources × samples.
+    pub scales: Array2<f64>,
+}
+
 /// Uncertainty of one sample.
-#[derive(Clone, Debug)]
-pub struct SampleInference {
-    /// Covariance of the exposures, sources × sources, column-major; 0 for
-    /// sources at zero.
-    pub covariance: Vec<f64>,
-    /// φ, the Pearson dispersion.
-    pub dispersion: f64,
-    /// Upper limits of the sources at zero; NaN for active ones.
-    pub limits: Vec<f64>,
-    /// Fall of twice the log-likelihood per unit of χ²₁, per source.
-    pub scales: Vec<f64>,
+struct SampleInference {
+    covariance: Vec<f64>,
+    dispersion: f64,
+    limits: Vec<f64>,
+    scales: Vec<f64>,
 }
 
 /// A gene that alone determines a type has leverage 1 and no residual to tell
@@ -62,195 +67,173 @@ pub(super) const LARGEST_LEVERAGE: f64 = 0.9;
 /// # Errors
 /// `Shape`, `Threads`, `Interrupted`.
 pub fn infer(
-    likelihood: &impl Likelihood,
+    likelihood: &dyn Likelihood,
     counts: &Counts<'_>,
-    exposures: MatRef<'_, f64>,
+    exposures: ArrayView2<'_, f64>,
     variance: Variance,
     fall: f64,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Vec<SampleInference>, CoreError> {
-    let expected = likelihood.model().n_sources() * counts.n_samples();
-    check_length("exposures", expected, exposures.nrows() * exposures.ncols())?;
-    let starts: Vec<usize> = (0..counts.n_samples()).step_by(SAMPLE_BLOCK).collect();
-    let blocks: Vec<Vec<SampleInference>> = with_threads(threads, || {
-        starts
-            .par_iter()
-            .map(|&start| {
-                monitor.check()?;
-                let range = start..(start + SAMPLE_BLOCK).min(counts.n_samples());
-                let answers =
-                    infer_block(likelihood, counts, exposures, range.clone(), variance, fall);
-                monitor.advance(range.len());
-                Ok(answers)
-            })
-            .collect::<Result<_, CoreError>>()
-    })??;
-    Ok(blocks.into_iter().flatten().collect())
+) -> Result<Inference, CoreError> {
+    let n = likelihood.model().n_sources();
+    let mut samples: Vec<SampleInference> = Vec::with_capacity(counts.n_samples());
+    let work = |block: Block<'_>, _| Ok(infer_block(&block, variance, fall));
+    let take = |block| samples.extend(block);
+    over_samples(likelihood, counts, exposures, threads, monitor, work, take)?;
+    Ok(Inference {
+        dispersion: samples.iter().map(|s| s.dispersion).collect(),
+        limits: side_by_side(samples.iter().map(|s| s.limits.clone()), n),
+        scales: side_by_side(samples.iter().map(|s| s.scales.clone()), n),
+        covariance: stacked(samples.into_iter().map(|s| s.covariance), n),
+    })
 }
 
-fn infer_block(
-    likelihood: &impl Likelihood,
-    counts: &Counts<'_>,
-    exposures: MatRef<'_, f64>,
-    range: std::ops::Range<usize>,
-    variance: Variance,
-    fall: f64,
-) -> Vec<SampleInference> {
-    let model = likelihood.model();
-    let mut points = Vec::with_capacity(range.len());
-    let mut terms = Vec::with_capacity(range.len());
-    let mut samples = Vec::with_capacity(range.len());
-    let mut count = vec![0.0; model.n_rows()];
-    for index in range {
-        counts.column_into(index, &mut count);
-        let point: Vec<f64> = (0..model.n_sources()).map(|j| exposures[(j, index)]).collect();
-        let sample = likelihood.sample(index, &count, &point);
-        terms.push(likelihood.gene_terms(&sample, &fitted_means(model, &point)));
-        samples.push(sample);
-        points.push(point);
-    }
-    let active = |point: &[f64]| -> Vec<bool> { point.iter().map(|&e| e > 0.0).collect() };
-    let information = weighted_grams(model, terms.iter().map(|t| &t.information[..]));
-    let inverses: Vec<ActiveInverse> = information
-        .into_iter()
-        .zip(&points)
-        .map(|(hessian, point)| ActiveInverse::new(hessian, &active(point)))
-        .collect();
-    let dispersions: Vec<f64> = terms
-        .iter()
-        .zip(&inverses)
-        .map(|(t, inverse)| {
-            let freedom = model.n_used().saturating_sub(inverse.active.len()).max(1);
-            let dispersion = t.pearson.iter().sum::<f64>() / freedom as f64;
-            dispersion.max(likelihood.least_dispersion())
-        })
-        .collect();
-    let leverages = match variance {
-        Variance::Robust => {
-            let hats = weighted_grams(model, terms.iter().map(|t| &t.hat[..]));
-            let inverses = hats
-                .into_iter()
-                .zip(&points)
-                .map(|(hat, point)| ActiveInverse::new(hat, &active(point)).inverse());
-            quadratic_forms(model, inverses)
-        }
-        _ => Mat::new(),
+fn infer_block(block: &Block<'_>, variance: Variance, fall: f64) -> Vec<SampleInference> {
+    let equations = Equations::at(block, &means(block));
+    let n_sources = block.model.n_sources();
+    let phi: Vec<f64> = (0..block.len()).map(|i| equations.dispersion(i)).collect();
+    let middles = match variance {
+        Variance::Robust => equations.robust_middles(&equations.robust_scores(&equations.hats())),
+        Variance::Quasi => equations.grams(|i, g| phi[i] * equations.terms[i].expected[g]),
+        Variance::Poisson => equations.grams(|i, g| equations.terms[i].expected[g]),
     };
-    let spreads: Vec<Vec<f64>> = terms
-        .iter()
-        .enumerate()
-        .map(|(i, t)| match variance {
-            Variance::Robust => {
-                let genes = t.score.iter().zip(&t.hat).zip(leverages.col_as_slice(i));
-                genes
-                    .map(|((score, hat), form)| {
-                        (score / (1.0 - (hat * form).min(LARGEST_LEVERAGE))).powi(2)
-                    })
-                    .collect()
-            }
-            Variance::Quasi => t.expected.iter().map(|v| dispersions[i] * v).collect(),
-            Variance::Poisson => t.expected.clone(),
+    let scales: Vec<Vec<f64>> = (0..block.len())
+        .map(|i| match variance {
+            Variance::Robust => equations.information[i].scales(&middles[i]),
+            Variance::Quasi => vec![phi[i]; n_sources],
+            Variance::Poisson => vec![1.0; n_sources],
         })
         .collect();
-    let middles = weighted_grams(model, spreads.iter().map(|s| &s[..]));
-    let mut answers: Vec<SampleInference> = (0..points.len())
-        .map(|i| SampleInference {
-            covariance: inverses[i].sandwich(&middles[i]),
-            dispersion: dispersions[i],
-            limits: vec![f64::NAN; model.n_sources()],
-            scales: match variance {
-                Variance::Robust => inverses[i].scales(&middles[i]),
-                Variance::Quasi => vec![dispersions[i]; model.n_sources()],
-                Variance::Poisson => vec![1.0; model.n_sources()],
-            },
+    let limits = limits(block, &equations, &scales, fall);
+    let rest = scales.into_iter().zip(limits);
+    rest.enumerate()
+        .map(|(i, (scales, limits))| SampleInference {
+            covariance: equations.information[i].sandwich(&middles[i]),
+            dispersion: phi[i],
+            limits,
+            scales,
         })
-        .collect();
-    let mut paths = Vec::new();
-    for (i, answer) in answers.iter().enumerate() {
-        let slopes = negative_scores(model, &terms[i].score);
-        for j in (0..model.n_sources()).filter(|&j| points[i][j] == 0.0) {
-            let rise = 0.5 * fall * answer.scales[j];
-            paths.push(inverses[i].path(i, j, slopes[j], rise));
-        }
-    }
-    follow(likelihood, &samples, &points, &mut paths);
-    for path in paths {
-        answers[path.sample].limits[path.source] = path.end;
-    }
-    answers
-}
-
-/// ∂F/∂e_j = −Σ_g score_g a_gj.
-fn negative_scores(model: &Model, score: &[f64]) -> Vec<f64> {
-    let mut slopes = Mat::<f64>::zeros(model.n_sources(), 1);
-    let score = ColRef::from_slice(score);
-    let design = model.design().transpose();
-    matmul(slopes.as_mut(), Accum::Replace, design, score.as_mat(), -1.0, Par::Seq);
-    slopes.col_as_slice(0).to_vec()
-}
-
-/// Aᵀ diag(v) A for each v (over design rows).
-pub(super) fn weighted_grams<'a>(
-    model: &Model,
-    values: impl ExactSizeIterator<Item = &'a [f64]>,
-) -> Vec<Vec<f64>> {
-    let n_samples = values.len();
-    let mut columns = Mat::zeros(model.n_rows(), n_samples);
-    for (i, column) in values.enumerate() {
-        columns.col_as_slice_mut(i).copy_from_slice(column);
-    }
-    let mut pairs = Pairs::new(model.design());
-    let mut sums = Mat::zeros(Pairs::count(model.n_sources()), n_samples);
-    for start in (0..model.n_rows()).step_by(GENE_BLOCK) {
-        let rows = GENE_BLOCK.min(model.n_rows() - start);
-        let design = model.design().subrows(start, rows);
-        pairs.add_products(design, columns.as_ref().subrows(start, rows), sums.as_mut());
-    }
-    (0..n_samples)
-        .map(|column| Pairs::to_matrix(sums.col_as_slice(column), model.n_sources()))
         .collect()
 }
 
+/// Fitted means per sample, over design rows.
+pub(super) fn means(block: &Block<'_>) -> Vec<Vec<f64>> {
+    block.points.iter().map(|point| fitted_means(block.model, point)).collect()
+}
+
+/// The estimating equations of the samples of a block, at their fits.
+pub(super) struct Equations<'b> {
+    model: &'b Model,
+    points: &'b [Vec<f64>],
+    pub terms: Vec<GeneTerms>,
+    /// J per sample.
+    pub information: Vec<ActiveInverse>,
+}
+
+impl<'b> Equations<'b> {
+    pub fn at(block: &'b Block<'_>, means: &[Vec<f64>]) -> Self {
+        let samples = block.samples.iter().zip(means);
+        let terms = samples.map(|(sample, mean)| sample.gene_terms(mean)).collect();
+        let (model, points) = (block.model, &block.points[..]);
+        let mut equations = Equations { model, points, terms, information: Vec::new() };
+        let information = equations.grams(|i, g| equations.terms[i].information[g]);
+        equations.information = equations.inverses(information);
+        equations
+    }
+
+    /// φ of sample `i`.
+    pub fn dispersion(&self, i: usize) -> f64 {
+        self.terms[i].dispersion(self.information[i].active.len())
+    }
+
+    /// Expected information per sample.
+    pub fn hats(&self) -> Vec<Vec<f64>> {
+        self.grams(|i, g| self.terms[i].hat[g])
+    }
+
+    /// score / (1 − h), design rows × samples, with the leverages h from the
+    /// expected information `hats`.
+    pub fn robust_scores(&self, hats: &[Vec<f64>]) -> Array2<f64> {
+        let inverses = self.inverses(hats.to_vec());
+        let mut scores = quadratic_forms(self.model, inverses.iter().map(ActiveInverse::inverse));
+        for (i, terms) in self.terms.iter().enumerate() {
+            let genes = terms.score.iter().zip(&terms.hat);
+            for (form, (score, hat)) in scores.col_mut(i).iter_mut().zip(genes) {
+                *form = score / (1.0 - (hat * *form).min(LARGEST_LEVERAGE));
+            }
+        }
+        scores
+    }
+
+    /// V per sample, from [`robust_scores`](Self::robust_scores).
+    pub fn robust_middles(&self, scores: &Array2<f64>) -> Vec<Vec<f64>> {
+        self.grams(|i, g| scores[(g, i)].powi(2))
+    }
+
+    /// Aᵀ diag(v) A per sample, v_g = value(sample, g).
+    fn grams(&self, value: impl Fn(usize, usize) -> f64) -> Vec<Vec<f64>> {
+        let (n_rows, n_sources) = self.model.design().dim();
+        let values = from_fn((n_rows, self.terms.len()), |g, i| value(i, g));
+        let mut pairs = Pairs::new(self.model.design());
+        let mut sums = zeros((Pairs::count(n_sources), self.terms.len()));
+        for genes in self.model.gene_blocks() {
+            let rows = s![genes, ..];
+            let design = self.model.design().slice(rows);
+            pairs.add_products(&design, &values.slice(rows), &mut sums);
+        }
+        (0..self.terms.len()).map(|i| Pairs::to_matrix(sums.col(i), n_sources)).collect()
+    }
+
+    fn inverses(&self, matrices: Vec<Vec<f64>>) -> Vec<ActiveInverse> {
+        let pairs = matrices.into_iter().zip(self.points);
+        pairs.map(|(matrix, point)| ActiveInverse::new(matrix, point)).collect()
+    }
+}
+
 /// a_gᵀ M a_g per design row, a column for each M (sources × sources).
-fn quadratic_forms(model: &Model, matrices: impl ExactSizeIterator<Item = Vec<f64>>) -> Mat<f64> {
+fn quadratic_forms(
+    model: &Model,
+    matrices: impl ExactSizeIterator<Item = Vec<f64>>,
+) -> Array2<f64> {
     let n_pairs = Pairs::count(model.n_sources());
-    let mut coefficients = Mat::zeros(n_pairs, matrices.len());
+    let mut coefficients = zeros((n_pairs, matrices.len()));
     for (i, matrix) in matrices.enumerate() {
-        Pairs::coefficients(&matrix, model.n_sources(), coefficients.col_as_slice_mut(i));
+        Pairs::coefficients(&matrix, model.n_sources(), coefficients.col_mut(i));
     }
     let mut pairs = Pairs::new(model.design());
-    let mut forms = Mat::zeros(model.n_rows(), coefficients.ncols());
-    for start in (0..model.n_rows()).step_by(GENE_BLOCK) {
-        let rows = GENE_BLOCK.min(model.n_rows() - start);
-        let design = model.design().subrows(start, rows);
-        pairs.forms(design, coefficients.as_ref(), forms.as_mut().subrows_mut(start, rows));
+    let mut forms = zeros((model.n_rows(), coefficients.ncols()));
+    for genes in model.gene_blocks() {
+        let rows = s![genes, ..];
+        let design = model.design().slice(rows);
+        pairs.forms(&design, &coefficients, &mut forms.slice_mut(rows));
     }
     forms
 }
 
 /// The Cholesky factor of J on the active set.
 pub(super) struct ActiveInverse {
-    pub(super) n_sources: usize,
+    n_sources: usize,
     active: Vec<usize>,
-    pub(super) hessian: Vec<f64>,
+    /// J, sources × sources.
+    pub(super) matrix: Vec<f64>,
     factor: Vec<f64>,
 }
 
 impl ActiveInverse {
-    pub(super) fn new(hessian: Vec<f64>, active: &[bool]) -> Self {
-        let n_sources = active.len();
-        let active: Vec<usize> = (0..n_sources).filter(|&j| active[j]).collect();
-        let entry = |i: usize, j: usize| hessian[j * n_sources + i];
+    /// On the sources that `point` does not have at zero.
+    pub(super) fn new(matrix: Vec<f64>, point: &[f64]) -> Self {
+        let n_sources = point.len();
+        let active: Vec<usize> = (0..n_sources).filter(|&j| point[j] > 0.0).collect();
+        let entry = |i: usize, j: usize| matrix[j * n_sources + i];
         let mut factor: Vec<f64> =
             active.iter().flat_map(|&j| active.iter().map(move |&i| entry(i, j))).collect();
         cholesky(&mut factor, active.len());
-        ActiveInverse { n_sources, active, hessian, factor }
+        ActiveInverse { n_sources, active, matrix, factor }
     }
 
     /// J⁻¹ on the active set, 0 elsewhere: the leverage of gene g, the share of its
     /// count in its own fit, is hat_g a_gᵀ J⁻¹ a_g.
-    fn inverse(&self) -> Vec<f64> {
+    pub(super) fn inverse(&self) -> Vec<f64> {
         let (n, m) = (self.n_sources, self.active.len());
         let mut inverse = vec![0.0; n * n];
         for (at, &j) in self.active.iter().enumerate() {
@@ -265,7 +248,7 @@ impl ActiveInverse {
     }
 
     /// J⁻¹ V J⁻¹ on the active set, 0 elsewhere.
-    fn sandwich(&self, middle: &[f64]) -> Vec<f64> {
+    pub(super) fn sandwich(&self, middle: &[f64]) -> Vec<f64> {
         let (n, m) = (self.n_sources, self.active.len());
         let mut left: Vec<Vec<f64>> = self
             .active
@@ -302,7 +285,7 @@ impl ActiveInverse {
             }
         } else {
             let mut solved: Vec<f64> =
-                self.active.iter().map(|&i| self.hessian[j * n + i]).collect();
+                self.active.iter().map(|&i| self.matrix[j * n + i]).collect();
             solve_with_cholesky(&self.factor, &mut solved);
             for (&i, value) in self.active.iter().zip(&solved) {
                 direction[i] = -value;
@@ -313,14 +296,10 @@ impl ActiveInverse {
 
     /// dᵀVd / dᵀJd per source.
     fn scales(&self, middle: &[f64]) -> Vec<f64> {
-        let n = self.n_sources;
-        let form = |matrix: &[f64], d: &[f64]| -> f64 {
-            (0..n).map(|j| d[j] * dot(&matrix[j * n..(j + 1) * n], d)).sum()
-        };
-        (0..n)
+        (0..self.n_sources)
             .map(|j| {
                 let direction = self.direction(j);
-                let ratio = form(middle, &direction) / form(&self.hessian, &direction);
+                let ratio = quadratic(middle, &direction) / quadratic(&self.matrix, &direction);
                 // A source that no count tells apart from the others.
                 if ratio > 0.0 && ratio.is_finite() {
                     ratio

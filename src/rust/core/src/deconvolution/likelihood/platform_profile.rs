@@ -1,7 +1,7 @@
 //! The objective of the platform model, gene by gene, with the errors profiled
 //! out.
 
-use crate::kernels::{exp, ln, LANES};
+use crate::base::simd::{exp, ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Counts and error variances of a range of genes of one sample.
@@ -98,6 +98,10 @@ impl WithSimd for Terms<'_> {
 
 /// s² is never taken to be below this.
 const LEAST_VARIANCE: f64 = 1e-14;
+/// Sweeps for the levels at most.  Far right of its root a step of f is about 1, so
+/// that log(s² e^η) of them, at most some 50, lead to where convergence is
+/// quadratic.
+const MOST_SWEEPS: usize = 100;
 
 /// The θ = η + b at which e^θ − yθ + (θ − η)²/(2 s²) is least, and e^θ; `level`
 /// is where to start (NaN for nowhere in particular), and the answer.
@@ -121,7 +125,7 @@ fn profile_levels(
         level[i] = if level[i] < right[i] { level[i] } else { right[i] };
         mean[i] = exp(level[i]);
     }
-    for _ in 0..100 {
+    for _ in 0..MOST_SWEEPS {
         let mut largest = 0.0;
         for i in 0..LANES {
             let step = (s2[i] * (mean[i] - y[i]) + level[i] - eta[i]) / (s2[i] * mean[i] + 1.0);

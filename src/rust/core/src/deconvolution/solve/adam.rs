@@ -10,7 +10,8 @@
 //! a step without momentum raises the objective.
 
 use super::certificate::{Objective, Point};
-use super::{rounding, Rule, Solver, Stop, Support};
+use super::{rounding, Rule, Solver, Support};
+use crate::base::convergence::Stop;
 
 /// Decay of the second moment per step.
 const SECOND_MOMENT_DECAY: f64 = 0.9;

@@ -7,7 +7,8 @@
 //! sequence of objectives stays monotone.
 
 use super::certificate::{Objective, Point};
-use super::{rounding, Revision, Rule, Solver, Stop, Support};
+use super::{rounding, Revision, Rule, Solver, Support};
+use crate::base::convergence::Stop;
 
 pub struct Em<'m> {
     objective: Objective<'m>,

@@ -9,31 +9,7 @@ pub mod newton;
 pub mod scoring;
 
 use self::certificate::Point;
-
-/// Why a fit stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The bound on the distance to the optimum is below the tolerance.
-    Certified,
-    /// The decrease that is still promised is below the tolerance, where no
-    /// bound is known.
-    Stationary,
-    /// `max_iter` was reached first.
-    MaxIterations,
-    /// Rounding forbids further progress before the tolerance is met.
-    Stalled,
-}
-
-impl Stop {
-    pub fn name(self) -> &'static str {
-        match self {
-            Stop::Certified => "certified",
-            Stop::Stationary => "stationary",
-            Stop::MaxIterations => "max_iter",
-            Stop::Stalled => "stalled",
-        }
-    }
-}
+use crate::base::convergence::Stop;
 
 /// One sample's way to the optimum.
 pub trait Solver: Send {

@@ -6,19 +6,12 @@
 //! backtracks until the objective falls.  Convergence is quadratic.
 
 use super::certificate::{Objective, Point};
-use super::{rounding, Rule, Solver, Stop};
-use crate::nnls::solve_nonnegative;
+use super::{rounding, Rule, Solver};
+use crate::base::convergence::Stop;
+use crate::nnls::{solve_nonnegative, NewtonStep, RIDGE};
 
 /// EM steps before the first Newton step.
 const WARM_UP: usize = 3;
-/// Proximal term of the quadratic program per unit of its scaled diagonal.
-/// It keeps collinear types in the ratio that they have, and only slows the
-/// last digits of directions whose curvature is below it.
-const RIDGE: f64 = 1e-10;
-/// Fraction of the predicted decrease that a step must achieve.
-const SUFFICIENT_DECREASE: f64 = 1e-4;
-/// Fraction of a step that would end where some counts have no source.
-const NEARLY: f64 = 0.95;
 /// The bound that is aimed at beyond the tolerance, in log-likelihood units:
 /// the last, quadratic steps cost little.
 const TARGET_GAP: f64 = 1e-6;
@@ -30,11 +23,8 @@ pub struct Newton<'m> {
     rule: Rule,
     proposal: Vec<f64>,
     best: Option<Point>,
-    /// Minimum of the quadratic model at `best`, and the slope towards it.
-    target: Vec<f64>,
-    slope: f64,
-    /// Fraction of the way to `target` that is being tried.
-    fraction: f64,
+    /// From `best` towards the minimum of the quadratic model there.
+    step: NewtonStep,
     evaluations: usize,
     idle: usize,
 }
@@ -46,9 +36,7 @@ impl<'m> Newton<'m> {
             rule,
             proposal: start,
             best: None,
-            target: Vec::new(),
-            slope: 0.0,
-            fraction: 1.0,
+            step: NewtonStep::default(),
             evaluations: 0,
             idle: 0,
         }
@@ -65,34 +53,11 @@ impl<'m> Newton<'m> {
         }
         let linear: Vec<f64> =
             (0..n).map(|j| 2.0 * point.terms.pull[j] - self.objective.slope(j, 0.0)).collect();
-        self.target.clone_from(&point.exposures);
-        solve_nonnegative(&hessian, &linear, RIDGE, &mut self.target);
-        self.slope = (0..n)
-            .map(|j| {
-                let gradient = self.objective.slope(j, point.exposures[j]) - point.terms.pull[j];
-                gradient * (self.target[j] - point.exposures[j])
-            })
-            .sum();
-        self.fraction = 1.0;
-        self.proposal.clone_from(&self.target);
-    }
-
-    /// Tries a shorter step from the best point than the one that led to `value`.
-    fn back_off(&mut self, value: f64) {
-        let best = self.best.as_ref().expect("a step starts at a point");
-        let rise = value - best.value;
-        self.fraction *= if rise.is_finite() {
-            // The minimum of the parabola through what is known.
-            let slope = self.fraction * self.slope;
-            (-0.5 * slope / (rise - slope)).clamp(0.1, 0.5)
-        } else if self.fraction == 1.0 {
-            // A type at zero leaves counts unexplained: go almost there.
-            NEARLY
-        } else {
-            0.5
-        };
-        let ends = best.exposures.iter().zip(&self.target);
-        self.proposal = ends.map(|(e, t)| e + self.fraction * (t - e)).collect();
+        let mut target = point.exposures.clone();
+        solve_nonnegative(&hessian, &linear, RIDGE, &mut target);
+        let gradient = |j: usize| self.objective.slope(j, point.exposures[j]) - point.terms.pull[j];
+        self.step = NewtonStep::towards(target, &point.exposures, gradient);
+        self.proposal = self.step.end(&point.exposures);
     }
 
     /// `found` lies lower than the best point, or, where the objective is flat
@@ -100,7 +65,7 @@ impl<'m> Newton<'m> {
     fn improves(&self, found: &Point, best: &Point) -> bool {
         let change = found.value - best.value;
         let rounding = 10.0 * rounding(best);
-        change <= SUFFICIENT_DECREASE * self.fraction * self.slope && change < -rounding
+        self.step.suffices(change) && change < -rounding
             || change.abs() <= rounding && found.gap < best.gap
     }
 
@@ -137,11 +102,12 @@ impl Solver for Newton<'_> {
         if first || self.improves(&found, best) {
             return self.accept(found);
         }
-        if self.fraction * self.slope.abs() <= 1e-15 * best.value.abs() || self.fraction < 1e-12 {
+        if self.step.promise().abs() <= 1e-15 * best.value.abs() || self.step.fraction() < 1e-12 {
             let met = self.rule.is_met(best, self.objective.total);
             return Some(if met { Stop::Certified } else { Stop::Stalled });
         }
-        self.back_off(found.value);
+        self.step.back_off(found.value - best.value);
+        self.proposal = self.step.end(&best.exposures);
         None
     }
 

@@ -1,20 +1,16 @@
 //! Minimisation of any likelihood by scoring under bounds, with exposures held
 //! where the caller says so.
 
-use super::Stop;
+use crate::base::convergence::Stop;
+use crate::base::error::CoreError;
+use crate::base::parallel::{Monitor, SAMPLE_BLOCK};
 use crate::deconvolution::evaluate::{Evaluator, Terms};
-use crate::deconvolution::likelihood::Likelihood;
-use crate::deconvolution::SAMPLE_BLOCK;
-use crate::error::CoreError;
-use crate::nnls::solve_nonnegative;
-use crate::numbers::dot;
-use crate::parallel::Monitor;
-use faer::Mat;
+use crate::deconvolution::likelihood::Block;
+use crate::matrix::from_fn;
+use crate::nnls::{NewtonStep, QuadraticModel};
 
-/// Fraction of the predicted decrease that a step must achieve.
-const SUFFICIENT_DECREASE: f64 = 1e-4;
-/// Proximal term of the quadratic program, see [`solve_nonnegative`].
-const RIDGE: f64 = 1e-10;
+/// Part of a step below which no shorter one is tried.
+const LEAST_FRACTION: f64 = 1e-10;
 
 /// One minimisation: a sample (its place in the block), where to start, and
 /// which exposures stay at their start.
@@ -30,6 +26,13 @@ pub struct Task {
     /// Decrease promised by the quadratic model at which the task is done, in
     /// units of F.
     pub tolerance: f64,
+}
+
+impl Task {
+    /// With a Hessian formed anew at every point.
+    pub fn new(sample: usize, start: Vec<f64>, held: Vec<bool>, tolerance: f64) -> Self {
+        Task { sample, start, held, hessian: None, tolerance }
+    }
 }
 
 /// Where a minimisation ended.
@@ -48,41 +51,10 @@ pub struct Minimum {
 }
 
 impl Minimum {
-    /// Rise of the quadratic model from here to `target`.
-    pub fn predicted_rise(&self, target: &[f64]) -> f64 {
-        let n = target.len();
-        let step: Vec<f64> = target.iter().zip(&self.exposures).map(|(t, e)| t - e).collect();
-        let bend: f64 =
-            (0..n).map(|j| step[j] * dot(&self.hessian[j * n..(j + 1) * n], &step)).sum();
-        dot(&self.gradient, &step) + 0.5 * bend
-    }
-
-    /// Where the quadratic model at this minimum is least over e ≥ 0, `held`
-    /// exposures staying as they are in `at`.
-    pub fn least_with(&self, at: &[f64], held: &[bool]) -> Vec<f64> {
-        let n = at.len();
-        let free = |j: usize| !held[j];
-        let mut program = vec![0.0; n * n];
-        let mut linear = vec![0.0; n];
-        for j in (0..n).filter(|&j| free(j)) {
-            for i in 0..n {
-                let h = self.hessian[j * n + i];
-                if free(i) {
-                    program[j * n + i] = h;
-                    linear[j] += h * self.exposures[i];
-                } else {
-                    linear[j] -= h * (at[i] - self.exposures[i]);
-                }
-            }
-            linear[j] -= self.gradient[j];
-        }
-        let mut target: Vec<f64> =
-            (0..n).map(|j| if free(j) { self.exposures[j] } else { 0.0 }).collect();
-        solve_nonnegative(&program, &linear, RIDGE, &mut target);
-        for j in (0..n).filter(|&j| held[j]) {
-            target[j] = at[j];
-        }
-        target
+    /// F near here.
+    pub fn model(&self) -> QuadraticModel<'_> {
+        let Minimum { exposures: point, gradient, hessian, .. } = self;
+        QuadraticModel { point, gradient, hessian }
     }
 }
 
@@ -90,35 +62,25 @@ impl Minimum {
 ///
 /// # Errors
 /// `Interrupted`.
-pub fn minimise<L: Likelihood>(
-    likelihood: &L,
-    samples: &[L::Sample],
+pub fn minimise(
+    block: &Block<'_>,
     tasks: &[Task],
     max_iter: usize,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<Minimum>, CoreError> {
-    let width = SAMPLE_BLOCK.min(tasks.len());
-    let mut evaluator = Evaluator::new(likelihood.model().design(), width);
+    let mut evaluator = Evaluator::new(block.model.design(), SAMPLE_BLOCK.min(tasks.len()));
     let mut minima = Vec::with_capacity(tasks.len());
-    for chunk in tasks.chunks(SAMPLE_BLOCK) {
-        minima.extend(minimise_chunk(
-            likelihood,
-            samples,
-            chunk,
-            max_iter,
-            &mut evaluator,
-            monitor,
-        )?);
+    for tasks in tasks.chunks(SAMPLE_BLOCK) {
+        minima.extend(minimise_together(&mut evaluator, block, tasks, max_iter, monitor)?);
     }
     Ok(minima)
 }
 
-fn minimise_chunk<L: Likelihood>(
-    likelihood: &L,
-    samples: &[L::Sample],
+fn minimise_together(
+    evaluator: &mut Evaluator<'_>,
+    block: &Block<'_>,
     tasks: &[Task],
     max_iter: usize,
-    evaluator: &mut Evaluator<'_>,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<Minimum>, CoreError> {
     let mut solvers: Vec<Scoring> = tasks.iter().map(Scoring::new).collect();
@@ -129,16 +91,15 @@ fn minimise_chunk<L: Likelihood>(
     while !active.is_empty() {
         monitor.check()?;
         iteration += 1;
-        let points = Mat::from_fn(likelihood.model().n_sources(), active.len(), |j, column| {
+        let points = from_fn((tasks[0].start.len(), active.len()), |j, column| {
             solvers[active[column]].proposal[j]
         });
         let anew = active.iter().any(|&i| tasks[i].hessian.is_none());
-        let found =
-            evaluator.evaluate(points.as_ref(), anew, |column, genes, mu, slope, curvature| {
-                let task = active[column];
-                let sample = &samples[tasks[task].sample];
-                likelihood.terms(sample, genes, mu, &mut memories[task], slope, curvature)
-            });
+        let found = evaluator.evaluate(&points, anew, |column, genes, mu, slope, curvature| {
+            let task = active[column];
+            let sample = &block.samples[tasks[task].sample];
+            sample.terms(genes, mu, &mut memories[task], slope, curvature)
+        });
         for (&i, terms) in active.iter().zip(found) {
             let stop = solvers[i].advance(terms);
             done[i] = stop.is_some() || iteration >= max_iter;
@@ -157,9 +118,8 @@ struct Scoring<'t> {
     proposal: Vec<f64>,
     /// The best point so far.
     best: Minimum,
-    target: Vec<f64>,
-    slope: f64,
-    fraction: f64,
+    /// From the best point; `None` before there is one.
+    step: Option<NewtonStep>,
 }
 
 impl<'t> Scoring<'t> {
@@ -173,45 +133,43 @@ impl<'t> Scoring<'t> {
             iterations: 0,
             stop: Stop::MaxIterations,
         };
-        let (proposal, target) = (task.start.clone(), Vec::new());
-        Scoring { task, proposal, best, target, slope: 0.0, fraction: 1.0 }
+        Scoring { task, proposal: task.start.clone(), best, step: None }
     }
 
     /// Takes what was found at the proposal; says when the task is done.
     fn advance(&mut self, found: Terms) -> Option<Stop> {
-        let first = self.target.is_empty();
         let value = found.log_sum;
-        if first && !value.is_finite() {
+        if let Some(step) = &mut self.step {
+            // Near the optimum the decrease drowns in the rounding of F.
+            let rounding = 1e-13 * value.abs();
+            let change = value - self.best.value;
+            if !(value.is_finite() && step.suffices(change - rounding)) {
+                if step.fraction() < LEAST_FRACTION {
+                    return Some(Stop::Stalled);
+                }
+                step.back_off(change);
+                self.proposal = step.end(&self.best.exposures);
+                return None;
+            }
+        } else if !value.is_finite() {
             return Some(Stop::Stalled);
         }
-        // Near the optimum the decrease drowns in the rounding of F.
-        let rounding = 1e-13 * value.abs();
-        let enough = self.best.value + SUFFICIENT_DECREASE * self.fraction * self.slope + rounding;
-        if value.is_finite() && (first || value <= enough) {
-            self.best.exposures.clone_from(&self.proposal);
-            self.best.value = value;
-            self.best.gradient = found.pull;
-            self.best.hessian = self.task.hessian.clone().unwrap_or(found.hessian);
-            self.aim();
-            return (self.best.decrement <= self.task.tolerance).then_some(Stop::Stationary);
-        }
-        if self.fraction < 1e-10 {
-            return Some(Stop::Stalled);
-        }
-        self.fraction *= 0.25;
-        let ends = self.best.exposures.iter().zip(&self.target);
-        self.proposal = ends.map(|(e, t)| e + self.fraction * (t - e)).collect();
-        None
+        self.best.exposures.clone_from(&self.proposal);
+        self.best.value = value;
+        self.best.gradient = found.pull;
+        self.best.hessian = self.task.hessian.clone().unwrap_or(found.hessian);
+        self.aim();
+        (self.best.decrement <= self.task.tolerance).then_some(Stop::Stationary)
     }
 
     /// Minimises the quadratic model over e ≥ 0 and the exposures that may move.
     fn aim(&mut self) {
-        let best = &self.best;
-        self.target = best.least_with(&best.exposures, &self.task.held);
-        let steps = self.target.iter().zip(&best.exposures).zip(&best.gradient);
-        self.slope = steps.map(|((t, e), g)| (t - e) * g).sum();
-        self.best.decrement = -best.predicted_rise(&self.target);
-        self.fraction = 1.0;
-        self.proposal.clone_from(&self.target);
+        let (point, model) = (&self.best.exposures, self.best.model());
+        let target = model.least_with(point, &self.task.held);
+        let decrement = -model.rise(&target);
+        let step = NewtonStep::towards(target, point, |j| self.best.gradient[j]);
+        self.proposal = step.end(point);
+        self.step = Some(step);
+        self.best.decrement = decrement;
     }
 }
