@@ -25,7 +25,9 @@
 #' direction d in which it goes (1 for `"poisson"`, \eqn{\phi} for `"quasi"`).
 #'
 #' With the platform error model J and V are those of its objective: `"poisson"`
-#' then trusts its error variances, `"quasi"` scales them.
+#' then trusts its error variances, `"quasi"` multiplies them by the dispersion
+#' \eqn{\phi}, here the squared residuals in units of what the model expects of
+#' them, gene by gene without its discount, and 1 at least.
 #'
 #' Intervals of the Poisson model hold for the signatures as they are; those of
 #' the platform model include the error of the signatures as far as the cells of

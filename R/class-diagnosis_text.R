@@ -83,17 +83,21 @@ dispersion_finding <- function(x) {
   finding(topic, level, text, advice)
 }
 
-# Samples whose dispersion is far above that of the others.
+# Samples whose errors are far above those of the others: by the dispersion or,
+# with the platform model, where that stops at 1, by the typical log error.
 odd_samples_finding <- function(x) {
   if (nrow(x$samples) < 4L) return(NULL)
-  level <- log(pmax(x$samples$dispersion, .Machine$double.xmin))
-  above <- level - stats::median(level)
-  odd <- which(above > pmax(3 * stats::mad(level), log(2)))
+  poisson <- x$error_model == "poisson"
+  squares <- if (poisson) x$samples$dispersion else log(x$samples$typical_factor)^2
+  level <- log(pmax(squares, .Machine$double.xmin))
+  above <- level - stats::median(level, na.rm = TRUE)
+  odd <- which(above > pmax(3 * stats::mad(level, na.rm = TRUE), log(2)))
   if (!length(odd)) return(NULL)
   odd <- odd[order(-above[odd])]
   finding("Odd samples", "worry", paste0(
     some_of(x$samples$sample[odd]), if (length(odd) == 1L) " fits" else " fit",
-    " much worse than the others: up to ", number_text(exp(max(above))), " times their dispersion."
+    " much worse than the others: up to ", number_text(exp(max(above[odd]))), " times their ",
+    if (poisson) "dispersion." else "squared log error."
   ), "Look at their quality, and leave them out if it is poor.")
 }
 

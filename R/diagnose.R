@@ -21,9 +21,11 @@
 #' sums.
 #'
 #' # Dispersion
-#' `dispersion` is the mean squared residual in units of the model's variance. 1
-#' means that the model tells the whole error; at 50 under the Poisson model the
-#' errors are \eqn{\sqrt{50}} times what counting explains, because signatures are
+#' `dispersion` is the mean squared residual in units of what the model expects of
+#' it, the one by which `variance = "quasi"` of [vcov()][vcov.deconvolution] multiplies.
+#' 1 means that the model tells the whole error; with the platform model, which makes
+#' much of the noise of weak genes, it is never taken to be less. At 50 under the
+#' Poisson model the errors are \eqn{\sqrt{50}} times what counting explains, because signatures are
 #' never exact. `typical_factor` is what most well measured genes (20 fitted
 #' reads and more) differ by: \eqn{\exp(1.48 \, \mathrm{median} |\log(k/\mu)|)}.
 #'

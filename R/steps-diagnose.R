@@ -75,9 +75,7 @@ APART <- list(correlation = 0.6, error = 0.25)
 # column per sample.
 design_errors <- function(result, numbers) {
   types <- seq_len(size_of(result)[1L])
-  # of the platform model never below 1, as in vcov()
-  dispersion <- if (result$error_model == "platform") pmax(1, numbers$dispersion)
-                else numbers$dispersion
+  dispersion <- numbers$dispersion
   covariance <- vapply(seq_along(dispersion), function(s) {
     error <- numbers$lone_error[types, s] * sqrt(numbers$inflation[types, s])
     as.vector(dispersion[s] * numbers$correlation[, , s] * outer(error, error))

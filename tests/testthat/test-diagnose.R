@@ -62,6 +62,24 @@ test_that("dispersion is the mean squared Pearson residual", {
   expect_equal(diagnosis$samples$excess, diagnosis$samples$deficit, tolerance = 1e-5)
 })
 
+test_that("diagnose() and vcov() speak of one dispersion", {
+  # one sample with errors of its own, which discounted genes must not hide
+  set.seed(1)
+  bulk <- small$bulk_counts
+  bulk[, 3] <- bulk[, 3] * exp(rnorm(nrow(bulk)))
+  odd <- fit_small(bulk = bulk, error_model = "platform")
+  dispersions <- lapply(list(result, odd), function(fit) {
+    size <- function(variance) {
+      apply(vcov(fit, what = "exposures", variance = variance), 3, function(v) sum(diag(v)))
+    }
+    found <- diagnose(fit, programs = 0)$samples$dispersion
+    expect_equal(found, unname(size("quasi") / size("poisson")), tolerance = 1e-12)
+    found
+  })
+  expect_true(all(dispersions[[2]] >= 1))
+  expect_gt(dispersions[[2]][3], 2)
+})
+
 test_that("influence is what refits without the gene say", {
   top <- as.data.frame(diagnosis, "influence", n = 1)
   for (i in c(1, 4)) {
