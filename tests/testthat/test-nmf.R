@@ -331,3 +331,22 @@ test_that("clusters of the leukaemia samples are those of the diagnoses", {
     expect_gte(right(best(3), subtype), 36)
   }
 })
+
+test_that("dense graphs, counts and pools work in a session that has loaded nothing else", {
+  script <- withr::local_tempfile(fileext = ".R", lines = c(
+    "library(unalloy)",
+    "x <- matrix(1:600 %% 7, 30, dimnames = list(paste0('g', 1:30), paste0('s', 1:20)))",
+    "graph <- diag(20)[, 20:1]",
+    "fit <- nmf(x, 2, sample_graph = graph, l2 = 1, seed = 1, max_iter = 20, verbose = FALSE)",
+    "pools <- measurement_matrix(5, x, 'sparse', max_correlation = 1, seed = 1)",
+    "types <- rep(c('a', 'b'), 10)",
+    "signatures <- build_signatures(x, types, rep(1:2, each = 10))",
+    "stopifnot(inherits(fit, 'nmf_fit'), nrow(as.matrix(pools)) == 5)",
+    "cat('done')"
+  ))
+  libraries <- paste(.libPaths(), collapse = .Platform$path.sep)
+  withr::local_envvar(R_LIBS = libraries)
+  output <- system2(file.path(R.home("bin"), "Rscript"), shQuote(script), stdout = TRUE,
+                    stderr = TRUE)
+  expect_identical(utils::tail(output, 1L), "done", info = paste(output, collapse = "\n"))
+})
