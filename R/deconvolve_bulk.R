@@ -62,7 +62,9 @@
 #' \eqn{\lambda_2 \sum e_j^2}, in units of \eqn{W / (\sum e)^2}. A value so means
 #' the same at any depth. As \eqn{\sum_j c_j e_j = W} at the optimum, an L1
 #' penalty mostly moves mRNA from the types to the intercept, rather than from
-#' false types to true ones; Poisson deconvolution is sparse without it.
+#' false types to true ones, and values of 10 and more can leave none: proportions
+#' are then `NA`, with a warning. Poisson deconvolution is sparse without it;
+#' `sparsity = "lrt"` leaves out types by what the data say.
 #'
 #' @param signatures A [signatures] object, or a matrix of mean linear
 #'   expression, genes × types, which is scaled to columns that sum to 1.
@@ -326,9 +328,15 @@ report_matching <- function(model, unit, verbose) {
 warn_no_types <- function(result, .call) {
   without <- colnames(result$proportions)[is.na(result$proportions[1L, ])]
   if (!length(without)) return(invisible())
+  penalty <- result$settings$l1_lambda
   warn_user("no_types", "No cell type was found in some samples: their proportions are NA.",
             x = paste0("The background explains all reads of ", some_of(without), "."),
-            i = "Do the genes of reference and bulk mean the same?", .call = .call)
+            i = if (penalty > 0) {
+              paste0("With `l1_lambda = ", format(penalty), "` mRNA costs more than it explains: ",
+                     "lower it, or leave out types by `sparsity = \"lrt\"`.")
+            } else {
+              "Do the genes of reference and bulk mean the same?"
+            }, .call = .call)
 }
 
 warn_not_converged <- function(result, .call) {

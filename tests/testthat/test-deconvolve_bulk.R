@@ -318,6 +318,12 @@ test_that("samples that only the background explains have NA and a warning", {
   expect_output(print(result), "NA")
 })
 
+test_that("a penalty that leaves no type is named, not the genes", {
+  expect_snapshot(strict <- fit_small(l1_lambda = 100))
+  expect_true(all(is.na(strict$proportions)))
+  expect_identical(unname(strict$intercept_fraction), rep(1, 5))
+})
+
 test_that("a start from the null model reaches the same optimum", {
   expect_equal(fit_small(method = "gd", init_log_exp = -10, ll_tolerance = 1e-12)$proportions,
                fit_small()$proportions, tolerance = 1e-5)
