@@ -2,8 +2,6 @@
 
 use extendr_api::prelude::*;
 use unalloy_core::counts::Counts;
-use unalloy_core::factorisation::{Data, Values as Entries};
-use unalloy_core::faer::{Mat, MatRef};
 use unalloy_core::matrix::{
     from_columns, from_layers, Array2, Array3, ArrayView2, ArrayView3, Csc, Matrix,
 };
@@ -86,27 +84,6 @@ pub fn counts<'a>(
 ) -> std::result::Result<Counts<'a>, CoreError> {
     let shape = (n_rows.max(0) as usize, n_columns.max(0) as usize);
     Counts::new(values(robj)?.of_shape(shape)?, gene_of_row, n_genes)
-}
-
-/// A matrix to factorise: doubles, or the slots of a `dgCMatrix`.
-pub fn matrix_data(x: &Robj, shape: (usize, usize)) -> std::result::Result<Data<'_>, CoreError> {
-    match values(x)? {
-        Values::Double(x) => Data::new(Entries::Dense(x), shape),
-        Values::Sparse { starts, rows, values } => {
-            Data::new(Entries::Sparse { starts, rows, values }, shape)
-        }
-        Values::Integer(x) => {
-            Err(CoreError::Shape { what: "x (doubles)", expected: 0, found: x.len() })
-        }
-    }
-}
-
-pub fn matrix<'a>(x: &'a RMatrix<f64>) -> MatRef<'a, f64> {
-    MatRef::from_column_major_slice(x.data(), x.nrows(), x.ncols())
-}
-
-pub fn r_matrix(x: &Mat<f64>) -> RMatrix<f64> {
-    RMatrix::new_matrix(x.nrows(), x.ncols(), |i, j| x[(i, j)])
 }
 
 pub fn view<'a>(x: &'a RMatrix<f64>) -> ArrayView2<'a, f64> {

@@ -1,6 +1,6 @@
 //! Random numbers of the bootstrap, and seeds of parts.
 
-use crate::arguments::r_matrix;
+use crate::arguments::r_array2;
 use crate::guard::guard;
 use extendr_api::prelude::*;
 use unalloy_core::bootstrap::{donor_uniforms, gene_weights};
@@ -12,7 +12,7 @@ use unalloy_core::rng::derived_seeds;
 fn rs_gene_weights(seed: f64, n: i32, replicates: i32) -> Robj {
     guard(|| {
         let (n, replicates) = (n.max(0) as usize, replicates.max(0) as usize);
-        Ok(r_matrix(&gene_weights(seed as i64 as u64, n, replicates)?))
+        Ok(r_array2(&gene_weights(seed as i64 as u64, n, replicates)?))
     })
 }
 
@@ -22,7 +22,7 @@ fn rs_gene_weights(seed: f64, n: i32, replicates: i32) -> Robj {
 fn rs_donor_uniforms(seed: f64, n: i32, replicates: i32) -> Robj {
     guard(|| {
         let (n, replicates) = (n.max(0) as usize, replicates.max(0) as usize);
-        Ok(r_matrix(&donor_uniforms(seed as i64 as u64, n, replicates)?))
+        Ok(r_array2(&donor_uniforms(seed as i64 as u64, n, replicates)?))
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::factorisation::consensus::Labels;
+use unalloy_core::factorisation::choose::consensus::Labels;
 
 /// 1 - consensus below the diagonal, as `dist` holds it.
 /// @noRd

@@ -1,10 +1,13 @@
 //! Consensus of the spectra of many factorisations.
 
-use crate::arguments::{matrix, matrix_data, r_matrix};
+use crate::arguments::{r_array2, values, view};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::factorisation::programs::{cluster_spectra, program_spectra, Clustering};
+use unalloy_core::factorisation::choose::consensus_programs::{
+    cluster_spectra, program_spectra, Clustering,
+};
+use unalloy_core::factorisation::Data;
 use unalloy_core::parallel::with_threads;
 
 /// @noRd
@@ -18,7 +21,7 @@ fn rs_cluster_spectra(
     threads: i32,
 ) -> Robj {
     guard(|| {
-        let spectra = matrix(&spectra);
+        let spectra = view(&spectra);
         let settings = Clustering {
             rank: rank.max(0) as usize,
             neighbours: neighbours.max(0) as usize,
@@ -32,8 +35,8 @@ fn rs_cluster_spectra(
             density = found.density,
             program = program.collect::<Vec<_>>(),
             silhouette = found.silhouette,
-            medians = r_matrix(&found.medians),
-            cosines = r_matrix(&found.cosines)
+            medians = r_array2(&found.medians),
+            cosines = r_array2(&found.cosines)
         ))
     })
 }
@@ -51,14 +54,15 @@ fn rs_program_spectra(
     progress: Function,
 ) -> Robj {
     guard(|| {
-        let data = matrix_data(&x, (mean.len(), n_columns.max(0) as usize))?;
+        let shape = (mean.len(), n_columns.max(0) as usize);
+        let data = Data::new(values(&x)?.of_shape(shape)?)?;
         let (rank, usage) = (usage.nrows(), usage.data());
         let found = supervise(&progress, |monitor| {
             with_threads(threads as usize, || {
                 program_spectra(&data, usage, rank, (mean, sd), monitor)
             })?
         })?;
-        Ok(list!(levels = r_matrix(&found.levels), scores = r_matrix(&found.scores)))
+        Ok(list!(levels = r_array2(&found.levels), scores = r_array2(&found.scores)))
     })
 }
 

@@ -1,19 +1,18 @@
 //! Choice of the number of components.
 
-use crate::arguments::{element, number, values, Values as CountValues};
+use crate::arguments::{element, number, values, Values};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::factorisation::held_out::Loss;
-use unalloy_core::factorisation::matching::best_assignment;
-use unalloy_core::factorisation::rank::{
-    cross_validate, permuted_dense, permuted_sparse, Settings,
+use unalloy_core::factorisation::choose::estimate_rank::{
+    cross_validate, permuted, CrossValidation,
 };
-use unalloy_core::factorisation::Values;
-use unalloy_core::CoreError;
+use unalloy_core::factorisation::choose::held_out::Loss;
+use unalloy_core::factorisation::choose::matching::best_assignment;
+use unalloy_core::matrix::MatrixBuf;
 
 /// Errors over held-out entries: a row per fold and rank.  Missing entries are NaN
-/// in `x` when it is dense.
+/// in `x`.
 /// @noRd
 #[extendr]
 fn rs_cross_validate(
@@ -28,7 +27,7 @@ fn rs_cross_validate(
         let shape = (n_rows.max(0) as usize, n_columns.max(0) as usize);
         let count = |name| number(&settings, name).map(|v| v as usize);
         let squares = element(&settings, "loss").as_str() == Some("frobenius");
-        let chosen = Settings {
+        let chosen = CrossValidation {
             ranks: ranks.iter().map(|&k| k.max(0) as usize).collect(),
             loss: if squares { Loss::Squares } else { Loss::KullbackLeibler },
             fraction: number(&settings, "fraction")?,
@@ -39,22 +38,8 @@ fn rs_cross_validate(
             tolerance: number(&settings, "tolerance")?,
             threads: count("threads")?,
         };
-        let scores = match values(&x)? {
-            CountValues::Double(x) => {
-                let known: Vec<f64> = x.iter().map(|&v| if v.is_nan() { 0.0 } else { v }).collect();
-                let missing = |i: usize, j: usize| x[j * shape.0 + i].is_nan();
-                supervise(&progress, |monitor| {
-                    cross_validate(Values::Dense(&known), shape, missing, &chosen, monitor)
-                })?
-            }
-            CountValues::Sparse { starts, rows, values } => supervise(&progress, |monitor| {
-                let entries = Values::Sparse { starts, rows, values };
-                cross_validate(entries, shape, |_, _| false, &chosen, monitor)
-            })?,
-            CountValues::Integer(_) => {
-                return Err(CoreError::Shape { what: "x (doubles)", expected: 1, found: 0 })
-            }
-        };
+        let x = values(&x)?.of_shape(shape)?;
+        let scores = supervise(&progress, |monitor| cross_validate(x, &chosen, monitor))?;
         Ok(list!(
             fold = scores.iter().map(|s| s.fold as i32 + 1).collect::<Vec<_>>(),
             rank = scores.iter().map(|s| s.rank as i32).collect::<Vec<_>>(),
@@ -71,16 +56,16 @@ fn rs_cross_validate(
 fn rs_permute_columns(x: Robj, n_rows: i32, seed: f64) -> Robj {
     guard(|| {
         let (rows, seed) = (n_rows.max(0) as usize, seed as i64 as u64);
-        match values(&x)? {
-            CountValues::Double(x) => Ok(Robj::from(permuted_dense(x, rows, seed))),
-            CountValues::Sparse { starts, values, .. } => {
-                let (at, values) = permuted_sparse(starts, values, rows, seed);
-                Ok(list!(rows = at, values = values).into())
+        let (shape, entries) = match values(&x)? {
+            sparse @ Values::Sparse { starts, .. } => ((rows, starts.len() - 1), sparse),
+            dense => ((rows, x.len() / rows.max(1)), dense),
+        };
+        Ok(match permuted(entries.of_shape(shape)?, seed)? {
+            MatrixBuf::Dense(x) => Robj::from(x.into_raw_vec_and_offset().0),
+            MatrixBuf::Sparse(x) => {
+                list!(rows = x.view().rows(), values = x.view().values()).into()
             }
-            CountValues::Integer(_) => {
-                Err(CoreError::Shape { what: "x (doubles)", expected: 1, found: 0 })
-            }
-        }
+        })
     })
 }
 

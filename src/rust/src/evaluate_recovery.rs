@@ -1,10 +1,10 @@
 //! Recovered profiles beside the truth.
 
-use crate::arguments::matrix;
+use crate::arguments::view;
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::sensing::evaluation::{evaluate, Params, SCORES};
+use unalloy_core::sensing::evaluation::{evaluate, EvaluationParams, SCORES};
 
 /// @noRd
 #[extendr]
@@ -17,12 +17,12 @@ fn rs_evaluate_recovery(
     progress: Function,
 ) -> Robj {
     guard(|| {
-        let params = Params {
+        let params = EvaluationParams {
             groups: groups.max(0) as usize,
             most_distances: most_distances.max(1) as usize,
             threads: threads.max(0) as usize,
         };
-        let (truth, recovered) = (matrix(&truth), matrix(&recovered));
+        let (truth, recovered) = (view(&truth), view(&recovered));
         let found = supervise(&progress, |monitor| evaluate(truth, recovered, &params, monitor))?;
         let without = &found.without_group;
         Ok(list!(

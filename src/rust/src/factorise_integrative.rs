@@ -1,12 +1,14 @@
 //! Integrative factorisation of several data sets.
 
-use crate::arguments::{element, matrix_data, number};
+use crate::arguments::{element, number, values};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
+use unalloy_core::base::convergence::Stop;
 use unalloy_core::factorisation::integrative::{
     factorise_integrative, Dataset, IntegrativeFit, IntegrativeSettings,
 };
+use unalloy_core::factorisation::Data;
 use unalloy_core::parallel::with_threads;
 use unalloy_core::CoreError;
 
@@ -32,10 +34,10 @@ fn rs_factorise_integrative(datasets: List, settings: List, progress: Function) 
             let size = |name| number(list, name).map(|v| v as usize);
             let samples = size("samples")?;
             sets.push(Dataset {
-                shared: matrix_data(shared, (size("rows")?, samples))?,
+                shared: Data::new(values(shared)?.of_shape((size("rows")?, samples))?)?,
                 own: match own.is_null() {
                     true => None,
-                    false => Some(matrix_data(own, (size("own_rows")?, samples))?),
+                    false => Some(Data::new(values(own)?.of_shape((size("own_rows")?, samples))?)?),
                 },
             });
         }
@@ -90,7 +92,7 @@ fn handed_back(fits: &[IntegrativeFit], rank: usize) -> List {
         objective = of(&|fit| fit.objective()),
         kkt = of(&|fit| fit.kkt),
         iterations = of(&|fit| fit.iterations as f64),
-        converged = fits.iter().map(|fit| fit.converged).collect::<Vec<_>>()
+        converged = fits.iter().map(|fit| fit.stop == Stop::Converged).collect::<Vec<_>>()
     )
 }
 

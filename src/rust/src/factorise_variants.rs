@@ -1,35 +1,18 @@
 //! Genotype calls of single cells and their weighted factorisation.
 
-use crate::arguments::{number, numbers, r_matrix, values, Values};
+use crate::arguments::{number, numbers, r_array2, values};
 use crate::guard::guard;
 use crate::interrupt::supervise;
+use crate::nmf::reason;
 use extendr_api::prelude::*;
 use unalloy_core::factorisation::variants::{
-    call_genotypes, factorise_variants, CallWeight, Intervals, Noise, VariantFit, VariantSettings,
+    call_genotypes, factorise_variants, CallWeight, Calls, Intervals, Noise, VariantFit,
+    VariantSettings,
 };
-use unalloy_core::factorisation::weighted::{Csc, Matrix};
 use unalloy_core::factorisation::Side;
-use unalloy_core::faer::MatRef;
+use unalloy_core::matrix::Matrix;
 use unalloy_core::parallel::with_threads;
 use unalloy_core::CoreError;
-
-/// A matrix of doubles or the slots of a `dgCMatrix`.
-pub fn features_by_samples(
-    robj: &Robj,
-    n_rows: i32,
-    n_columns: i32,
-) -> std::result::Result<Matrix<'_>, CoreError> {
-    let (n_rows, n_columns) = (n_rows as usize, n_columns as usize);
-    match values(robj)? {
-        Values::Double(x) if x.len() == n_rows * n_columns => {
-            Ok(Matrix::Dense(MatRef::from_column_major_slice(x, n_rows, n_columns)))
-        }
-        Values::Sparse { starts, rows, values } if starts.len() == n_columns + 1 => {
-            Ok(Matrix::Sparse(Csc { n_rows, starts, rows, values }))
-        }
-        _ => Err(CoreError::Shape { what: "x", expected: n_rows * n_columns, found: robj.len() }),
-    }
-}
 
 /// @noRd
 #[extendr]
@@ -48,10 +31,13 @@ fn rs_call_genotypes(
             2 => CallWeight::Coverage,
             _ => CallWeight::Binary,
         };
-        let reference = features_by_samples(&reference, n_rows, n_columns)?;
-        let alternative = features_by_samples(&alternative, n_rows, n_columns)?;
-        let calls = call_genotypes(reference, alternative, (min_coverage, min_allele), weight)?;
-        Ok(list!(p = calls.starts, i = calls.rows, calls = calls.calls, weights = calls.weights))
+        let shape = (n_rows as usize, n_columns as usize);
+        let reference = values(&reference)?.of_shape(shape)?;
+        let alternative = values(&alternative)?.of_shape(shape)?;
+        let Calls { calls, weights } =
+            call_genotypes(reference, alternative, (min_coverage, min_allele), weight)?;
+        let calls = calls.view();
+        Ok(list!(p = calls.starts(), i = calls.rows(), calls = calls.values(), weights = weights))
     })
 }
 
@@ -66,7 +52,8 @@ fn rs_factorise_variants(
     progress: Function,
 ) -> Robj {
     guard(|| {
-        let Matrix::Sparse(calls) = features_by_samples(&calls, n_rows, n_columns)? else {
+        let shape = (n_rows as usize, n_columns as usize);
+        let Matrix::Sparse(calls) = values(&calls)?.of_shape(shape)? else {
             return Err(CoreError::Shape { what: "calls", expected: 3, found: 1 });
         };
         let weights = numbers(&weights, "weights")?;
@@ -95,11 +82,11 @@ fn handed_back(fit: VariantFit) -> List {
     let intervals: Robj = match &fit.intervals {
         None => ().into(),
         Some(Intervals { mean, sd, lower, upper, chosen }) => list!(
-            mean = r_matrix(mean),
-            sd = r_matrix(sd),
-            lower = r_matrix(lower),
-            upper = r_matrix(upper),
-            chosen = r_matrix(chosen)
+            mean = r_array2(mean),
+            sd = r_array2(sd),
+            lower = r_array2(lower),
+            upper = r_array2(upper),
+            chosen = r_array2(chosen)
         )
         .into(),
     };
@@ -109,14 +96,14 @@ fn handed_back(fit: VariantFit) -> List {
     list!(
         basis = RMatrix::new_matrix(basis.len() / rank, rank, |i, r| basis[i * rank + r]),
         coef = RMatrix::new_matrix(rank, coef.len() / rank, |r, j| coef[j * rank + r]),
-        shares = r_matrix(&fit.shares),
+        shares = r_array2(&fit.shares),
         intervals = intervals,
         residuals = [fit.residuals.0, fit.residuals.1],
         best_run = fit.best_run as i32 + 1,
         objective = of_runs(&|run| fit.runs[run].objective),
         kkt = of_runs(&|run| fit.runs[run].kkt),
         iterations = of_runs(&|run| fit.runs[run].iterations as f64),
-        reason = fit.runs.iter().map(|run| run.reason.name()).collect::<Vec<_>>(),
+        reason = fit.runs.iter().map(|run| reason(run.stop)).collect::<Vec<_>>(),
         trace = fit.best.trace,
         noise = fit.best.noise,
         exhausted = factors.dead().iter().map(|&r| r as i32 + 1).collect::<Vec<_>>()

@@ -1,12 +1,12 @@
 //! Dictionaries of gene modules.
 
-use crate::arguments::{element, matrix, number, r_matrix};
+use crate::arguments::{element, number, r_array2, values, view, Values};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::sensing::codes::Codes;
+use unalloy_core::matrix::{Csc, CscBuf};
 use unalloy_core::sensing::dictionary::{
-    learn, KsvdParams, Method, Params, SmafParams, SnmfParams, Stop,
+    learn, DictionaryParams, KsvdParams, Method, SmafParams, SnmfParams,
 };
 use unalloy_core::CoreError;
 
@@ -15,20 +15,15 @@ use unalloy_core::CoreError;
 fn rs_learn_dictionary(profiles: RMatrix<f64>, settings: List, progress: Function) -> Robj {
     guard(|| {
         let get = |name| number(&settings, name);
-        let params = Params {
+        let params = DictionaryParams {
             method: method(&settings)?,
             size: get("size")? as usize,
             sparsity: get("sparsity")? as usize,
             seed: get("seed")? as u64,
             threads: get("threads")? as usize,
         };
-        let profiles = matrix(&profiles);
+        let profiles = view(&profiles);
         let found = supervise(&progress, |monitor| learn(profiles, &params, monitor))?;
-        let stop = match found.stop {
-            Stop::Direct => "direct",
-            Stop::Converged => "converged",
-            Stop::MaxIterations => "max_iter",
-        };
         let smaf: Robj = found.smaf.map_or_else(
             || ().into(),
             |end| {
@@ -43,12 +38,12 @@ fn rs_learn_dictionary(profiles: RMatrix<f64>, settings: List, progress: Functio
             },
         );
         Ok(list!(
-            modules = r_matrix(&found.atoms),
-            activities = sparse(&found.codes),
+            modules = r_array2(&found.atoms),
+            activities = sparse(found.codes.view()),
             residual_variance = found.residual_variance,
             residual = found.residual,
             objective = found.trace,
-            stop = stop,
+            stop = found.stop.name(),
             replaced = found.replaced as i32,
             dropped = found.dropped as i32,
             smaf = smaf
@@ -89,10 +84,18 @@ fn method(settings: &List) -> std::result::Result<Method, CoreError> {
 }
 
 /// Activities as p, i and x of a sparse matrix; rows are not in order.
-pub fn sparse(codes: &Codes) -> List {
-    let starts: Vec<i32> = codes.starts().iter().map(|&at| at as i32).collect();
-    let rows: Vec<i32> = codes.atoms.iter().map(|&atom| atom as i32).collect();
-    list!(p = starts, i = rows, x = codes.values.clone())
+pub fn sparse(codes: Csc<'_>) -> List {
+    list!(p = codes.starts(), i = codes.rows(), x = codes.values())
+}
+
+/// Activities of `size` modules from the slots of a `dgCMatrix`.
+pub fn activities(slots: &Robj, size: usize) -> std::result::Result<CscBuf, CoreError> {
+    match values(slots)? {
+        Values::Sparse { starts, rows, values } => {
+            Ok(Csc::new(size, starts, rows, values)?.to_owned())
+        }
+        _ => Err(CoreError::Shape { what: "activities (p, i, x)", expected: 3, found: 1 }),
+    }
 }
 
 extendr_module! {

@@ -1,6 +1,6 @@
 //! Measurement matrices, and readings with them.
 
-use crate::arguments::{counts, matrix, number, r_matrix};
+use crate::arguments::{counts, number, r_array2, view};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
@@ -24,7 +24,7 @@ fn rs_measurement_matrix(settings: List, progress: Function) -> Robj {
             seed: get("seed")? as u64,
         };
         match supervise(&progress, |monitor| design.draw(monitor))? {
-            Ok(weights) => Ok(list!(weights = r_matrix(&weights))),
+            Ok(weights) => Ok(list!(weights = r_array2(&weights))),
             Err(crowded) => {
                 Ok(list!(row = crowded.row as i32 + 1, correlation = crowded.correlation))
             }
@@ -36,7 +36,7 @@ fn rs_measurement_matrix(settings: List, progress: Function) -> Robj {
 #[extendr]
 fn rs_coherence(weights: RMatrix<f64>, threads: i32, progress: Function) -> Robj {
     guard(|| {
-        let weights = matrix(&weights);
+        let weights = view(&weights);
         let threads = threads.max(0) as usize;
         let found = supervise(&progress, |monitor| coherence(weights, threads, monitor))?;
         Ok(list!(rows = found.rows, genes = found.genes, genes_rms = found.genes_rms))
@@ -54,7 +54,7 @@ fn rs_measure(
     progress: Function,
 ) -> Robj {
     guard(|| {
-        let weights = matrix(&weights);
+        let weights = view(&weights);
         let n_rows = gene_of_row.len() as i32;
         let profiles = counts(&profiles, n_rows, n_samples, gene_of_row, weights.nrows())?;
         let (snr, seed) = (number(&settings, "snr")?, number(&settings, "seed")? as u64);
@@ -62,7 +62,7 @@ fn rs_measure(
         let readings = supervise(&progress, |monitor| {
             measure(weights, &profiles, snr, seed, threads, monitor)
         })?;
-        Ok(r_matrix(&readings))
+        Ok(r_array2(&readings))
     })
 }
 

@@ -1,24 +1,21 @@
 //! Non-negative matrix factorisation.
 
-use crate::arguments::{element, number, numbers, values, Values as CountValues};
+use crate::arguments::{element, number, numbers, values};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Input, Settings, Weights};
+use unalloy_core::base::convergence::Stop;
 use unalloy_core::factorisation::init::Init;
-use unalloy_core::factorisation::kl::Weighted;
 use unalloy_core::factorisation::penalty::{Constraint, Graph, Penalty};
-use unalloy_core::factorisation::weighted::{Csc, Matrix, WeightedMatrix, Weights as Given};
-use unalloy_core::factorisation::weights::{observed, Prepared, Weighting};
-use unalloy_core::factorisation::{Data, Pair, Side, Values};
-use unalloy_core::faer::MatRef;
+use unalloy_core::factorisation::{fit, Algorithm, Fit, Pair, Settings, Side, Weights};
+use unalloy_core::matrix::Matrix;
 use unalloy_core::parallel::with_threads;
 use unalloy_core::CoreError;
 
 type Outcome<T> = std::result::Result<T, CoreError>;
 
 /// `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
-/// and `samples`; `x` may hold missing values if `settings$missing` says so.
+/// and `samples`; missing values of `x` are NaN.
 /// @noRd
 #[extendr]
 fn rs_nmf(
@@ -31,72 +28,23 @@ fn rs_nmf(
 ) -> Robj {
     guard(|| {
         let shape = (n_rows.max(0) as usize, n_columns.max(0) as usize);
-        let entries = double_values(&x)?;
         let chosen = nmf_settings(&settings, shape)?;
-        let run = |input: Input<'_>| {
-            supervise(&progress, |monitor| {
-                with_threads(chosen.threads, || fit(input, &chosen, monitor))?
-            })
-        };
-        let missing = number(&settings, "missing")? > 0.0;
-        let fitted = if weights.is_null() && !missing {
-            run(Input { data: Data::new(entries, shape)?, weights: Weights::None })?
+        let list = weights.as_list().unwrap_or_default();
+        let (features, samples) = (element(&list, "features"), element(&list, "samples"));
+        let given = if weights.is_null() {
+            Weights::Equal
+        } else if !features.is_null() {
+            let features = numbers(&features, "weights")?;
+            Weights::Outer { features, samples: numbers(&samples, "weights")? }
         } else {
-            let list = weights.as_list().unwrap_or_default();
-            let (features, samples) = (element(&list, "features"), element(&list, "samples"));
-            let weighting = if weights.is_null() {
-                Weighting::Equal
-            } else if !features.is_null() {
-                let features = numbers(&features, "weights")?;
-                Weighting::Outer { features, samples: numbers(&samples, "weights")? }
-            } else {
-                Weighting::Entries(double_values(&weights)?)
-            };
-            let observed = observed(entries, shape, weighting)?;
-            let data = Data::new(observed.values(), shape)?;
-            if chosen.algorithm == Algorithm::Hals {
-                let weighted =
-                    WeightedMatrix::new(matrix(entries, shape), given(weighting, shape))?;
-                run(Input { data, weights: Weights::Frobenius(Box::new(weighted)) })?
-            } else {
-                let prepared = Prepared::new(entries, shape, weighting)?;
-                let totals = prepared.totals(shape)?;
-                let weighted = Weighted { totals, constant: prepared.constant };
-                let product = Data::new(prepared.weighted.values(), shape)?;
-                run(Input { data, weights: Weights::Divergence(product, weighted) })?
-            }
+            Weights::Entries(values(&weights)?.of_shape(shape)?)
         };
+        let x = values(&x)?.of_shape(shape)?;
+        let fitted = supervise(&progress, |monitor| {
+            with_threads(chosen.threads, || fit(x, given, &chosen, monitor))?
+        })?;
         Ok(fit_list(&fitted, shape))
     })
-}
-
-/// A double matrix, or the slots of a `dgCMatrix`.
-fn double_values(x: &Robj) -> Outcome<Values<'_>> {
-    match values(x)? {
-        CountValues::Double(x) => Ok(Values::Dense(x)),
-        CountValues::Sparse { starts, rows, values } => Ok(Values::Sparse { starts, rows, values }),
-        CountValues::Integer(_) => {
-            Err(CoreError::Shape { what: "x (doubles)", expected: 1, found: 0 })
-        }
-    }
-}
-
-/// The same entries as the weighted solver takes them.
-fn matrix(values: Values<'_>, (m, n): (usize, usize)) -> Matrix<'_> {
-    match values {
-        Values::Dense(x) => Matrix::Dense(MatRef::from_column_major_slice(x, m, n)),
-        Values::Sparse { starts, rows, values } => {
-            Matrix::Sparse(Csc { n_rows: m, starts, rows, values })
-        }
-    }
-}
-
-fn given(weighting: Weighting<'_>, shape: (usize, usize)) -> Given<'_> {
-    match weighting {
-        Weighting::Equal => Given::Equal,
-        Weighting::Outer { features, samples } => Given::Outer { rows: features, columns: samples },
-        Weighting::Entries(values) => Given::Entries(matrix(values, shape)),
-    }
 }
 
 fn nmf_settings(settings: &List, (m, n): (usize, usize)) -> Outcome<Settings> {
@@ -168,10 +116,10 @@ fn constraint(settings: &List, side: usize, lines: usize) -> Outcome<Constraint>
     let graph = if adjacency.is_null() {
         None
     } else {
-        let CountValues::Sparse { starts, rows, values } = values(&adjacency)? else {
+        let Matrix::Sparse(graph) = values(&adjacency)?.of_shape((lines, lines))? else {
             return Err(CoreError::Shape { what: "graph (p, i, x)", expected: 3, found: 1 });
         };
-        Some(Graph::new((starts, rows, values), lines, of("smoothness")?)?)
+        Some(Graph::new(graph, lines, of("smoothness")?)?)
     };
     Ok(Constraint {
         penalty: Penalty {
@@ -199,6 +147,15 @@ fn factor_list(pair: &Pair, (m, n): (usize, usize)) -> List {
     )
 }
 
+/// Why a run of a factorisation stopped, as `runs$reason` tells it.
+pub fn reason(stop: Stop) -> &'static str {
+    match stop {
+        Stop::Converged => "tolerance",
+        Stop::MaxIterations => "iterations",
+        other => other.name(),
+    }
+}
+
 fn fit_list(fitted: &Fit, shape: (usize, usize)) -> List {
     let runs = &fitted.runs;
     let from = |f: &dyn Fn(usize) -> f64| (0..runs.len()).map(f).collect::<Vec<f64>>();
@@ -218,7 +175,7 @@ fn fit_list(fitted: &Fit, shape: (usize, usize)) -> List {
         iterations = from(&|r| runs[r].iterations as f64),
         exhausted = from(&|r| runs[r].dead as f64),
         seconds = from(&|r| runs[r].seconds),
-        reasons = runs.iter().map(|run| run.reason.name()).collect::<Vec<_>>(),
+        reasons = runs.iter().map(|run| reason(run.stop)).collect::<Vec<_>>(),
         membership =
             RMatrix::new_matrix(shape.1, runs.len(), |j, r| runs[r].membership[j] as i32 + 1),
         fits = List::from_values(fits)

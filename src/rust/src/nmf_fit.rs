@@ -1,10 +1,10 @@
 //! What is computed from a finished factorisation.
 
-use crate::arguments::{matrix, r_matrix, values};
+use crate::arguments::{r_array2, values, view};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
-use unalloy_core::factorisation::coefficients::{kullback_leibler, least_squares};
+use unalloy_core::factorisation::project::{kullback_leibler, least_squares};
 
 /// Coefficients of new samples on a fixed basis, components x samples.
 /// @noRd
@@ -21,7 +21,7 @@ fn rs_nmf_coefficients(
     guard(|| {
         let (n_samples, threads) = (n_samples.max(0) as usize, threads.max(0) as usize);
         let data = values(&data)?.of_shape((basis.nrows(), n_samples))?;
-        let basis = matrix(&basis);
+        let basis = view(&basis);
         let coef = supervise(&progress, |monitor| {
             if loss == "kl" {
                 kullback_leibler(basis, data, threads, monitor)
@@ -29,7 +29,7 @@ fn rs_nmf_coefficients(
                 least_squares(basis, offset, data, threads, monitor)
             }
         })?;
-        Ok(r_matrix(&coef))
+        Ok(r_array2(&coef))
     })
 }
 

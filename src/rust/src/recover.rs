@@ -1,12 +1,12 @@
 //! Profiles from composite measurements.
 
-use crate::arguments::{element, matrix, number, r_matrix, values, Values};
+use crate::arguments::{element, number, r_array2, view};
 use crate::guard::guard;
 use crate::interrupt::supervise;
-use crate::learn_dictionary::sparse;
+use crate::learn_dictionary::{activities, sparse};
 use extendr_api::prelude::*;
-use unalloy_core::sensing::codes::Codes;
-use unalloy_core::sensing::recovery::{recover, Decoder, Params, Problem};
+use unalloy_core::matrix::CscBuf;
+use unalloy_core::sensing::recovery::{recover, Decoder, Measured, RecoveryParams};
 use unalloy_core::CoreError;
 
 /// @noRd
@@ -21,46 +21,36 @@ fn rs_recover(
     progress: Function,
 ) -> Robj {
     guard(|| {
-        let params = Params {
+        let params = RecoveryParams {
             decoder: decoder(&settings)?,
             sparsity: number(&settings, "sparsity")? as usize,
             standard_errors: number(&settings, "standard_errors")? != 0.0,
             threads: number(&settings, "threads")? as usize,
         };
         let size = modules.ncols();
-        let examples = if examples.is_null() { None } else { Some(codes(&examples, size)?) };
-        let problem = Problem {
-            readings: matrix(&readings),
-            weights: matrix(&weights),
-            atoms: matrix(&modules),
+        let examples = if examples.is_null() { None } else { Some(activities(&examples, size)?) };
+        let measured = Measured {
+            readings: view(&readings),
+            weights: view(&weights),
+            atoms: view(&modules),
             residual_variance,
-            examples: examples.as_ref(),
+            examples: examples.as_ref().map(CscBuf::view),
         };
-        let found = supervise(&progress, |monitor| recover(&problem, &params, monitor))?;
+        let found = supervise(&progress, |monitor| recover(&measured, &params, monitor))?;
         let errors: Robj = if params.standard_errors {
-            r_matrix(&found.standard_errors).into()
+            r_array2(&found.standard_errors).into()
         } else {
             ().into()
         };
         Ok(list!(
-            profiles = r_matrix(&found.profiles),
+            profiles = r_array2(&found.profiles),
             standard_errors = errors,
-            activities = sparse(&found.codes),
+            activities = sparse(found.codes.view()),
             residual = found.residual,
             variance = found.variance,
             inflation = found.inflation
         ))
     })
-}
-
-/// Activities from the slots of a `dgCMatrix`.
-fn codes(slots: &Robj, size: usize) -> std::result::Result<Codes, CoreError> {
-    let wrong = CoreError::Shape { what: "activities (p, i, x)", expected: 3, found: slots.len() };
-    let Values::Sparse { starts, rows, values } = values(slots)? else {
-        return Err(wrong);
-    };
-    let from = |x: &[i32]| x.iter().map(|&v| v.max(0) as usize).collect::<Vec<_>>();
-    Codes::from_columns(from(starts), from(rows), values.to_vec(), size).ok_or(wrong)
 }
 
 fn decoder(settings: &List) -> std::result::Result<Decoder, CoreError> {

@@ -1,6 +1,6 @@
 //! Simulated references and bulk samples.
 
-use crate::arguments::{number, r_matrix};
+use crate::arguments::{number, r_array2};
 use crate::guard::guard;
 use crate::interrupt::supervise;
 use extendr_api::prelude::*;
@@ -40,20 +40,19 @@ fn rs_simulate_bulk(
         };
         let made = supervise(&progress, |monitor| simulate(&simulation, monitor))?;
         let from_one = |of: &[usize]| of.iter().map(|&v| v as i32 + 1).collect::<Vec<_>>();
-        let n_genes = made.lengths.len();
-        let n_samples = made.cell_shares.ncols();
+        let reference = made.reference.view();
         Ok(list!(
-            p = made.starts,
-            i = made.rows,
-            x = made.values,
+            p = reference.starts(),
+            i = reference.rows(),
+            x = reference.values(),
             cell_type = from_one(&made.cell_type),
             donor = from_one(&made.donor),
-            bulk = RMatrix::new_matrix(n_genes, n_samples, |g, s| made.bulk[s * n_genes + g]),
+            bulk = r_array2(&made.bulk),
             lengths = made.lengths,
-            profiles = r_matrix(&made.profiles),
+            profiles = r_array2(&made.profiles),
             cell_sizes = made.cell_sizes,
-            cell_shares = r_matrix(&made.cell_shares),
-            mrna_shares = r_matrix(&made.mrna_shares),
+            cell_shares = r_array2(&made.cell_shares),
+            mrna_shares = r_array2(&made.mrna_shares),
             platform = made.platform
         ))
     })

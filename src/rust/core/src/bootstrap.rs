@@ -1,9 +1,9 @@
 //! Random numbers of the Bayesian bootstrap (Rubin 1981), in which units get
 //! random weights instead of multiplicities.
 
-use crate::error::{check_value, CoreError};
-use crate::rng::{stream, Purpose};
-use faer::Mat;
+use crate::base::error::{check_value, CoreError};
+use crate::base::rng::{stream, Purpose};
+use crate::matrix::{zeros, Array2, Columns};
 use rand_distr::{Distribution, Open01};
 
 /// Weights of genes, n × replicates, columns with mean 1: n times a draw from the
@@ -11,10 +11,10 @@ use rand_distr::{Distribution, Open01};
 ///
 /// # Errors
 /// `Argument` for no genes.
-pub fn gene_weights(seed: u64, n: usize, replicates: usize) -> Result<Mat<f64>, CoreError> {
+pub fn gene_weights(seed: u64, n: usize, replicates: usize) -> Result<Array2<f64>, CoreError> {
     let mut weights = uniforms(seed, Purpose::Bootstrap, n, replicates)?;
     for replicate in 0..replicates {
-        let column = weights.col_as_slice_mut(replicate);
+        let column = weights.col_mut(replicate);
         // exponential numbers over their sum
         column.iter_mut().for_each(|w| *w = -w.ln());
         let total: f64 = column.iter().sum();
@@ -28,7 +28,7 @@ pub fn gene_weights(seed: u64, n: usize, replicates: usize) -> Result<Mat<f64>, 
 ///
 /// # Errors
 /// `Argument` for no donors.
-pub fn donor_uniforms(seed: u64, n: usize, replicates: usize) -> Result<Mat<f64>, CoreError> {
+pub fn donor_uniforms(seed: u64, n: usize, replicates: usize) -> Result<Array2<f64>, CoreError> {
     uniforms(seed, Purpose::BootstrapDonors, n, replicates)
 }
 
@@ -37,12 +37,12 @@ fn uniforms(
     purpose: Purpose,
     n: usize,
     replicates: usize,
-) -> Result<Mat<f64>, CoreError> {
+) -> Result<Array2<f64>, CoreError> {
     check_value("n", n as f64, "at least 1", |n| n >= 1.0)?;
-    let mut out = Mat::zeros(n, replicates);
+    let mut out = zeros((n, replicates));
     for replicate in 0..replicates {
         let mut rng = stream(seed, purpose, replicate);
-        out.col_as_slice_mut(replicate).iter_mut().for_each(|v| *v = Open01.sample(&mut rng));
+        out.col_mut(replicate).iter_mut().for_each(|v| *v = Open01.sample(&mut rng));
     }
     Ok(out)
 }
@@ -82,8 +82,8 @@ mod tests {
             let donors = donor_uniforms(donors_seed, n, replicates).unwrap();
             let genes = gene_weights(genes_seed, n, replicates).unwrap();
             for replicate in 0..replicates {
-                let a = ranks(donors.col_as_slice(replicate));
-                let b = ranks(genes.col_as_slice(replicate));
+                let a = ranks(donors.col(replicate));
+                let b = ranks(genes.col(replicate));
                 let middle = (n - 1) as f64 / 2.0;
                 let along: f64 = a.iter().zip(&b).map(|(a, b)| (a - middle) * (b - middle)).sum();
                 let square: f64 = a.iter().map(|a| (a - middle).powi(2)).sum();

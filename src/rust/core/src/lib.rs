@@ -12,12 +12,10 @@ pub mod bootstrap;
 pub mod deconvolution;
 pub mod factorisation;
 pub mod simulation;
-pub mod spectrum;
 
 pub mod sensing;
 
 pub use base::error::CoreError;
-pub use faer;
 
 // Names from before the floors were drawn; each wing drops them as it moves.
 pub use base::simd as kernels;

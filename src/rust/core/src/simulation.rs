@@ -6,10 +6,10 @@
 //! come from a donor of its own and are never those of the reference; its reads
 //! see lengths, and a factor per gene that the two platforms do not share.
 
-use crate::error::{check_length, check_value, CoreError};
-use crate::parallel::Monitor;
-use crate::rng::{stream, Purpose};
-use faer::Mat;
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::Monitor;
+use crate::base::rng::{stream, Purpose};
+use crate::matrix::{zeros, Array2, Columns, CscBuf};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1, Gamma, Poisson, StandardNormal};
@@ -60,24 +60,22 @@ pub struct Simulation {
     pub seed: u64,
 }
 
-/// What [`simulate`] made; matrices are column-major.
+/// What [`simulate`] made.
 pub struct Simulated {
-    /// Reference counts, genes × cells, compressed sparse columns.
-    pub starts: Vec<i32>,
-    pub rows: Vec<i32>,
-    pub values: Vec<f64>,
+    /// Reference counts, genes × cells.
+    pub reference: CscBuf,
     pub cell_type: Vec<usize>,
     pub donor: Vec<usize>,
     /// Genes × samples.
-    pub bulk: Vec<f64>,
+    pub bulk: Array2<f64>,
     pub lengths: Vec<f64>,
     /// Mean profile of each type (columns sum to 1), before donor effects.
-    pub profiles: Mat<f64>,
+    pub profiles: Array2<f64>,
     /// Mean mRNA content of a cell of each type, relative.
     pub cell_sizes: Vec<f64>,
     /// Types × samples: shares of cells, and of mRNA.
-    pub cell_shares: Mat<f64>,
-    pub mrna_shares: Mat<f64>,
+    pub cell_shares: Array2<f64>,
+    pub mrna_shares: Array2<f64>,
     /// Log factor of each gene between the platforms.
     pub platform: Vec<f64>,
 }
@@ -120,9 +118,9 @@ impl Simulation {
     }
 
     /// Mean profiles and mRNA content of the types.
-    fn types(&self) -> (Mat<f64>, Vec<f64>) {
+    fn types(&self) -> (Array2<f64>, Vec<f64>) {
         let mut rng = stream(self.seed, Purpose::Genes, 0);
-        let mut profiles = Mat::zeros(self.n_genes, self.n_types);
+        let mut profiles = zeros((self.n_genes, self.n_types));
         for g in 0..self.n_genes {
             let base = BASE_SD * normal(&mut rng);
             let marks = rng.random_bool(self.marker_fraction);
@@ -134,7 +132,7 @@ impl Simulation {
             }
         }
         for k in 0..self.n_types {
-            scale_to_one(profiles.col_as_slice_mut(k));
+            scale_to_one(profiles.col_mut(k));
         }
         let sizes = (0..self.n_types).map(|_| (self.cell_size_sd * normal(&mut rng)).exp());
         (profiles, sizes.collect())
@@ -176,23 +174,21 @@ pub fn simulate(settings: &Simulation, monitor: &Monitor<'_>) -> Result<Simulate
     let platform: Vec<f64> =
         (0..n_genes).map(|_| settings.platform_sd * normal(&mut rng)).collect();
     let mut made = Simulated {
-        starts: vec![0],
-        rows: Vec::new(),
-        values: Vec::new(),
+        reference: CscBuf::new(n_genes),
         cell_type: Vec::new(),
         donor: Vec::new(),
-        bulk: Vec::with_capacity(n_genes * n_samples),
+        bulk: zeros((n_genes, n_samples)),
         lengths,
         profiles,
         cell_sizes,
-        cell_shares: Mat::zeros(n_types, n_samples),
-        mrna_shares: Mat::zeros(n_types, n_samples),
+        cell_shares: zeros((n_types, n_samples)),
+        mrna_shares: zeros((n_types, n_samples)),
         platform,
     };
     for donor in 0..settings.n_donors {
         for cell_type in (0..n_types).filter(|&k| settings.in_reference[k]) {
             monitor.check()?;
-            add_reference_cells(settings, donor, cell_type, &mut made);
+            add_reference_cells(settings, donor, cell_type, &mut made)?;
         }
     }
     for sample in 0..n_samples {
@@ -208,8 +204,8 @@ fn add_reference_cells(
     donor: usize,
     cell_type: usize,
     made: &mut Simulated,
-) {
-    let profile = settings.donor_profile(made.profiles.col_as_slice(cell_type), donor, cell_type);
+) -> Result<(), CoreError> {
+    let profile = settings.donor_profile(made.profiles.col(cell_type), donor, cell_type);
     for _ in 0..settings.cells_per_type {
         let mut rng = stream(settings.seed, Purpose::Cells, made.cell_type.len());
         let size = settings.umi_per_cell
@@ -218,14 +214,14 @@ fn add_reference_cells(
         for (g, p) in profile.iter().enumerate() {
             let count = poisson(size * p * settings.gene_factor(1.0, &mut rng), &mut rng);
             if count > 0.0 {
-                made.rows.push(g as i32);
-                made.values.push(count);
+                made.reference.push(g, count);
             }
         }
-        made.starts.push(made.rows.len() as i32);
+        made.reference.end_column()?;
         made.cell_type.push(cell_type);
         made.donor.push(donor);
     }
+    Ok(())
 }
 
 fn add_bulk_sample(settings: &Simulation, sample: usize, made: &mut Simulated) {
@@ -248,14 +244,14 @@ fn add_bulk_sample(settings: &Simulation, sample: usize, made: &mut Simulated) {
         // The factors of single cells add up to one of so many equal cells.
         let equal_cells = content * content / sizes.iter().map(|s| s * s).sum::<f64>();
         let donor = settings.n_donors + sample;
-        let profile = settings.donor_profile(made.profiles.col_as_slice(k), donor, k);
+        let profile = settings.donor_profile(made.profiles.col(k), donor, k);
         for (molecules, p) in molecules.iter_mut().zip(&profile) {
             *molecules += content * p * settings.gene_factor(equal_cells, &mut rng);
         }
         made.cell_shares[(k, sample)] = cells[k] as f64 / settings.cells_per_sample as f64;
         made.mrna_shares[(k, sample)] = content;
     }
-    scale_to_one(made.mrna_shares.col_as_slice_mut(sample));
+    scale_to_one(made.mrna_shares.col_mut(sample));
     let mut reads: Vec<f64> = molecules
         .iter()
         .zip(&made.lengths)
@@ -263,7 +259,9 @@ fn add_bulk_sample(settings: &Simulation, sample: usize, made: &mut Simulated) {
         .map(|((m, length), b)| m * length.powf(settings.length_exponent) * b.exp())
         .collect();
     scale_to_one(&mut reads);
-    made.bulk.extend(reads.iter().map(|r| poisson(settings.depth * r, &mut rng)));
+    for (count, read) in made.bulk.col_mut(sample).iter_mut().zip(&reads) {
+        *count = poisson(settings.depth * read, &mut rng);
+    }
 }
 
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
@@ -296,7 +294,7 @@ fn scale_to_one(values: &mut [f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::unmonitored;
+    use crate::base::parallel::unmonitored;
 
     fn simulate(settings: &Simulation) -> Result<Simulated, CoreError> {
         unmonitored(|monitor| super::simulate(settings, monitor))
@@ -329,7 +327,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_draw_and_a_missing_type_has_no_cells() {
         let (a, b) = (simulate(&settings()).unwrap(), simulate(&settings()).unwrap());
-        assert_eq!((&a.bulk, &a.rows, &a.values), (&b.bulk, &b.rows, &b.values));
+        assert_eq!((&a.bulk, &a.reference), (&b.bulk, &b.reference));
         let other = simulate(&Simulation { seed: 8, ..settings() }).unwrap();
         assert_ne!(a.bulk, other.bulk);
         assert_eq!(a.cell_type.len(), 2 * 2 * 20);
@@ -340,7 +338,7 @@ mod tests {
     fn more_samples_leave_the_first_ones_as_they_were() {
         let few = simulate(&settings()).unwrap();
         let many = simulate(&Simulation { n_samples: 9, ..settings() }).unwrap();
-        assert_eq!(few.bulk, many.bulk[..few.bulk.len()]);
+        (0..5).for_each(|j| assert_eq!(few.bulk.col(j), many.bulk.col(j)));
     }
 
     #[test]
@@ -360,7 +358,7 @@ mod tests {
             (0..400).map(|g| made.profiles[(g, 0)] * made.lengths[g]).collect();
         scale_to_one(&mut mean);
         let chi_square: f64 =
-            (0..400).map(|g| (made.bulk[g] - 1e7 * mean[g]).powi(2) / (1e7 * mean[g])).sum();
+            (0..400).map(|g| (made.bulk[(g, 0)] - 1e7 * mean[g]).powi(2) / (1e7 * mean[g])).sum();
         // 400 degrees of freedom: mean 400, standard deviation 28
         assert!((chi_square - 400.0).abs() < 150.0, "{chi_square}");
     }

@@ -1,12 +1,10 @@
 //! Identities and recoveries of the factorisations.
 
 use rand::Rng;
-use unalloy_core::factorisation::fit::{fit, Algorithm, Fit, Input, Settings, Weights};
 use unalloy_core::factorisation::init::Init;
-use unalloy_core::factorisation::kl::Weighted;
 use unalloy_core::factorisation::penalty::{Constraint, Graph};
-use unalloy_core::factorisation::weights::{observed, Prepared, Weighting};
-use unalloy_core::factorisation::{Data, Pair, Side, Values};
+use unalloy_core::factorisation::{fit, Algorithm, Fit, Pair, Settings, Side, Weights};
+use unalloy_core::matrix::{CscBuf, Matrix};
 use unalloy_core::parallel::{unmonitored, with_threads};
 use unalloy_core::rng::{stream, Purpose};
 
@@ -39,24 +37,18 @@ fn settings(algorithm: Algorithm, rank: usize) -> Settings {
     }
 }
 
-fn run_input(input: Input<'_>, settings: &Settings) -> Fit {
+fn run(x: Matrix<'_>, settings: &Settings) -> Fit {
+    run_weighted(x, Weights::Equal, settings)
+}
+
+fn run_weighted(x: Matrix<'_>, weights: Weights<'_>, settings: &Settings) -> Fit {
     unmonitored(|monitor| {
-        with_threads(settings.threads, || fit(input, settings, monitor)).unwrap().unwrap()
+        with_threads(settings.threads, || fit(x, weights, settings, monitor)).unwrap().unwrap()
     })
 }
 
-fn run(data: &Data<'_>, settings: &Settings) -> Fit {
-    run_input(Input { data: data.clone(), weights: Weights::None }, settings)
-}
-
-fn run_weighted_kl(x: &[f64], shape: (usize, usize), weights: Weighting<'_>, s: &Settings) -> Fit {
-    let kept = observed(Values::Dense(x), shape, weights).unwrap();
-    let prepared = Prepared::new(Values::Dense(x), shape, weights).unwrap();
-    let weighted =
-        Weighted { totals: prepared.totals(shape).unwrap(), constant: prepared.constant };
-    let product = Data::new(prepared.weighted.values(), shape).unwrap();
-    let data = Data::new(kept.values(), shape).unwrap();
-    run_input(Input { data, weights: Weights::Divergence(product, weighted) }, s)
+fn dense(x: &[f64], shape: (usize, usize)) -> Matrix<'_> {
+    Matrix::dense(x, shape).unwrap()
 }
 
 fn uniform(seed: u64, n: usize) -> Vec<f64> {
@@ -80,16 +72,14 @@ fn planted(seed: u64, (m, n): (usize, usize), rank: usize, noise: f64) -> Vec<f6
 }
 
 /// The stored entries of a dense matrix.
-fn compressed(x: &[f64], m: usize) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
-    let (mut starts, mut rows, mut values) = (vec![0], Vec::new(), Vec::new());
+fn compressed(x: &[f64], m: usize) -> CscBuf {
+    let mut out = CscBuf::new(m);
     for column in x.chunks_exact(m) {
-        for (i, &v) in column.iter().enumerate().filter(|(_, &v)| v != 0.0) {
-            rows.push(i as i32);
-            values.push(v);
-        }
-        starts.push(rows.len() as i32);
+        let stored = column.iter().enumerate().filter(|(_, &v)| v != 0.0);
+        stored.for_each(|(i, &v)| out.push(i, v));
+        out.end_column().unwrap();
     }
-    (starts, rows, values)
+    out
 }
 
 fn fitted(pair: &Pair, i: usize, j: usize) -> f64 {
@@ -118,9 +108,9 @@ fn divergence(x: &[f64], pair: &Pair, m: usize) -> f64 {
 #[test]
 fn objectives_never_rise_and_are_what_they_say() {
     let x = planted(1, (60, 40), 4, 0.2);
-    let data = Data::new(Values::Dense(&x), (60, 40)).unwrap();
+    let data = dense(&x, (60, 40));
     for algorithm in ALL {
-        let fit = run(&data, &settings(algorithm, 4));
+        let fit = run(data, &settings(algorithm, 4));
         for pair in fit.trace.windows(2) {
             // rounding in sums of 2,400 entries
             assert!(pair[1].1 <= pair[0].1 * (1.0 + 1e-12), "{algorithm:?}: {pair:?}");
@@ -139,11 +129,11 @@ fn objectives_never_rise_and_are_what_they_say() {
 #[test]
 fn the_residual_of_the_optimality_conditions_goes_to_zero() {
     let x = planted(1, (60, 40), 4, 0.2);
-    let data = Data::new(Values::Dense(&x), (60, 40)).unwrap();
+    let data = dense(&x, (60, 40));
     use Algorithm::{Anls, Gradient, Hals, KullbackLeibler};
     for algorithm in [Hals, Anls, Gradient, KullbackLeibler] {
         let strict = Settings { tolerance: 1e-15, max_iter: 20_000, ..settings(algorithm, 4) };
-        let kkt = run(&data, &strict).runs[0].kkt;
+        let kkt = run(data, &strict).runs[0].kkt;
         // the square root of a decrease at rounding level
         assert!(kkt < 1e-7, "{algorithm:?}: {kkt}");
     }
@@ -152,9 +142,9 @@ fn the_residual_of_the_optimality_conditions_goes_to_zero() {
 #[test]
 fn methods_of_one_loss_find_the_same_minimum() {
     let x = planted(3, (50, 30), 3, 0.1);
-    let data = Data::new(Values::Dense(&x), (50, 30)).unwrap();
+    let data = dense(&x, (50, 30));
     let best = |algorithm| {
-        run(&data, &Settings { runs: 5, max_iter: 20_000, ..settings(algorithm, 3) }).objective
+        run(data, &Settings { runs: 5, max_iter: 20_000, ..settings(algorithm, 3) }).objective
     };
     let hals = best(Algorithm::Hals);
     for other in [Algorithm::Anls, Algorithm::Gradient, Algorithm::Lee] {
@@ -167,12 +157,12 @@ fn methods_of_one_loss_find_the_same_minimum() {
 #[test]
 fn rank_one_has_closed_forms() {
     let x = planted(2, (50, 30), 3, 0.3);
-    let data = Data::new(Values::Dense(&x), (50, 30)).unwrap();
+    let data = dense(&x, (50, 30));
     let total: f64 = x.iter().sum();
     let row = |i: usize| (0..30).map(|j| x[j * 50 + i]).sum::<f64>();
     let column = |j: usize| x[j * 50..(j + 1) * 50].iter().sum::<f64>();
     for algorithm in [Algorithm::KullbackLeibler, Algorithm::Brunet] {
-        let fit = run(&data, &settings(algorithm, 1));
+        let fit = run(data, &settings(algorithm, 1));
         for j in 0..30 {
             for i in 0..50 {
                 let expected = row(i) * column(j) / total;
@@ -192,7 +182,7 @@ fn rank_one_has_closed_forms() {
     (0..50).for_each(|i| u[i] = (0..30).map(|j| x[j * 50 + i] * v[j]).sum());
     for algorithm in [Algorithm::Hals, Algorithm::Anls, Algorithm::Gradient, Algorithm::Lee] {
         let strict = Settings { tolerance: 1e-15, ..settings(algorithm, 1) };
-        let fit = run(&data, &strict);
+        let fit = run(data, &strict);
         for (j, v) in v.iter().enumerate() {
             for (i, u) in u.iter().enumerate() {
                 let error = (fitted(&fit.pair, i, j) - u * v).abs();
@@ -206,15 +196,13 @@ fn rank_one_has_closed_forms() {
 fn sparse_and_dense_agree() {
     let mut x = planted(4, (70, 45), 3, 0.0);
     x.iter_mut().filter(|v| **v < 0.3).for_each(|v| *v = 0.0);
-    let (starts, rows, values) = compressed(&x, 70);
-    let dense = Data::new(Values::Dense(&x), (70, 45)).unwrap();
-    let sparse = Values::Sparse { starts: &starts, rows: &rows, values: &values };
-    let sparse = Data::new(sparse, (70, 45)).unwrap();
+    let sparse = compressed(&x, 70);
+    let (dense, sparse) = (dense(&x, (70, 45)), Matrix::Sparse(sparse.view()));
     for algorithm in ALL {
         for rank in [3, 11] {
             // A few iterations: rounding grows along the way to a minimum.
             let short = Settings { max_iter: 10, ..settings(algorithm, rank) };
-            let (a, b) = (run(&dense, &short).objective, run(&sparse, &short).objective);
+            let (a, b) = (run(dense, &short).objective, run(sparse, &short).objective);
             assert!((a / b - 1.0).abs() < 1e-12, "{algorithm:?} {rank}: {a} {b}");
         }
     }
@@ -223,11 +211,11 @@ fn sparse_and_dense_agree() {
 #[test]
 fn threads_and_company_of_runs_do_not_change_a_bit() {
     let x = planted(5, (300, 200), 4, 0.3);
-    let data = Data::new(Values::Dense(&x), (300, 200)).unwrap();
+    let data = dense(&x, (300, 200));
     for algorithm in ALL {
         let short = |threads, runs| {
             let short = Settings { max_iter: 15, ..settings(algorithm, 4) };
-            run(&data, &Settings { threads, runs, keep_all: true, ..short })
+            run(data, &Settings { threads, runs, keep_all: true, ..short })
         };
         let (one, two) = (short(1, 1), short(2, 1));
         assert_eq!(one.pair, two.pair, "{algorithm:?}");
@@ -242,7 +230,7 @@ fn threads_and_company_of_runs_do_not_change_a_bit() {
 fn multiplicative_methods_make_as_many_updates_as_they_say() {
     let (m, n, k) = (12, 9, 2);
     let x = planted(7, (m, n), k, 0.3);
-    let data = Data::new(Values::Dense(&x), (m, n)).unwrap();
+    let data = dense(&x, (m, n));
     let start = Pair { rank: k, factors: [uniform(8, m * k), uniform(9, n * k)] };
     // W ← W ∘ (R Hᵀ) / (S Hᵀ) and so for H, with R = X, S = W H (Lee) or
     // R = X / W H, S = 1 (Brunet)
@@ -273,7 +261,7 @@ fn multiplicative_methods_make_as_many_updates_as_they_say() {
         for max_iter in 1..=3 {
             update(algorithm, &mut expected);
             let few = Settings { start: Some(start.clone()), max_iter, ..settings(algorithm, k) };
-            let fit = run(&data, &few);
+            let fit = run(data, &few);
             assert_eq!(fit.runs[0].iterations, max_iter);
             assert_eq!(fit.trace.last().unwrap().0, max_iter);
             for at in 0..m * n {
@@ -298,11 +286,11 @@ fn planted_factors_are_recovered() {
     }
     let planted = Pair { rank: k, factors: [basis, coef] };
     let x: Vec<f64> = (0..m * n).map(|at| fitted(&planted, at % m, at / m)).collect();
-    let data = Data::new(Values::Dense(&x), (m, n)).unwrap();
+    let data = dense(&x, (m, n));
     for algorithm in [Algorithm::Hals, Algorithm::Anls, Algorithm::KullbackLeibler] {
         let strict =
             Settings { runs: 10, tolerance: 1e-12, max_iter: 20_000, ..settings(algorithm, k) };
-        let found = run(&data, &strict).pair;
+        let found = run(data, &strict).pair;
         for r in 0..k {
             let column = |pair: &Pair, r: usize| -> Vec<f64> {
                 pair.side(Side::Basis).iter().skip(r).step_by(k).copied().collect()
@@ -329,18 +317,18 @@ fn missing_is_masked_is_weight_zero() {
     other.iter_mut().zip(&hidden).filter(|(_, h)| **h).for_each(|(x, _)| *x = 1e4);
     for algorithm in [Algorithm::KullbackLeibler, Algorithm::Brunet] {
         let short = Settings { max_iter: 20, ..settings(algorithm, 3) };
-        let from = |x: &[f64], weights| run_weighted_kl(x, (40, 30), weights, &short);
-        let missing = from(&holes, Weighting::Equal);
+        let from = |x: &[f64], weights| run_weighted(dense(x, (40, 30)), weights, &short);
+        let missing = from(&holes, Weights::Equal);
         // What a masked entry holds does not matter: the start is made without it.
-        let masked = from(&other, Weighting::Entries(Values::Dense(&weights)));
+        let masked = from(&other, Weights::Entries(dense(&weights, (40, 30))));
         assert_eq!(missing.pair, masked.pair, "{algorithm:?}");
-        let dropped = from(&holes, Weighting::Entries(Values::Dense(&weights)));
+        let dropped = from(&holes, Weights::Entries(dense(&weights, (40, 30))));
         assert_eq!(masked.pair, dropped.pair, "{algorithm:?}");
         let both = uniform(10, 70);
         let (features, samples) = both.split_at(40);
-        let outer = from(&x, Weighting::Outer { features, samples });
+        let outer = from(&x, Weights::Outer { features, samples });
         let full: Vec<f64> = (0..1200).map(|at| features[at % 40] * samples[at / 40]).collect();
-        let entries = from(&x, Weighting::Entries(Values::Dense(&full)));
+        let entries = from(&x, Weights::Entries(dense(&full, (40, 30))));
         assert!((outer.objective / entries.objective - 1.0).abs() < 1e-10, "{algorithm:?}");
     }
 }
@@ -355,9 +343,9 @@ fn mostly_missing_is_the_loss_over_the_entries_that_are_there() {
     let zeroed: Vec<f64> = x.iter().zip(&weights).map(|(x, w)| w * x).collect();
     for algorithm in [Algorithm::KullbackLeibler, Algorithm::Brunet] {
         let short = Settings { max_iter: 50, ..settings(algorithm, 3) };
-        let missing = run_weighted_kl(&holes, (40, 30), Weighting::Equal, &short);
-        let entries = Weighting::Entries(Values::Dense(&weights));
-        let masked = run_weighted_kl(&zeroed, (40, 30), entries, &short);
+        let missing = run_weighted(dense(&holes, (40, 30)), Weights::Equal, &short);
+        let entries = Weights::Entries(dense(&weights, (40, 30)));
+        let masked = run_weighted(dense(&zeroed, (40, 30)), entries, &short);
         assert_eq!(missing.pair, masked.pair, "{algorithm:?}");
         let loss: f64 = (0..1200)
             .filter(|&at| weights[at] > 0.0)
@@ -375,12 +363,12 @@ fn mostly_missing_is_the_loss_over_the_entries_that_are_there() {
 #[test]
 fn fixed_components_keep_their_values_above_the_bound() {
     let x = planted(15, (40, 30), 3, 0.1);
-    let data = Data::new(Values::Dense(&x), (40, 30)).unwrap();
+    let data = dense(&x, (40, 30));
     let known: Vec<f64> = uniform(16, 40).iter().map(|v| 2.0 * v).collect();
     let bounded = |algorithm, known: &[f64]| {
         let mut bounded = Settings { known: known.to_vec(), ..settings(algorithm, 3) };
         bounded.constraints.iter_mut().for_each(|c| c.upper = 0.5);
-        let fit = run(&data, &bounded);
+        let fit = run(data, &bounded);
         let free = |side: Side| {
             let fixed = if side == Side::Basis { usize::from(!known.is_empty()) } else { 0 };
             fit.pair.side(side).iter().enumerate().filter(move |(at, _)| at % 3 >= fixed)
@@ -409,10 +397,10 @@ fn zero_lines_stay_and_nothing_is_nan() {
     let mut x = planted(11, (30, 20), 2, 0.1);
     x[5 * 30..6 * 30].fill(0.0);
     (0..20).for_each(|j| x[j * 30 + 7] = 0.0);
-    let data = Data::new(Values::Dense(&x), (30, 20)).unwrap();
+    let data = dense(&x, (30, 20));
     for algorithm in ALL {
         // more components than the data have
-        let fit = run(&data, &Settings { max_iter: 300, ..settings(algorithm, 6) });
+        let fit = run(data, &Settings { max_iter: 300, ..settings(algorithm, 6) });
         assert!(fit.objective.is_finite() && fit.runs[0].kkt.is_finite(), "{algorithm:?}");
         assert!(fit.pair.factors.iter().flatten().all(|v| v.is_finite() && *v >= 0.0));
         if algorithm != (Algorithm::NonSmooth { theta: 0.5 }) {
@@ -423,14 +411,14 @@ fn zero_lines_stay_and_nothing_is_nan() {
 }
 
 /// A chain of n lines as compressed columns.
-fn chain(n: i32) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
-    let (mut starts, mut rows) = (vec![0], Vec::new());
+fn chain(n: usize) -> CscBuf {
+    let mut out = CscBuf::new(n);
     for j in 0..n {
-        rows.extend([j - 1, j + 1].into_iter().filter(|i| (0..n).contains(i)));
-        starts.push(rows.len() as i32);
+        let neighbours = [j.wrapping_sub(1), j + 1].into_iter().filter(|&i| i < n);
+        neighbours.for_each(|i| out.push(i, 1.0));
+        out.end_column().unwrap();
     }
-    let ones = vec![1.0; rows.len()];
-    (starts, rows, ones)
+    out
 }
 
 #[test]
@@ -439,13 +427,11 @@ fn zero_lines_are_at_the_minimum_of_their_penalties() {
     let mut x = planted(11, (m, n), 2, 0.1);
     x.iter_mut().for_each(|v| *v *= 30.0);
     x[empty * m..(empty + 1) * m].fill(0.0);
-    let (starts, rows, ones) = chain(n as i32);
-    let (at, of, entries) = compressed(&x, m);
-    let dense = Data::new(Values::Dense(&x), (m, n)).unwrap();
-    let sparse = Values::Sparse { starts: &at, rows: &of, values: &entries };
-    let sparse = Data::new(sparse, (m, n)).unwrap();
+    let neighbours = chain(n);
+    let sparse = compressed(&x, m);
+    let (dense, sparse) = (dense(&x, (m, n)), Matrix::Sparse(sparse.view()));
     // with and without kernels for eight lines and for Hessians by products
-    for (data, rank) in [(&dense, 3), (&sparse, 3), (&sparse, 11)] {
+    for (data, rank) in [(dense, 3), (sparse, 3), (sparse, 11)] {
         for (l2, angle, weight) in [(100.0, 0.0, 100.0), (4.0, 3.0, 100.0), (100.0, 20.0, 0.0)] {
             let mut held = Settings {
                 max_iter: 5000,
@@ -453,7 +439,7 @@ fn zero_lines_are_at_the_minimum_of_their_penalties() {
                 ..settings(Algorithm::KullbackLeibler, rank)
             };
             held.constraints[0].upper = 1.0;
-            let graph = Graph::new((&starts, &rows, &ones), n, weight).unwrap();
+            let graph = Graph::new(neighbours.view(), n, weight).unwrap();
             held.constraints[1].penalty.graph = Some(graph);
             held.constraints[1].penalty.l2 = l2;
             held.constraints[1].penalty.angle = angle;
@@ -481,13 +467,13 @@ fn zero_lines_are_at_the_minimum_of_their_penalties() {
 #[test]
 fn a_dead_component_is_started_again() {
     let x = planted(12, (40, 30), 3, 0.1);
-    let data = Data::new(Values::Dense(&x), (40, 30)).unwrap();
+    let data = dense(&x, (40, 30));
     for algorithm in [Algorithm::Hals, Algorithm::Anls, Algorithm::KullbackLeibler] {
         let mut start = Pair { rank: 3, factors: [uniform(13, 120), uniform(14, 90)] };
         start.side_mut(Side::Basis).iter_mut().skip(1).step_by(3).for_each(|v| *v = 0.0);
         start.side_mut(Side::Coef).iter_mut().skip(1).step_by(3).for_each(|v| *v = 0.0);
         let begun = Settings { start: Some(start), ..settings(algorithm, 3) };
-        let (dead, fresh) = (run(&data, &begun), run(&data, &settings(algorithm, 3)));
+        let (dead, fresh) = (run(data, &begun), run(data, &settings(algorithm, 3)));
         assert_eq!(dead.runs[0].dead, 0, "{algorithm:?}");
         assert!(dead.objective < 1.1 * fresh.objective, "{algorithm:?}");
     }
@@ -496,28 +482,28 @@ fn a_dead_component_is_started_again() {
 #[test]
 fn bounds_known_columns_and_graphs_hold() {
     let x = planted(15, (40, 30), 3, 0.1);
-    let data = Data::new(Values::Dense(&x), (40, 30)).unwrap();
-    let (starts, rows, ones) = chain(30);
+    let data = dense(&x, (40, 30));
+    let neighbours = chain(30);
     for algorithm in [Algorithm::Hals, Algorithm::KullbackLeibler] {
         let mut bounded = settings(algorithm, 3);
         bounded.constraints.iter_mut().for_each(|c| c.upper = 0.5);
-        let fit = run(&data, &bounded);
+        let fit = run(data, &bounded);
         // entries of X reach beyond 3 · 0.5²: the bounds are met
         assert!(fit.pair.factors.iter().flatten().all(|v| *v <= 0.5), "{algorithm:?}");
         assert!(fit.pair.factors.iter().flatten().any(|v| *v == 0.5), "{algorithm:?}");
 
         let known = uniform(16, 40);
         let guided = Settings { known: known.clone(), ..settings(algorithm, 3) };
-        let fit = run(&data, &guided);
+        let fit = run(data, &guided);
         let first: Vec<f64> = fit.pair.side(Side::Basis).iter().step_by(3).copied().collect();
         assert_eq!(first, known, "{algorithm:?}");
 
         let rough = |weight: f64| {
             let mut smooth = settings(algorithm, 3);
             smooth.constraints[0].penalty.l2 = 1.0;
-            let graph = Graph::new((&starts, &rows, &ones), 30, weight).unwrap();
+            let graph = Graph::new(neighbours.view(), 30, weight).unwrap();
             smooth.constraints[1].penalty.graph = Some(graph);
-            let fit = run(&data, &smooth);
+            let fit = run(data, &smooth);
             for pair in fit.trace.windows(2) {
                 assert!(pair[1].1 <= pair[0].1 * (1.0 + 1e-12), "{algorithm:?}: {pair:?}");
             }
@@ -532,11 +518,11 @@ fn bounds_known_columns_and_graphs_hold() {
 #[test]
 fn an_svd_start_beats_the_mean_and_follows_no_seed() {
     let x = planted(17, (60, 40), 4, 0.05);
-    let data = Data::new(Values::Dense(&x), (60, 40)).unwrap();
+    let data = dense(&x, (60, 40));
     for init in [Init::Nndsvd, Init::NndsvdMean, Init::NndsvdRandom] {
         let one = |seed| Settings { init, seed, max_iter: 1, ..settings(Algorithm::Hals, 4) };
-        let (a, b) = (run(&data, &one(1)), run(&data, &one(2)));
-        let random = run(&data, &Settings { init: Init::Random, ..one(1) });
+        let (a, b) = (run(data, &one(1)), run(data, &one(2)));
+        let random = run(data, &Settings { init: Init::Random, ..one(1) });
         assert!(a.objective < random.objective, "{init:?}: {} {}", a.objective, random.objective);
         if init != Init::NndsvdRandom {
             assert!((a.objective / b.objective - 1.0).abs() < 1e-6, "{init:?}");

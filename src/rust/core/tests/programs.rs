@@ -1,13 +1,13 @@
 //! Consensus of spectra, and factorisations of several data sets.
 
-use faer::Mat;
 use rand::Rng;
 use rand_chacha::{rand_core::SeedableRng, ChaCha8Rng};
+use unalloy_core::factorisation::choose::consensus_programs::*;
 use unalloy_core::factorisation::integrative::*;
-use unalloy_core::factorisation::programs::*;
 use unalloy_core::factorisation::variants::*;
-use unalloy_core::factorisation::weighted::{Csc, Matrix};
-use unalloy_core::factorisation::{Data, Values};
+use unalloy_core::factorisation::Data;
+use unalloy_core::matrix::linalg::norm;
+use unalloy_core::matrix::{from_fn, zeros, Array2, Columns, Matrix};
 use unalloy_core::parallel::{unmonitored, with_threads};
 
 fn numbers(n: usize, seed: u64) -> Vec<f64> {
@@ -16,9 +16,9 @@ fn numbers(n: usize, seed: u64) -> Vec<f64> {
 }
 
 /// Three directions with small deviations, in turn, and two outliers.
-fn spectra() -> Mat<f64> {
+fn spectra() -> Array2<f64> {
     let (noise, scale) = (numbers(30 * 32, 1), numbers(32, 2));
-    Mat::from_fn(30, 32, |i, s| {
+    from_fn((30, 32), |i, s| {
         let outlier = s >= 30;
         let base = f64::from(u8::from(i % 3 == s % 3 && !outlier));
         let spread = if outlier { 1.0 } else { 0.05 };
@@ -31,7 +31,7 @@ const CLUSTERING: Clustering =
 
 #[test]
 fn spectra_are_sorted_by_direction_and_outliers_are_dropped() {
-    let found = cluster_spectra(spectra().as_ref(), &CLUSTERING).unwrap();
+    let found = cluster_spectra(spectra().view(), &CLUSTERING).unwrap();
     for s in 0..30 {
         assert_eq!(found.program[s], found.program[s % 3], "spectrum {s}");
         assert!(found.silhouette[s] > 0.8);
@@ -43,7 +43,7 @@ fn spectra_are_sorted_by_direction_and_outliers_are_dropped() {
     }
     // an even number of spectra per program: the mean of the middle two
     let own: Vec<usize> = (0..30).filter(|&s| found.program[s] == Some(0)).collect();
-    let size = |s: usize| spectra().col(s).norm_l2();
+    let size = |s: usize| norm(spectra().col(s));
     let median = |i: usize| {
         let mut values: Vec<f64> = own.iter().map(|&s| spectra()[(i, s)] / size(s)).collect();
         values.sort_by(f64::total_cmp);
@@ -57,16 +57,16 @@ fn spectra_are_sorted_by_direction_and_outliers_are_dropped() {
 fn zero_spectra_are_dropped_and_too_few_left_are_refused() {
     let mut zero = spectra();
     (0..30).for_each(|i| zero[(i, 4)] = 0.0);
-    let found = cluster_spectra(zero.as_ref(), &CLUSTERING).unwrap();
+    let found = cluster_spectra(zero.view(), &CLUSTERING).unwrap();
     assert!(found.program[4].is_none() && found.density[4].is_infinite());
     let strict = Clustering { threshold: 1e-6, ..CLUSTERING };
-    assert_eq!(cluster_spectra(zero.as_ref(), &strict).err().unwrap().kind(), "argument");
+    assert_eq!(cluster_spectra(zero.view(), &strict).err().unwrap().kind(), "argument");
 }
 
 #[test]
 fn as_many_clusters_as_points_leave_each_point_alone() {
     let all = Clustering { rank: 32, threshold: f64::INFINITY, ..CLUSTERING };
-    let found = cluster_spectra(spectra().as_ref(), &all).unwrap();
+    let found = cluster_spectra(spectra().view(), &all).unwrap();
     let mut programs: Vec<usize> = found.program.iter().map(|p| p.unwrap()).collect();
     programs.sort_unstable();
     assert_eq!(programs, (0..32).collect::<Vec<_>>());
@@ -75,7 +75,7 @@ fn as_many_clusters_as_points_leave_each_point_alone() {
 #[test]
 fn scores_are_a_regression_and_levels_a_non_negative_one() {
     let (x, usage) = (numbers(8 * 40, 3), numbers(2 * 40, 4));
-    let data = Data::new(Values::Dense(&x), (8, 40)).unwrap();
+    let data = Data::new(Matrix::dense(&x, (8, 40)).unwrap()).unwrap();
     let row = |i: usize| (0..40).map(|j| x[j * 8 + i]).collect::<Vec<f64>>();
     let mean: Vec<f64> = (0..8).map(|i| row(i).iter().sum::<f64>() / 40.0).collect();
     let sd = vec![0.5; 8];
@@ -104,7 +104,7 @@ fn scores_are_a_regression_and_levels_a_non_negative_one() {
 
 fn integrate(threads: usize, lambda: f64) -> (IntegrativeFit, f64) {
     let (a, b, own) = (numbers(20 * 300, 6), numbers(20 * 280, 7), numbers(5 * 280, 8));
-    let data = |x, shape| Data::new(Values::Dense(x), shape).unwrap();
+    let data = |x, shape| Data::new(Matrix::dense(x, shape).unwrap()).unwrap();
     let sets = [
         Dataset { shared: data(&a, (20, 300)), own: None },
         Dataset { shared: data(&b, (20, 280)), own: Some(data(&own, (5, 280))) },
@@ -152,7 +152,7 @@ fn genotypes_are_called_and_the_objective_of_noisy_clones_never_rises() {
     let mut rng = ChaCha8Rng::seed_from_u64(10);
     let (n_rows, n_columns) = (16, 90);
     let mut read = |share: f64| f64::from(u8::from(rng.random::<f64>() < share));
-    let mut alleles = [Mat::<f64>::zeros(n_rows, n_columns), Mat::zeros(n_rows, n_columns)];
+    let mut alleles = [zeros::<f64>((n_rows, n_columns)), zeros((n_rows, n_columns))];
     for j in 0..n_columns {
         for i in 0..n_rows {
             // the first half of the variants is heterozygous in even cells alone
@@ -165,17 +165,17 @@ fn genotypes_are_called_and_the_objective_of_noisy_clones_never_rises() {
         }
     }
     let [own, other] = &alleles;
-    let views = (Matrix::Dense(own.as_ref()), Matrix::Dense(other.as_ref()));
+    let views = (Matrix::Dense(own.view()), Matrix::Dense(other.view()));
     let made = call_genotypes(views.0, views.1, (2.0, 1.0), CallWeight::Coverage).unwrap();
-    assert_eq!(made.calls.len(), n_rows * n_columns);
+    let calls = made.calls.view();
+    assert_eq!(calls.n_stored(), n_rows * n_columns);
     assert!(made
         .weights
         .iter()
-        .zip(&made.calls)
+        .zip(calls.values())
         .all(|(&w, &c)| { w == if c == 0.5 { 1.0 } else { 1.0 - 1.0 / 16.0 } }));
     let none = call_genotypes(views.0, views.1, (5.0, 1.0), CallWeight::Binary).unwrap();
-    assert!(none.calls.is_empty());
-    let calls = Csc { n_rows, starts: &made.starts, rows: &made.rows, values: &made.calls };
+    assert_eq!(none.calls.view().n_stored(), 0);
     let mut settings = VariantSettings {
         rank: 2,
         runs: 3,
@@ -195,8 +195,8 @@ fn genotypes_are_called_and_the_objective_of_noisy_clones_never_rises() {
     };
     let found = fit(&settings, 1);
     assert!(found.best.trace.windows(2).all(|pair| pair[1] <= pair[0]));
-    let healthy = largest(found.shares.as_ref(), 0);
-    assert!((0..n_columns).all(|j| (largest(found.shares.as_ref(), j) == healthy) == (j % 2 == 0)));
+    let healthy = largest(&found.shares, 0);
+    assert!((0..n_columns).all(|j| (largest(&found.shares, j) == healthy) == (j % 2 == 0)));
     let again = fit(&settings, 3);
     assert_eq!(found.shares, again.shares);
     assert_eq!(found.intervals.unwrap().chosen, again.intervals.unwrap().chosen);

@@ -1,18 +1,19 @@
 //! Dictionaries and recovery on data with a planted truth.
 
-use faer::{Mat, MatRef};
 use rand::seq::index::sample;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
-use unalloy_core::counts::Counts;
-use unalloy_core::matrix::Matrix;
-use unalloy_core::parallel::unmonitored;
-use unalloy_core::rng::{stream, Purpose};
+use unalloy_core::base::convergence::Stop;
+use unalloy_core::base::parallel::unmonitored;
+use unalloy_core::base::rng::{stream, Purpose};
+use unalloy_core::matrix::counts::Counts;
+use unalloy_core::matrix::{from_fn, zeros, Array2, ArrayView2, Columns, Matrix};
+use unalloy_core::sensing::codes::use_of_atoms;
 use unalloy_core::sensing::dictionary::{
-    learn, Dictionary, KsvdParams, Method, Params, SmafParams, SnmfParams, Stop,
+    learn, Dictionary, DictionaryParams, KsvdParams, Method, SmafParams, SnmfParams,
 };
 use unalloy_core::sensing::measurement::{Design, Kind};
-use unalloy_core::sensing::recovery::{self, Decoder, Problem, Recovered};
+use unalloy_core::sensing::recovery::{recover, Decoder, Measured, Recovered, RecoveryParams};
 use unalloy_core::CoreError;
 
 fn normal(rng: &mut impl Rng) -> f64 {
@@ -23,9 +24,9 @@ fn norm(v: &[f64]) -> f64 {
     v.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
-fn unit_columns(mut matrix: Mat<f64>) -> Mat<f64> {
+fn unit_columns(mut matrix: Array2<f64>) -> Array2<f64> {
     for j in 0..matrix.ncols() {
-        let own = matrix.col_as_slice_mut(j);
+        let own = matrix.col_mut(j);
         let size = norm(own);
         own.iter_mut().for_each(|v| *v /= size);
     }
@@ -39,10 +40,10 @@ fn planted(
     (genes, size, samples): (usize, usize, usize),
     sparsity: usize,
     decibels: f64,
-) -> (Mat<f64>, Mat<f64>) {
+) -> (Array2<f64>, Array2<f64>) {
     let mut rng = stream(seed, Purpose::Start, 0);
-    let atoms = unit_columns(Mat::from_fn(genes, size, |_, _| normal(&mut rng)));
-    let mut x = Mat::<f64>::zeros(genes, samples);
+    let atoms = unit_columns(from_fn((genes, size), |_, _| normal(&mut rng)));
+    let mut x = zeros::<f64>((genes, samples));
     for i in 0..samples {
         for j in sample(&mut rng, size, sparsity) {
             let value = normal(&mut rng);
@@ -50,14 +51,18 @@ fn planted(
                 x[(g, i)] += value * atoms[(g, j)];
             }
         }
-        let scale = norm(x.col_as_slice(i)) * 10f64.powf(-decibels / 20.0) / (genes as f64).sqrt();
-        x.col_as_slice_mut(i).iter_mut().for_each(|v| *v += scale * normal(&mut rng));
+        let scale = norm(x.col(i)) * 10f64.powf(-decibels / 20.0) / (genes as f64).sqrt();
+        x.col_mut(i).iter_mut().for_each(|v| *v += scale * normal(&mut rng));
     }
     (atoms, x)
 }
 
-fn params(method: Method, size: usize, sparsity: usize) -> Params {
-    Params { method, size, sparsity, seed: 1, threads: 2 }
+fn identity(n: usize) -> Array2<f64> {
+    from_fn((n, n), |i, j| f64::from(u8::from(i == j)))
+}
+
+fn params(method: Method, size: usize, sparsity: usize) -> DictionaryParams {
+    DictionaryParams { method, size, sparsity, seed: 1, threads: 2 }
 }
 
 fn smaf(genes: usize) -> SmafParams {
@@ -71,44 +76,44 @@ fn smaf(genes: usize) -> SmafParams {
     }
 }
 
-fn fit(x: MatRef<'_, f64>, params: &Params) -> Dictionary {
+fn fit(x: ArrayView2<'_, f64>, params: &DictionaryParams) -> Dictionary {
     unmonitored(|monitor| learn(x, params, monitor)).unwrap()
 }
 
-fn draw(kind: Kind, measurements: usize, genes: usize) -> Mat<f64> {
+fn draw(kind: Kind, measurements: usize, genes: usize) -> Array2<f64> {
     let design = Design { measurements, genes, kind, max_correlation: 0.35, seed: 11 };
     unmonitored(|monitor| design.draw(monitor)).unwrap().unwrap()
 }
 
-fn read(weights: &Mat<f64>, x: &Mat<f64>, snr: f64) -> Mat<f64> {
-    let values: Vec<f64> = (0..x.ncols()).flat_map(|j| x.col_as_slice(j).iter().copied()).collect();
+fn read(weights: &Array2<f64>, x: &Array2<f64>, snr: f64) -> Array2<f64> {
+    let values: Vec<f64> = (0..x.ncols()).flat_map(|j| x.col(j).iter().copied()).collect();
     let gene_of_row: Vec<i32> = (0..x.nrows() as i32).collect();
     let counts =
-        Counts::new(Matrix::dense(&values, x.shape()).unwrap(), &gene_of_row, x.nrows()).unwrap();
+        Counts::new(Matrix::dense(&values, x.dim()).unwrap(), &gene_of_row, x.nrows()).unwrap();
     let measure = unalloy_core::sensing::measurement::measure;
-    unmonitored(|m| measure(weights.as_ref(), &counts, snr, 2, 1, m)).unwrap()
+    unmonitored(|m| measure(weights.view(), &counts, snr, 2, 1, m)).unwrap()
 }
 
 fn decode(
-    readings: &Mat<f64>,
-    weights: &Mat<f64>,
-    atoms: &Mat<f64>,
+    readings: &Array2<f64>,
+    weights: &Array2<f64>,
+    atoms: &Array2<f64>,
     variance: &[f64],
     (decoder, sparsity, threads): (Decoder, usize, usize),
 ) -> Result<Recovered, CoreError> {
-    let problem = Problem {
-        readings: readings.as_ref(),
-        weights: weights.as_ref(),
-        atoms: atoms.as_ref(),
+    let measured = Measured {
+        readings: readings.view(),
+        weights: weights.view(),
+        atoms: atoms.view(),
         residual_variance: variance,
         examples: None,
     };
-    let params = recovery::Params { decoder, sparsity, standard_errors: true, threads };
-    unmonitored(|monitor| recovery::recover(&problem, &params, monitor))
+    let params = RecoveryParams { decoder, sparsity, standard_errors: true, threads };
+    unmonitored(|monitor| recover(&measured, &params, monitor))
 }
 
-fn largest_difference(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
-    assert_eq!(a.shape(), b.shape());
+fn largest_difference(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
+    assert_eq!(a.dim(), b.dim());
     (0..a.ncols())
         .flat_map(|j| (0..a.nrows()).map(move |i| (i, j)))
         .map(|at| (a[at] - b[at]).abs())
@@ -133,8 +138,8 @@ fn sparse_profiles_come_back_from_few_measurements() {
 
 #[test]
 fn identity_measurements_and_modules_give_the_profile_itself() {
-    let x = Mat::<f64>::from_fn(20, 7, |i, j| ((i * 7 + j) % 5) as f64 + 0.5);
-    let identity = Mat::<f64>::identity(20, 20);
+    let x = from_fn((20, 7), |i, j| ((i * 7 + j) % 5) as f64 + 0.5);
+    let identity = identity(20);
     for decoder in [Decoder::Orthogonal, Decoder::Nonnegative, Decoder::LeastSquares] {
         let found = decode(&x, &identity, &identity, &[0.0; 20], (decoder, 20, 1)).unwrap();
         // least squares carries a relative ridge of 1e-12
@@ -146,7 +151,7 @@ fn identity_measurements_and_modules_give_the_profile_itself() {
 fn ksvd_finds_a_planted_dictionary() {
     let (atoms, x) = planted(5, (20, 50, 1500), 3, 20.0);
     let own = KsvdParams { max_iter: 80, tolerance: 0.0, starts: 5 };
-    let found = fit(x.as_ref(), &params(Method::Ksvd(own), 50, 3));
+    let found = fit(x.view(), &params(Method::Ksvd(own), 50, 3));
     let best = |j: usize| {
         let cosine =
             |l: usize| (0..20).map(|g| atoms[(g, j)] * found.atoms[(g, l)]).sum::<f64>().abs();
@@ -160,7 +165,7 @@ fn ksvd_finds_a_planted_dictionary() {
 fn ksvd_never_loses_and_modules_are_unit_and_used() {
     let (_, x) = planted(6, (40, 60, 300), 4, 10.0);
     let own = KsvdParams { max_iter: 15, tolerance: 0.0, starts: 1 };
-    let found = fit(x.as_ref(), &params(Method::Ksvd(own), 50, 4));
+    let found = fit(x.view(), &params(Method::Ksvd(own), 50, 4));
     for pair in found.trace.windows(2) {
         assert!(pair[1] <= pair[0] * (1.0 + 1e-10), "{:?}", found.trace);
     }
@@ -170,24 +175,24 @@ fn ksvd_never_loses_and_modules_are_unit_and_used() {
 }
 
 fn check_modules(found: &Dictionary) {
-    let uses = found.codes.use_of_atoms(found.atoms.ncols());
+    let uses = use_of_atoms(found.codes.view());
     assert!(uses.iter().all(|&n| n > 0), "{uses:?}");
     for j in 0..found.atoms.ncols() {
-        assert!((norm(found.atoms.col_as_slice(j)) - 1.0).abs() < 1e-12);
+        assert!((norm(found.atoms.col(j)) - 1.0).abs() < 1e-12);
     }
 }
 
 /// Samples that mix non-negative modules of about `module` genes.
-fn modular(seed: u64, genes: usize, modules: usize, samples: usize) -> Mat<f64> {
+fn modular(seed: u64, genes: usize, modules: usize, samples: usize) -> Array2<f64> {
     let mut rng = stream(seed, Purpose::Start, 1);
     let module = genes / 10;
-    let mut atoms = Mat::<f64>::zeros(genes, modules);
+    let mut atoms = zeros::<f64>((genes, modules));
     for j in 0..modules {
         for g in sample(&mut rng, genes, module) {
             atoms[(g, j)] = rng.random::<f64>() + 0.2;
         }
     }
-    let mut x = Mat::<f64>::zeros(genes, samples);
+    let mut x = zeros::<f64>((genes, samples));
     for i in 0..samples {
         for j in sample(&mut rng, modules, 4) {
             let value = rng.random::<f64>() + 0.5;
@@ -205,10 +210,10 @@ fn modular(seed: u64, genes: usize, modules: usize, samples: usize) -> Mat<f64> 
 #[test]
 fn smaf_modules_are_sparse_nonnegative_and_used() {
     let x = modular(1, 100, 20, 200);
-    let found = fit(x.as_ref(), &params(Method::Smaf(smaf(100)), 40, 8));
+    let found = fit(x.view(), &params(Method::Smaf(smaf(100)), 40, 8));
     check_modules(&found);
     let entries: Vec<f64> =
-        (0..found.atoms.ncols()).flat_map(|j| found.atoms.col_as_slice(j).to_vec()).collect();
+        (0..found.atoms.ncols()).flat_map(|j| found.atoms.col(j).to_vec()).collect();
     assert!(entries.iter().all(|&v| v >= 0.0));
     let zeros = entries.iter().filter(|&&v| v == 0.0).count() as f64 / entries.len() as f64;
     assert!(zeros > 0.5, "{zeros}");
@@ -220,13 +225,9 @@ fn smaf_modules_are_sparse_nonnegative_and_used() {
 fn snmf_modules_are_nonnegative_and_used() {
     let x = modular(1, 100, 20, 200);
     let own = SnmfParams { max_iter: 200, tolerance: 1e-5, penalty: 0.01 };
-    let found = fit(x.as_ref(), &params(Method::Snmf(own), 30, 8));
+    let found = fit(x.view(), &params(Method::Snmf(own), 30, 8));
     check_modules(&found);
-    assert!((0..30.min(found.atoms.ncols())).all(|j| found
-        .atoms
-        .col_as_slice(j)
-        .iter()
-        .all(|&v| v >= 0.0)));
+    assert!((0..30.min(found.atoms.ncols())).all(|j| found.atoms.col(j).iter().all(|&v| v >= 0.0)));
     assert!(found.residual < 0.1, "{}", found.residual);
     for pair in found.trace.windows(2) {
         assert!(pair[1] <= pair[0] * (1.0 + 1e-9), "{:?}", found.trace);
@@ -236,17 +237,20 @@ fn snmf_modules_are_nonnegative_and_used() {
 #[test]
 fn svd_is_the_best_of_its_rank_and_svd_k_is_its_beginning() {
     let x = modular(2, 60, 10, 90);
-    let whole = fit(x.as_ref(), &params(Method::Svd, 25, 6));
-    let short = fit(x.as_ref(), &params(Method::SvdK, 25, 6));
+    let whole = fit(x.view(), &params(Method::Svd, 25, 6));
+    let short = fit(x.view(), &params(Method::SvdK, 25, 6));
     assert_eq!(short.atoms.ncols(), 6);
-    assert_eq!(largest_difference(&whole.atoms.subcols(0, 6).to_owned(), &short.atoms), 0.0);
+    assert_eq!(
+        largest_difference(&from_fn((60, 6), |g, j| whole.atoms[(g, j)]), &short.atoms),
+        0.0
+    );
     assert_eq!(whole.stop, Stop::Direct);
     // with all its modules in use, a sample's code is the projection
     assert!((short.residual - short.trace[0]).abs() < 1e-10);
     // choosing 6 of 25 can't be worse than the first 6 by much, nor better than 25
     assert!(whole.residual >= whole.trace[0] - 1e-12);
     let ksvd = Method::Ksvd(KsvdParams { max_iter: 20, tolerance: 0.0, starts: 1 });
-    assert!(fit(x.as_ref(), &params(ksvd, 6, 6)).residual >= short.residual - 1e-10);
+    assert!(fit(x.view(), &params(ksvd, 6, 6)).residual >= short.residual - 1e-10);
 }
 
 #[test]
@@ -256,10 +260,11 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
         Method::Ksvd(KsvdParams { max_iter: 3, tolerance: 0.0, starts: 1 }),
         Method::Smaf(SmafParams { max_iter: 3, ..smaf(60) }),
     ] {
-        let one = fit(x.as_ref(), &Params { threads: 1, ..params(method.clone(), 30, 5) });
-        let three = fit(x.as_ref(), &Params { threads: 3, ..params(method.clone(), 30, 5) });
+        let one = fit(x.view(), &DictionaryParams { threads: 1, ..params(method.clone(), 30, 5) });
+        let three =
+            fit(x.view(), &DictionaryParams { threads: 3, ..params(method.clone(), 30, 5) });
         assert!(one.atoms == three.atoms && one.codes == three.codes);
-        let other = fit(x.as_ref(), &Params { seed: 2, ..params(method, 30, 5) });
+        let other = fit(x.view(), &DictionaryParams { seed: 2, ..params(method, 30, 5) });
         assert!(other.atoms != one.atoms);
         let weights = draw(Kind::Gaussian, 30, 60);
         let readings = read(&weights, &x, 5.0);
@@ -274,11 +279,11 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
 #[test]
 fn the_order_of_genes_is_the_order_of_the_answer() {
     let x = modular(4, 50, 10, 80);
-    let turned = Mat::from_fn(50, 80, |g, i| x[(49 - g, i)]);
+    let turned = from_fn((50, 80), |g, i| x[(49 - g, i)]);
     let method = Method::Smaf(SmafParams { max_iter: 4, ..smaf(50) });
-    let a = fit(x.as_ref(), &params(method.clone(), 20, 5));
-    let b = fit(turned.as_ref(), &params(method, 20, 5));
-    let back = Mat::from_fn(50, b.atoms.ncols(), |g, j| b.atoms[(49 - g, j)]);
+    let a = fit(x.view(), &params(method.clone(), 20, 5));
+    let b = fit(turned.view(), &params(method, 20, 5));
+    let back = from_fn((50, b.atoms.ncols()), |g, j| b.atoms[(49 - g, j)]);
     assert!(largest_difference(&a.atoms, &back) < 1e-8);
 }
 
@@ -289,7 +294,7 @@ fn standard_errors_cover_what_they_say() {
     let (atoms, clean) = planted(8, (genes, size, 400), k, f64::INFINITY);
     let mut rng = stream(9, Purpose::Start, 2);
     let deviation: Vec<f64> = (0..genes).map(|g| 0.02 + 0.02 * (g % 5) as f64 / 4.0).collect();
-    let x = Mat::from_fn(genes, 400, |g, i| clean[(g, i)] + deviation[g] * normal(&mut rng));
+    let x = from_fn((genes, 400), |g, i| clean[(g, i)] + deviation[g] * normal(&mut rng));
     let variance: Vec<f64> = deviation.iter().map(|d| d * d).collect();
     let weights = draw(Kind::Gaussian, 80, genes);
     for snr in [f64::INFINITY, 5.0] {
@@ -312,14 +317,14 @@ fn standard_errors_cover_what_they_say() {
 #[test]
 fn settings_out_of_range_are_named() {
     let x = modular(5, 30, 5, 20);
-    let error = |params: &Params| {
-        unmonitored(|monitor| learn(x.as_ref(), params, monitor)).err().unwrap().to_string()
+    let error = |params: &DictionaryParams| {
+        unmonitored(|monitor| learn(x.view(), params, monitor)).err().unwrap().to_string()
     };
     assert!(error(&params(Method::Svd, 21, 5)).contains("`size`"));
     assert!(error(&params(Method::Svd, 2, 0)).contains("`sparsity`"));
     let bad = SmafParams { error_bound: 0.0, ..smaf(30) };
     assert!(error(&params(Method::Smaf(bad), 5, 5)).contains("`error_bound`"));
-    let identity = Mat::<f64>::identity(5, 5);
+    let identity = identity(5);
     let how = (Decoder::Orthogonal, 6, 1);
     let refused = decode(&identity, &identity, &identity, &[0.0; 5], how).err().unwrap();
     assert!(refused.to_string().contains("number of measurements"));

@@ -2,8 +2,9 @@
 //! extrapolation and restart, a stopping rule, and care for dead components.
 
 use super::data::Side;
-use crate::error::CoreError;
-use crate::parallel::Monitor;
+use crate::base::convergence::Stop;
+use crate::base::error::CoreError;
+use crate::base::parallel::Monitor;
 
 /// Both factors, indexed by [`Side::index`]: rank × features, rank × samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,28 +89,6 @@ pub trait Model: Sync {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// The objective decreases by less than the tolerance.
-    Tolerance,
-    /// The clusters have not changed for long (Brunet's rule).
-    Connectivity,
-    Iterations,
-    /// Alternations with something else, such as the noise, were used up.
-    Rounds,
-}
-
-impl Reason {
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::Tolerance => "tolerance",
-            Reason::Connectivity => "connectivity",
-            Reason::Iterations => "iterations",
-            Reason::Rounds => "rounds",
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     pub max_iter: usize,
@@ -139,7 +118,7 @@ pub struct Outcome {
     /// [`Model::residual`], the larger of the two sides.
     pub kkt: f64,
     pub iterations: usize,
-    pub reason: Reason,
+    pub stop: Stop,
     /// Components that ended at zero.
     pub dead: usize,
 }
@@ -204,7 +183,7 @@ pub fn alternate(
     let mut trace: Vec<(usize, f64)> = Vec::new();
     let mut labels = Unchanged::new(rules);
     let mut revived = 0;
-    let (mut reason, mut iterations) = (Reason::Iterations, rules.max_iter);
+    let (mut stop, mut iterations) = (Stop::MaxIterations, rules.max_iter);
     for iteration in 1..=rules.max_iter {
         monitor.check()?;
         let look = rules.extrapolate || iteration % rules.every == 0 || iteration == rules.max_iter;
@@ -252,7 +231,7 @@ pub fn alternate(
         }
         let ended = labels.look(iteration, &best).or_else(|| settled(&trace, rules));
         if let Some(why) = ended {
-            (reason, iterations) = (why, iteration);
+            (stop, iterations) = (why, iteration);
             break;
         }
     }
@@ -266,7 +245,7 @@ pub fn alternate(
     let residual = |side: Side| model.residual(side, best.side(side.other()), best.side(side));
     let kkt = residual(Side::Basis).max(residual(Side::Coef));
     let dead = best.dead().len();
-    Ok(Outcome { objective, trace, kkt, iterations, reason, dead, pair: best })
+    Ok(Outcome { objective, trace, kkt, iterations, stop, dead, pair: best })
 }
 
 /// x ← x + β (x − last), between kept · x and the upper bound.  Entries above the
@@ -283,14 +262,14 @@ fn extrapolate(x: &mut [f64], last: &[f64], beta: f64, kept: f64, upper: f64) {
 }
 
 /// The tolerance rule, on the objectives seen so far.
-fn settled(trace: &[(usize, f64)], rules: &Rules) -> Option<Reason> {
+fn settled(trace: &[(usize, f64)], rules: &Rules) -> Option<Stop> {
     if rules.unchanged.is_some() {
         return None;
     }
     let &(now, objective) = trace.last()?;
     let before = trace.iter().rev().find(|(at, _)| at + WINDOW <= now)?;
     let slope = (before.1 - objective) / (now - before.0) as f64;
-    (slope <= rules.tolerance * objective.abs()).then_some(Reason::Tolerance)
+    (slope <= rules.tolerance * objective.abs()).then_some(Stop::Converged)
 }
 
 /// How long the clusters of samples have stayed as they are.
@@ -307,7 +286,7 @@ impl Unchanged {
         Unchanged { limit: rules.unchanged, labels: Vec::new(), since: 0 }
     }
 
-    fn look(&mut self, iteration: usize, pair: &Pair) -> Option<Reason> {
+    fn look(&mut self, iteration: usize, pair: &Pair) -> Option<Stop> {
         let limit = self.limit?;
         if iteration % Self::EVERY != 0 {
             return None;
@@ -317,7 +296,7 @@ impl Unchanged {
             self.labels = labels;
             self.since = iteration;
         }
-        (iteration - self.since >= limit).then_some(Reason::Connectivity)
+        (iteration - self.since >= limit).then_some(Stop::Connectivity)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The matrix to factorise, features × samples, dense or compressed sparse
-//! columns, and its products with factors.
+//! The matrix to factorise, features × samples, dense or sparse, and its products
+//! with factors.
 //!
 //! Factors are held rank × features and rank × samples, so that the
 //! coefficients of one feature or sample are contiguous, and both factors are
@@ -7,12 +7,11 @@
 //! rows.  Work is cut into blocks whose size depends on the shape only, and
 //! sums over blocks are taken in order: the bits do not depend on the threads.
 
-use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::error::{check_value, CoreError};
 use crate::base::numbers::dot;
 use crate::base::simd::lines::add_scaled;
-use crate::matrix::{from_columns, from_columns_mut, linalg};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use crate::matrix::{from_columns, from_columns_mut, linalg, Csc, Matrix, MatrixBuf};
+use ndarray::s;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -36,24 +35,6 @@ impl Side {
     }
 }
 
-/// Entries in column-major order.
-#[derive(Clone, Copy)]
-pub enum Values<'a> {
-    Dense(&'a [f64]),
-    /// `starts` has a length of columns + 1, `rows` are counted from 0.
-    Sparse {
-        starts: &'a [i32],
-        rows: &'a [i32],
-        values: &'a [f64],
-    },
-}
-
-/// The rows of X, stored one after the other.
-enum Transposed {
-    Dense(Vec<f64>),
-    Sparse { starts: Vec<usize>, columns: Vec<i32>, values: Vec<f64> },
-}
-
 /// The entries of one row or column.
 #[derive(Clone, Copy)]
 pub enum Line<'a> {
@@ -62,11 +43,18 @@ pub enum Line<'a> {
 }
 
 #[derive(Clone)]
+enum Source<'a> {
+    Given(Matrix<'a>),
+    Made(Arc<MatrixBuf>),
+}
+
+#[derive(Clone)]
 pub struct Data<'a> {
-    values: Values<'a>,
+    source: Source<'a>,
+    /// The rows of X, stored one after the other.
+    turned: Option<Arc<MatrixBuf>>,
     features: usize,
     samples: usize,
-    transposed: Option<Arc<Transposed>>,
     parallel: bool,
     nonzeros: usize,
 }
@@ -81,44 +69,61 @@ fn block_size(work: usize) -> usize {
 
 impl<'a> Data<'a> {
     /// # Errors
-    /// `Shape` when lengths do not belong together, `Argument` for a row that is
-    /// not there and for a value that is negative or not finite.
-    pub fn new(values: Values<'a>, (features, samples): (usize, usize)) -> Result<Self, CoreError> {
-        let entries = match values {
-            Values::Dense(x) => {
-                check_length("x", features * samples, x.len())?;
-                x
-            }
-            Values::Sparse { starts, rows, values } => {
-                check_length("starts", samples + 1, starts.len())?;
-                check_length("rows", values.len(), rows.len())?;
-                check_length("starts", values.len(), starts[samples].max(0) as usize)?;
-                let rising = starts[0] == 0 && starts.windows(2).all(|w| w[0] <= w[1]);
-                let inside = rows.iter().all(|&r| r >= 0 && (r as usize) < features);
-                if !rising || !inside {
-                    let expected = "a valid sparse matrix";
-                    return Err(CoreError::Argument { name: "x", found: f64::NAN, expected });
-                }
-                values
-            }
-        };
-        for &value in entries {
-            check_value("x", value, "finite and non-negative", |v| v >= 0.0 && v.is_finite())?;
-        }
-        let nonzeros = entries.iter().filter(|v| **v != 0.0).count();
+    /// `Argument` for a value that is negative or not finite, and for whole
+    /// numbers: products are of doubles.
+    pub fn new(matrix: Matrix<'a>) -> Result<Self, CoreError> {
+        Data::from_source(Source::Given(matrix))
+    }
+
+    /// A matrix that nobody else holds.
+    ///
+    /// # Errors
+    /// As [`Data::new`].
+    pub fn made(matrix: MatrixBuf) -> Result<Self, CoreError> {
+        Data::from_source(Source::Made(Arc::new(matrix)))
+    }
+
+    fn from_source(source: Source<'a>) -> Result<Self, CoreError> {
+        let turned = None;
         let mut data =
-            Data { values, features, samples, transposed: None, parallel: true, nonzeros };
-        if let Values::Sparse { .. } = values {
-            data.transposed = Some(Arc::new(data.transpose()));
+            Data { source, turned, features: 0, samples: 0, parallel: true, nonzeros: 0 };
+        (data.features, data.samples) = data.matrix().shape();
+        let Some(entries) = data.matrix().stored() else {
+            let expected = "a column-major matrix of doubles";
+            return Err(CoreError::Argument { name: "x", found: f64::NAN, expected });
+        };
+        let valid = |v: f64| v >= 0.0 && v.is_finite();
+        let mut nonzeros = 0;
+        for &value in entries {
+            check_value("x", value, "finite and non-negative", valid)?;
+            nonzeros += usize::from(value != 0.0);
+        }
+        data.nonzeros = nonzeros;
+        if data.sparse().is_some() {
+            data = data.with_lines();
         }
         Ok(data)
+    }
+
+    fn matrix(&self) -> Matrix<'_> {
+        match &self.source {
+            Source::Given(matrix) => matrix.reborrow(),
+            Source::Made(matrix) => matrix.view(),
+        }
+    }
+
+    fn sparse(&self) -> Option<Csc<'_>> {
+        match self.matrix() {
+            Matrix::Sparse(x) => Some(x),
+            _ => None,
+        }
     }
 
     /// The same matrix with its rows at hand in one piece, as
     /// [`line`](Self::line) of `Side::Basis` needs them.
     pub fn with_lines(mut self) -> Self {
-        if self.transposed.is_none() {
-            self.transposed = Some(Arc::new(self.transpose()));
+        if self.turned.is_none() {
+            self.turned = Some(Arc::new(self.matrix().transpose()));
         }
         self
     }
@@ -127,10 +132,6 @@ impl<'a> Data<'a> {
     /// are themselves in parallel.
     pub fn sequential(&self) -> Self {
         Data { parallel: false, ..self.clone() }
-    }
-
-    pub fn is_sparse(&self) -> bool {
-        matches!(self.values, Values::Sparse { .. })
     }
 
     /// Lines of a side: features or samples.
@@ -142,11 +143,8 @@ impl<'a> Data<'a> {
     }
 
     /// Entries that are stored.
-    pub fn entries(&self) -> &'a [f64] {
-        match self.values {
-            Values::Dense(x) => x,
-            Values::Sparse { values, .. } => values,
-        }
+    pub fn entries(&self) -> &[f64] {
+        stored(self.matrix())
     }
 
     /// Entries that are not zero, however they are stored.
@@ -162,6 +160,11 @@ impl<'a> Data<'a> {
         self.sum_of(|v| v * v)
     }
 
+    /// Σ X / (features × samples).
+    pub fn mean(&self) -> f64 {
+        self.sum() / (self.features * self.samples).max(1) as f64
+    }
+
     /// Σ f(x) over the stored entries.
     pub fn sum_of(&self, f: impl Fn(f64) -> f64 + Sync) -> f64 {
         let part = |chunk: &[f64]| chunk.iter().map(|&v| f(v)).sum::<f64>();
@@ -173,65 +176,22 @@ impl<'a> Data<'a> {
         sums.iter().sum()
     }
 
-    fn transpose(&self) -> Transposed {
-        let (m, n) = (self.features, self.samples);
-        match self.values {
-            Values::Dense(x) => {
-                let mut turned = vec![0.0; m * n];
-                // tiles, so that reads and writes both stay in cache
-                const TILE: usize = 32;
-                for (tile, out) in turned.chunks_mut((TILE * n).max(1)).enumerate() {
-                    for (j, column) in x.chunks_exact(m).enumerate() {
-                        for (r, row) in out.chunks_exact_mut(n).enumerate() {
-                            row[j] = column[tile * TILE + r];
-                        }
-                    }
-                }
-                Transposed::Dense(turned)
-            }
-            Values::Sparse { starts, rows, values } => {
-                let mut row_starts = vec![0usize; m + 1];
-                for &row in rows {
-                    row_starts[row as usize + 1] += 1;
-                }
-                for row in 0..m {
-                    row_starts[row + 1] += row_starts[row];
-                }
-                let mut next = row_starts.clone();
-                let mut columns = vec![0i32; values.len()];
-                let mut turned = vec![0.0; values.len()];
-                for j in 0..n {
-                    for at in starts[j] as usize..starts[j + 1] as usize {
-                        let to = &mut next[rows[at] as usize];
-                        columns[*to] = j as i32;
-                        turned[*to] = values[at];
-                        *to += 1;
-                    }
-                }
-                Transposed::Sparse { starts: row_starts, columns, values: turned }
-            }
-        }
-    }
-
     /// Column `index` of X (`Side::Coef`) or row `index` (`Side::Basis`; dense
     /// data need [`with_lines`](Self::with_lines) first).
     pub fn line(&self, side: Side, index: usize) -> Line<'_> {
-        match (side, self.values, self.transposed.as_deref()) {
-            (Side::Coef, Values::Dense(x), _) => {
-                Line::Dense(&x[index * self.features..(index + 1) * self.features])
+        let matrix = match side {
+            Side::Coef => self.matrix(),
+            Side::Basis => self.turned.as_ref().expect("`with_lines` went before").view(),
+        };
+        match matrix {
+            Matrix::Sparse(x) => {
+                let (at, values) = x.column(index);
+                Line::Sparse { at, values }
             }
-            (Side::Coef, Values::Sparse { starts, rows, values }, _) => {
-                let range = starts[index] as usize..starts[index + 1] as usize;
-                Line::Sparse { at: &rows[range.clone()], values: &values[range] }
+            dense => {
+                let length = dense.n_rows();
+                Line::Dense(&stored(dense)[index * length..(index + 1) * length])
             }
-            (Side::Basis, _, Some(Transposed::Dense(x))) => {
-                Line::Dense(&x[index * self.samples..(index + 1) * self.samples])
-            }
-            (Side::Basis, _, Some(Transposed::Sparse { starts, columns, values })) => {
-                let range = starts[index]..starts[index + 1];
-                Line::Sparse { at: &columns[range.clone()], values: &values[range] }
-            }
-            (Side::Basis, _, None) => panic!("rows are asked for without `with_lines`"),
         }
     }
 
@@ -239,10 +199,13 @@ impl<'a> Data<'a> {
     /// distance between two entries of a line (needs
     /// [`with_lines`](Self::with_lines) for `Side::Coef`).
     pub fn side_by_side(&self, side: Side) -> Option<(&[f64], usize)> {
-        match (side, self.values, self.transposed.as_deref()) {
-            (Side::Basis, Values::Dense(x), _) => Some((x, self.features)),
-            (Side::Coef, Values::Dense(_), Some(Transposed::Dense(x))) => Some((x, self.samples)),
-            _ => None,
+        if self.sparse().is_some() {
+            return None;
+        }
+        match (side, &self.turned) {
+            (Side::Basis, _) => Some((self.entries(), self.features)),
+            (Side::Coef, Some(turned)) => Some((stored(turned.view()), self.samples)),
+            (Side::Coef, None) => None,
         }
     }
 
@@ -288,15 +251,13 @@ impl<'a> Data<'a> {
         out: &mut [f64],
     ) {
         let lines = out.len() / rank;
-        if let Values::Dense(x) = self.values {
-            let x = MatRef::from_column_major_slice(x, self.features, self.samples);
+        if let Matrix::Dense(x) = self.matrix() {
             let x = match side {
-                Side::Coef => x.subcols(first, lines),
-                Side::Basis => x.subrows(first, lines).transpose(),
+                Side::Coef => x.slice_move(s![.., first..first + lines]),
+                Side::Basis => x.slice_move(s![first..first + lines, ..]).reversed_axes(),
             };
-            let fixed = MatRef::from_column_major_slice(fixed, rank, x.nrows());
-            let out = MatMut::from_column_major_slice_mut(out, rank, lines);
-            matmul(out, Accum::Replace, fixed, x, 1.0, Par::Seq);
+            let fixed = from_columns(fixed, (rank, x.nrows()));
+            linalg::multiply(&mut from_columns_mut(out, (rank, lines)), &fixed, &x);
             return;
         }
         for (offset, out) in out.chunks_exact_mut(rank).enumerate() {
@@ -351,4 +312,9 @@ impl<'a> Data<'a> {
 pub fn gram_into(factor: &[f64], rank: usize, gram: &mut [f64]) {
     let lines = from_columns(factor, (rank, factor.len() / rank));
     linalg::gram(&mut from_columns_mut(gram, (rank, rank)), &lines);
+}
+
+/// The values of a matrix that was checked when its [`Data`] was made.
+fn stored(matrix: Matrix<'_>) -> &[f64] {
+    matrix.stored().expect("the data are column-major doubles")
 }

@@ -6,7 +6,7 @@ use super::data::{Data, Side};
 use super::penalty::Constraint;
 use crate::nnls::{descend, project, Descent, Pivoting, Sweeps};
 
-/// How the quadratic program of a half-step is solved.
+/// How the quadratic problem of a half-step is solved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Solver {
     /// Sweeps of coordinate descent (accelerated HALS, Gillis and Glineur 2012).

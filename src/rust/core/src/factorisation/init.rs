@@ -2,8 +2,9 @@
 
 use super::alternate::Pair;
 use super::data::{Data, Side};
-use crate::rng::{stream, Purpose};
-use faer::MatRef;
+use crate::base::rng::{stream, Purpose};
+use crate::matrix::from_columns;
+use crate::matrix::linalg::{spectrum, Spectrum};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -30,11 +31,6 @@ pub fn random(data: &Data<'_>, mean: f64, rank: usize, seed: u64, run: usize) ->
     let basis = draw(data.count(Side::Basis));
     let coef = draw(data.count(Side::Coef));
     Pair { rank, factors: [basis, coef] }
-}
-
-/// Σ X / (features × samples).
-pub fn mean(data: &Data<'_>) -> f64 {
-    data.sum() / (data.count(Side::Basis) * data.count(Side::Coef)).max(1) as f64
 }
 
 /// Extra directions and rounds of the subspace iteration.
@@ -98,18 +94,16 @@ fn singular(data: &Data<'_>, width: usize, seed: u64) -> (Vec<f64>, Vec<f64>, Ve
     data.product(Side::Basis, &right, width, &mut left);
     // X V = L'; L Lᵀ = Q Σ² Qᵀ, so X = (L' Q) (V Q)'
     let gram = data.gram(Side::Basis, &left, width);
-    let gram = MatRef::from_column_major_slice(&gram, width, width);
-    let Ok(eigen) = gram.self_adjoint_eigen(faer::Side::Lower) else {
+    let Spectrum { values, vectors: turned } = spectrum(&from_columns(&gram, (width, width)));
+    if values.iter().any(|v| v.is_nan()) {
         return (vec![0.0; width], left, right);
-    };
-    let order: Vec<usize> = (0..width).rev().collect();
-    let sigma: Vec<f64> =
-        order.iter().map(|&r| eigen.S().column_vector()[r].max(0.0).sqrt()).collect();
+    }
+    let sigma: Vec<f64> = values.iter().map(|v| v.max(0.0).sqrt()).collect();
     let turn = |vectors: &[f64]| -> Vec<f64> {
         let mut out = Vec::with_capacity(vectors.len());
         for line in vectors.chunks_exact(width) {
-            for &r in &order {
-                out.push((0..width).map(|i| eigen.U()[(i, r)] * line[i]).sum());
+            for r in 0..width {
+                out.push((0..width).map(|i| turned[(i, r)] * line[i]).sum());
             }
         }
         out

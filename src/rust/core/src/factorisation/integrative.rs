@@ -11,10 +11,11 @@
 //! rises.  The data are met in two products per iteration.
 
 use super::data::{Data, Side};
-use crate::error::{check_length, check_value, CoreError};
+use crate::base::convergence::Stop;
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::Monitor;
+use crate::base::rng::{stream, Purpose};
 use crate::nnls::Pivoting;
-use crate::parallel::Monitor;
-use crate::rng::{stream, Purpose};
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -57,7 +58,7 @@ pub struct IntegrativeFit {
     /// the largest over the blocks.
     pub kkt: f64,
     pub iterations: usize,
-    pub converged: bool,
+    pub stop: Stop,
 }
 
 impl IntegrativeFit {
@@ -94,33 +95,33 @@ pub fn factorise_integrative(
             check_length("samples", set.shared.count(Side::Coef), own.count(Side::Coef))?;
         }
     }
-    let mut descent = Descent::new(datasets, settings, run);
+    let mut blocks = Blocks::new(datasets, settings, run);
     let mut trace = Vec::new();
-    let mut converged = false;
+    let mut stop = Stop::MaxIterations;
     for iteration in 1..=settings.max_iterations {
         monitor.check()?;
-        let objective = descent.step();
+        let objective = blocks.step();
         trace.push(objective);
         if iteration > WINDOW {
             let before = trace[iteration - 1 - WINDOW];
             let slope = (before - trace[iteration - 1]) / WINDOW as f64;
-            converged = slope <= settings.tolerance * trace[iteration - 1];
-        }
-        if converged {
-            break;
+            if slope <= settings.tolerance * trace[iteration - 1] {
+                stop = Stop::Converged;
+                break;
+            }
         }
     }
     Ok(IntegrativeFit {
-        kkt: descent.kkt(),
-        shared: descent.shared,
-        parts: descent.parts,
+        kkt: blocks.kkt(),
+        shared: blocks.shared,
+        parts: blocks.parts,
         iterations: trace.len(),
         trace,
-        converged,
+        stop,
     })
 }
 
-struct Descent<'a, 'd> {
+struct Blocks<'a, 'd> {
     datasets: &'a [Dataset<'d>],
     rank: usize,
     lambda: f64,
@@ -129,7 +130,7 @@ struct Descent<'a, 'd> {
     parts: Vec<Part>,
 }
 
-impl<'a, 'd> Descent<'a, 'd> {
+impl<'a, 'd> Blocks<'a, 'd> {
     fn new(datasets: &'a [Dataset<'d>], settings: &IntegrativeSettings, run: usize) -> Self {
         let rank = settings.rank;
         let mut rng = stream(settings.seed, Purpose::Factors, run);
@@ -151,7 +152,7 @@ impl<'a, 'd> Descent<'a, 'd> {
             set.shared.squares() + set.own.as_ref().map_or(0.0, |own| own.squares())
         };
         let squares = datasets.iter().map(of).sum();
-        Descent { datasets, rank, lambda: settings.lambda, squares, shared, parts }
+        Blocks { datasets, rank, lambda: settings.lambda, squares, shared, parts }
     }
 
     /// W + V_i.
@@ -159,8 +160,8 @@ impl<'a, 'd> Descent<'a, 'd> {
         self.shared.iter().zip(&part.specific).map(|(w, v)| w + v).collect()
     }
 
-    /// The program of H_i: Gram matrix and right-hand sides.
-    fn coef_program(&self, at: usize) -> (Vec<f64>, Vec<f64>) {
+    /// The problem of H_i: Gram matrix and right-hand sides.
+    fn coef_problem(&self, at: usize) -> (Vec<f64>, Vec<f64>) {
         let (set, part, rank) = (&self.datasets[at], &self.parts[at], self.rank);
         let basis = self.basis(part);
         let mut gram = set.shared.gram(Side::Basis, &basis, rank);
@@ -196,7 +197,7 @@ impl<'a, 'd> Descent<'a, 'd> {
     /// One sweep over all blocks; the objective after it.
     fn step(&mut self) -> f64 {
         for at in 0..self.parts.len() {
-            let (gram, right) = self.coef_program(at);
+            let (gram, right) = self.coef_problem(at);
             solve(&gram, &right, &mut self.parts[at].coef, self.rank);
         }
         let products: Vec<Products> = (0..self.parts.len()).map(|at| self.products(at)).collect();
@@ -206,13 +207,13 @@ impl<'a, 'd> Descent<'a, 'd> {
             solve(&gram, &right, &mut part.specific, self.rank);
             solve(&gram, &products.own, &mut part.own, self.rank);
         }
-        let (gram, right) = self.shared_program(&products);
+        let (gram, right) = self.shared_problem(&products);
         solve(&gram, &right, &mut self.shared, self.rank);
         self.objective(&products)
     }
 
-    /// The program of W.
-    fn shared_program(&self, products: &[Products]) -> (Vec<f64>, Vec<f64>) {
+    /// The problem of W.
+    fn shared_problem(&self, products: &[Products]) -> (Vec<f64>, Vec<f64>) {
         let mut gram = vec![0.0; self.rank * self.rank];
         let mut right = vec![0.0; self.shared.len()];
         for (part, products) in self.parts.iter().zip(products) {
@@ -249,15 +250,15 @@ impl<'a, 'd> Descent<'a, 'd> {
         let mut worst: f64 = 0.0;
         let products: Vec<Products> = (0..self.parts.len()).map(|at| self.products(at)).collect();
         for (at, (part, products)) in self.parts.iter().zip(&products).enumerate() {
-            let (gram, right) = self.coef_program(at);
-            worst = worst.max(newton_step(&gram, &right, &part.coef, self.rank));
+            let (gram, right) = self.coef_problem(at);
+            worst = worst.max(coordinate_steps(&gram, &right, &part.coef, self.rank));
             let gram = products.scaled_gram(1.0 + self.lambda);
             let right = without(&products.shared, &products.gram, &self.shared, self.rank);
-            worst = worst.max(newton_step(&gram, &right, &part.specific, self.rank));
-            worst = worst.max(newton_step(&gram, &products.own, &part.own, self.rank));
+            worst = worst.max(coordinate_steps(&gram, &right, &part.specific, self.rank));
+            worst = worst.max(coordinate_steps(&gram, &products.own, &part.own, self.rank));
         }
-        let (gram, right) = self.shared_program(&products);
-        worst = worst.max(newton_step(&gram, &right, &self.shared, self.rank));
+        let (gram, right) = self.shared_problem(&products);
+        worst = worst.max(coordinate_steps(&gram, &right, &self.shared, self.rank));
         (worst / scale).sqrt()
     }
 }
@@ -297,8 +298,8 @@ fn solve(gram: &[f64], right: &[f64], x: &mut [f64], rank: usize) {
     });
 }
 
-/// Σ G_rr δ², where δ is the coordinate-wise Newton step.
-fn newton_step(gram: &[f64], right: &[f64], x: &[f64], rank: usize) -> f64 {
+/// Σ G_rr δ² of the steps δ of coordinate-wise Newton.
+fn coordinate_steps(gram: &[f64], right: &[f64], x: &[f64], rank: usize) -> f64 {
     let mut sum = 0.0;
     for (x, right) in x.chunks_exact(rank).zip(right.chunks_exact(rank)) {
         for r in (0..rank).filter(|&r| gram[r * rank + r] > 0.0) {

@@ -79,7 +79,7 @@ pub struct NonSmooth<'a> {
 impl<'a> NonSmooth<'a> {
     pub fn new(data: Data<'a>, rank: usize, theta: f64) -> Self {
         let none = [Constraint::default(), Constraint::default()];
-        let inner = KullbackLeibler::new(data, rank, Step::Multiplicative, none, None);
+        let inner = KullbackLeibler::new(data, rank, Step::Multiplicative, none);
         NonSmooth { inner, rank, theta }
     }
 

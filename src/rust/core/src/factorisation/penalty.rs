@@ -1,7 +1,11 @@
 //! Penalties and bounds of one factor.
 
-use super::data::{Data, Values};
-use crate::error::{check_value, CoreError};
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::matrix::{Csc, CscBuf};
+
+fn not_negative(v: f64) -> bool {
+    v >= 0.0 && v.is_finite()
+}
 
 /// A penalty on the factor C (rank × lines) of one side:
 /// l1 Σ c + ½ l2 Σ c² + ½ l1_squared Σ_j (Σ_k c_kj)² + ½ angle Σ_j Σ_{k≠l} c_kj c_lj
@@ -21,40 +25,33 @@ pub struct Penalty {
 #[derive(Debug, Clone)]
 pub struct Graph {
     weight: f64,
-    starts: Vec<usize>,
-    neighbours: Vec<u32>,
-    weights: Vec<f64>,
+    adjacency: CscBuf,
 }
 
 impl Graph {
-    /// From the columns of a symmetric sparse matrix; its diagonal counts nothing.
+    /// From a symmetric sparse matrix; its diagonal counts nothing.
     ///
     /// # Errors
-    /// `Shape` or `Argument` for columns that are not those of such a matrix.
-    pub fn new(
-        (starts, rows, values): (&[i32], &[i32], &[f64]),
-        lines: usize,
-        weight: f64,
-    ) -> Result<Self, CoreError> {
-        // checks the layout and the values
-        Data::new(Values::Sparse { starts, rows, values }, (lines, lines))?;
-        check_value("graph", weight, "finite and non-negative", |v| v >= 0.0 && v.is_finite())?;
-        let neighbours = rows.iter().map(|&r| r as u32).collect();
-        let starts = starts.iter().map(|&s| s as usize).collect();
-        Ok(Graph { weight, starts, neighbours, weights: values.to_vec() })
+    /// `Shape` or `Argument` for a matrix that is not of so many lines, or has
+    /// negative or infinite entries.
+    pub fn new(adjacency: Csc<'_>, lines: usize, weight: f64) -> Result<Self, CoreError> {
+        check_length("graph", lines, adjacency.n_rows())?;
+        check_length("graph", lines, adjacency.n_columns())?;
+        for &value in adjacency.values().iter().chain([&weight]) {
+            check_value("graph", value, "finite and non-negative", not_negative)?;
+        }
+        Ok(Graph { weight, adjacency: adjacency.to_owned() })
     }
 
     fn edges(&self, line: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
-        let range = self.starts[line]..self.starts[line + 1];
-        let edge = |at: usize| (self.neighbours[at] as usize, self.weights[at]);
-        range.map(edge).filter(move |&(other, _)| other != line)
+        self.adjacency.view().entries(line).filter(move |&(other, _)| other != line)
     }
 
     /// Value of the graph's term.
     pub fn value(&self, factor: &[f64], rank: usize) -> f64 {
         let line = |j: usize| &factor[j * rank..(j + 1) * rank];
         let mut sum = 0.0;
-        for j in 0..self.starts.len() - 1 {
+        for j in 0..self.adjacency.view().n_columns() {
             for (i, weight) in self.edges(j) {
                 let apart: f64 = line(i).iter().zip(line(j)).map(|(a, b)| (a - b) * (a - b)).sum();
                 sum += weight * apart;
@@ -68,7 +65,7 @@ impl Graph {
     /// midpoint: a majoriser that lets all lines move at once.  Returns its
     /// curvature and linear term for each line at the present factor.
     pub fn majoriser(&self, factor: &[f64], rank: usize) -> (Vec<f64>, Vec<f64>) {
-        let lines = self.starts.len() - 1;
+        let lines = self.adjacency.view().n_columns();
         let mut curvature = vec![0.0; lines];
         let mut linear = vec![0.0; lines * rank];
         for j in 0..lines {
@@ -141,6 +138,26 @@ impl Default for Constraint {
 impl Constraint {
     pub fn is_free(&self, component: usize) -> bool {
         self.fixed.is_empty() || !self.fixed[component]
+    }
+
+    /// # Errors
+    /// `Argument` with the first number that is out of range.
+    pub fn check(&self) -> Result<(), CoreError> {
+        let Penalty { l1, l2, l1_squared, angle, .. } = self.penalty;
+        check_value("upper", self.upper, "above 0", |v| v > 0.0)?;
+        let penalties = [("l1", l1), ("l2", l2), ("l1_squared", l1_squared), ("angle", angle)];
+        penalties.into_iter().try_for_each(|(name, value)| {
+            check_value(name, value, "finite and non-negative", not_negative)
+        })
+    }
+
+    /// Brings the components of a factor that are not fixed below the bound.
+    pub fn confine(&self, rank: usize, factor: &mut [f64]) {
+        for line in factor.chunks_exact_mut(rank) {
+            for (_, v) in line.iter_mut().enumerate().filter(|(r, _)| self.is_free(*r)) {
+                *v = v.min(self.upper);
+            }
+        }
     }
 
     /// True when a component that is not fixed can be rescaled at will.

@@ -124,6 +124,11 @@ impl<'a, T: Copy> Csc<'a, T> {
         CscBuf { n_rows: self.n_columns(), starts, rows, values }
     }
 
+    /// The same entries, owned.
+    pub fn to_owned(&self) -> CscBuf<T> {
+        self.with_values(self.values.to_vec())
+    }
+
     /// The same places with other values, one per stored entry.
     pub fn with_values<U>(&self, values: Vec<U>) -> CscBuf<U> {
         assert_eq!(values.len(), self.n_stored(), "a value per stored entry");
@@ -187,6 +192,18 @@ impl<T: Copy> CscBuf<T> {
         Ok(())
     }
 
+    /// Adds a whole column, its entries in their order.
+    ///
+    /// # Errors
+    /// As [`end_column`](CscBuf::end_column).
+    pub fn push_column(
+        &mut self,
+        entries: impl IntoIterator<Item = (usize, T)>,
+    ) -> Result<(), CoreError> {
+        entries.into_iter().for_each(|(row, value)| self.push(row, value));
+        self.end_column()
+    }
+
     /// The columns that are built.
     pub fn view(&self) -> Csc<'_, T> {
         let stored = self.starts[self.starts.len() - 1] as usize;
@@ -198,9 +215,9 @@ impl<T: Copy> CscBuf<T> {
         }
     }
 
-    /// The values of the stored entries, to be changed in place.
-    pub fn values_mut(&mut self) -> &mut [T] {
-        &mut self.values
+    /// Rows of the stored entries, and their values to be changed in place.
+    pub fn entries_mut(&mut self) -> (&[i32], &mut [T]) {
+        (&self.rows, &mut self.values)
     }
 }
 
@@ -226,13 +243,13 @@ mod tests {
 
     #[test]
     fn what_is_built_is_what_was_pushed() {
+        let matrix = Csc::new(3, &STARTS, &ROWS, &VALUES).unwrap();
         let mut built = CscBuf::new(3);
-        for pair in STARTS.windows(2) {
-            (pair[0] as usize..pair[1] as usize)
-                .for_each(|at| built.push(ROWS[at] as usize, VALUES[at]));
-            built.end_column().unwrap();
-        }
-        assert_eq!(built.view(), Csc::new(3, &STARTS, &ROWS, &VALUES).unwrap());
+        (0..4).for_each(|j| built.push_column(matrix.entries(j)).unwrap());
+        assert_eq!(built.view(), matrix);
+        let (rows, values) = built.entries_mut();
+        rows.iter().zip(values).for_each(|(&row, value)| *value *= f64::from(row));
+        assert_eq!(built.view().column(3).1, [0.0, 4.0, 12.0]);
     }
 
     #[test]

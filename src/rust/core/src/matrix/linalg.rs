@@ -11,7 +11,7 @@ use faer::linalg::cholesky::llt;
 use faer::linalg::evd::{self_adjoint_evd, self_adjoint_evd_scratch, ComputeEigenvectors};
 use faer::linalg::matmul;
 use faer::linalg::svd::{self as singular, svd_scratch, ComputeSvdVectors};
-use faer::{Accum, MatMut, MatRef, Par};
+use faer::{Accum, ColRef, MatMut, MatRef, Par};
 
 /// Single and double precision.
 pub trait Real: faer::traits::RealField + Copy + Default + From<f32> + Into<f64> {}
@@ -49,6 +49,11 @@ pub fn add_product<T: Real>(out: &mut ArrayRef2<T>, scale: T, a: &ArrayRef2<T>, 
 /// out = a aᵀ.
 pub fn gram<T: Real>(out: &mut ArrayRef2<T>, a: &ArrayRef2<T>) {
     multiply(out, a, &a.t());
+}
+
+/// √Σ x².
+pub fn norm<T: Real>(x: &[T]) -> T {
+    ColRef::from_slice(x).norm_l2()
 }
 
 /// a b.
@@ -175,29 +180,6 @@ impl<T: Real> Cholesky<T> {
             MemStack::new(&mut MemBuffer::new(scratch)),
         );
     }
-
-    /// Columns of `right` become L⁻¹ times themselves.
-    pub fn solve_lower_in_place(&self, right: &mut ArrayRef2<T>) {
-        faer::linalg::triangular_solve::solve_lower_triangular_in_place(
-            seen(&self.factor),
-            seen_mut(right),
-            Par::Seq,
-        );
-    }
-
-    /// A⁻¹.
-    pub fn inverse(&self) -> Array2<T> {
-        let n = self.factor.nrows();
-        let mut inverse = zeros((n, n));
-        inverse.diag_mut().fill(T::one());
-        self.solve_in_place(&mut inverse);
-        inverse
-    }
-
-    /// log det A.
-    pub fn log_determinant(&self) -> f64 {
-        self.factor.diag().iter().map(|&d| 2.0 * Into::<f64>::into(d).ln()).sum()
-    }
 }
 
 #[cfg(test)]
@@ -272,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_factor_solves_and_knows_the_determinant() {
+    fn a_factor_solves() {
         let x = wave::<f64>((50, 40));
         let mut matrix = product(&x.t(), &x);
         matrix.diag_mut().iter_mut().for_each(|d| *d += 1.0);
@@ -281,16 +263,6 @@ mod tests {
         let mut solved = right.clone();
         factor.solve_in_place(&mut solved);
         assert!(near(&product(&matrix, &solved), &right));
-        assert!(near(
-            &product(&matrix, &factor.inverse()),
-            &from_fn((40, 40), |i, j| { f64::from(i == j) })
-        ));
-        // ‖L⁻¹ b‖² = bᵀ A⁻¹ b
-        let mut half = right.clone();
-        factor.solve_lower_in_place(&mut half);
-        assert!(near(&product(&half.t(), &half), &product(&right.t(), &solved)));
-        let log_values: f64 = spectrum(&matrix).values.iter().map(|v| v.ln()).sum();
-        assert!((factor.log_determinant() - log_values).abs() < 1e-9);
         matrix[(0, 0)] = -1.0;
         assert!(Cholesky::new(matrix).is_none());
     }

@@ -13,7 +13,7 @@ pub use csc::{Csc, CscBuf};
 pub use ndarray::{Array2, Array3, ArrayRef2, ArrayView2, ArrayView3, ArrayViewMut2};
 
 use crate::base::error::{check_length, CoreError};
-use ndarray::ShapeBuilder;
+use ndarray::{Axis, ShapeBuilder};
 
 /// R's missing integer.
 pub const NA_INTEGER: i32 = i32::MIN;
@@ -81,6 +81,54 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// The stored values, column by column, as they lie in memory; `None` for whole
+    /// numbers and for views in another order.
+    pub fn stored(&self) -> Option<&'a [f64]> {
+        match self {
+            Matrix::Dense(x) => x.reversed_axes().to_slice(),
+            Matrix::Whole(_) => None,
+            Matrix::Sparse(x) => Some(x.values()),
+        }
+    }
+
+    /// True when some stored value is NaN.
+    pub fn has_missing(&self) -> bool {
+        let mut missing = false;
+        for column in 0..self.n_columns() {
+            self.for_each(column, |_, value| missing |= value.is_nan());
+        }
+        missing
+    }
+
+    /// An entry, stored or not.
+    pub fn get(&self, row: usize, column: usize) -> f64 {
+        match self {
+            Matrix::Dense(x) => x[(row, column)],
+            Matrix::Whole(x) => whole(x[(row, column)]),
+            Matrix::Sparse(x) => {
+                let (rows, values) = x.column(column);
+                rows.binary_search(&(row as i32)).map_or(0.0, |at| values[at])
+            }
+        }
+    }
+
+    /// Other values, one per stored entry and in their order, at the same places.
+    pub fn with_stored(&self, values: Vec<f64>) -> MatrixBuf {
+        match self {
+            Matrix::Sparse(x) => MatrixBuf::Sparse(x.with_values(values)),
+            _ => MatrixBuf::Dense(owned_columns(values, self.shape())),
+        }
+    }
+
+    /// Rows and columns exchanged.
+    pub fn transpose(&self) -> MatrixBuf {
+        match self {
+            Matrix::Dense(x) => MatrixBuf::Dense(turned(*x, |value| value)),
+            Matrix::Whole(x) => MatrixBuf::Dense(turned(*x, whole)),
+            Matrix::Sparse(x) => MatrixBuf::Sparse(x.transpose()),
+        }
+    }
+
     /// Calls `f(row, value)` for the stored entries of a column.
     pub fn for_each(&self, column: usize, mut f: impl FnMut(usize, f64)) {
         match self {
@@ -88,9 +136,7 @@ impl<'a> Matrix<'a> {
                 x.column(column).iter().enumerate().for_each(|(row, &value)| f(row, value))
             }
             Matrix::Whole(x) => {
-                for (row, &value) in x.column(column).iter().enumerate() {
-                    f(row, if value == NA_INTEGER { f64::NAN } else { value.into() });
-                }
+                x.column(column).iter().enumerate().for_each(|(row, &value)| f(row, whole(value)))
             }
             Matrix::Sparse(x) => x.entries(column).for_each(|(row, value)| f(row, value)),
         }
@@ -123,6 +169,46 @@ impl<'a> Matrix<'a> {
             scan.totals.push(total);
         }
         scan
+    }
+}
+
+fn whole(value: i32) -> f64 {
+    if value == NA_INTEGER {
+        f64::NAN
+    } else {
+        value.into()
+    }
+}
+
+/// f of the entries, rows and columns exchanged, column-major.
+pub fn turned<T: Copy>(x: ArrayView2<'_, T>, f: impl Fn(T) -> f64) -> Array2<f64> {
+    let (m, n) = x.dim();
+    let mut out = vec![0.0; m * n];
+    // tiles, so that reads and writes both stay in cache
+    const TILE: usize = 32;
+    for (tile, out) in out.chunks_mut((TILE * n).max(1)).enumerate() {
+        for j in 0..n {
+            for (r, row) in out.chunks_exact_mut(n).enumerate() {
+                row[j] = f(x[(tile * TILE + r, j)]);
+            }
+        }
+    }
+    owned_columns(out, (n, m))
+}
+
+/// A matrix that this crate made.
+#[derive(Debug, Clone)]
+pub enum MatrixBuf {
+    Dense(Array2<f64>),
+    Sparse(CscBuf),
+}
+
+impl MatrixBuf {
+    pub fn view(&self) -> Matrix<'_> {
+        match self {
+            MatrixBuf::Dense(x) => Matrix::Dense(x.view()),
+            MatrixBuf::Sparse(x) => Matrix::Sparse(x.view()),
+        }
     }
 }
 
@@ -189,7 +275,24 @@ pub fn from_fn<T>(
     for column in 0..n_columns {
         entries.extend((0..n_rows).map(|row| f(row, column)));
     }
-    Array2::from_shape_vec((n_rows, n_columns).f(), entries).expect("an entry per row and column")
+    owned_columns(entries, (n_rows, n_columns))
+}
+
+/// Entries in column-major order as a matrix.
+///
+/// # Panics
+/// When the number of entries is not that of the shape.
+pub fn owned_columns<T>(entries: Vec<T>, shape: (usize, usize)) -> Array2<T> {
+    Array2::from_shape_vec(shape.f(), entries).expect("an entry per row and column")
+}
+
+/// A column of a column-major view, for as long as the entries live.
+///
+/// # Panics
+/// When columns are not contiguous, or there is no such column.
+#[inline]
+pub fn column<T>(x: ArrayView2<'_, T>, column: usize) -> &[T] {
+    x.index_axis_move(Axis(1), column).to_slice().expect("columns are contiguous")
 }
 
 /// Columns of a column-major matrix as slices.
@@ -242,6 +345,33 @@ mod tests {
         }
         assert_eq!(Matrix::Sparse(sparse).n_stored(), 3);
         assert_eq!(Matrix::dense(&DENSE, shape).unwrap().n_stored(), 6);
+    }
+
+    #[test]
+    fn what_is_made_of_a_matrix_has_its_places() {
+        let sparse = Csc::new(3, &[0, 2, 3], &[0, 2, 1], &[1.0, 2.0, 5.0]).unwrap();
+        let whole = [1, 0, 2, 0, NA_INTEGER, 0];
+        for matrix in [
+            Matrix::dense(&DENSE, (3, 2)).unwrap(),
+            Matrix::whole(&whole, (3, 2)).unwrap(),
+            Matrix::Sparse(sparse),
+        ] {
+            let turned = matrix.transpose();
+            assert_eq!(turned.view().shape(), (2, 3));
+            let mut values = Vec::new();
+            (0..2).for_each(|j| matrix.for_each(j, |_, value| values.push(2.0 * value)));
+            let twice = matrix.with_stored(values);
+            for (i, j) in (0..3).flat_map(|i| [(i, 0), (i, 1)]) {
+                let value = matrix.get(i, j);
+                assert_eq!(turned.view().get(j, i).to_bits(), value.to_bits());
+                assert_eq!(twice.view().get(i, j).to_bits(), (2.0 * value).to_bits());
+            }
+            assert_eq!(matrix.has_missing(), matches!(matrix, Matrix::Whole(_)));
+        }
+        let dense = Matrix::dense(&DENSE, (3, 2)).unwrap();
+        assert_eq!(dense.stored(), Some(&DENSE[..]));
+        let turned = Matrix::Dense(from_columns(&DENSE, (3, 2)).reversed_axes());
+        assert_eq!(turned.stored(), None);
     }
 
     #[test]

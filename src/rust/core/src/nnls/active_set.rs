@@ -171,7 +171,7 @@ pub fn solve_with_cholesky(factor: &[f64], z: &mut [f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{stream, Purpose};
+    use crate::base::rng::{stream, Purpose};
     use rand::Rng;
 
     /// A random H = XᵀX and b = Xᵀy.

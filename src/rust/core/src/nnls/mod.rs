@@ -21,7 +21,7 @@ pub use pivoting::Pivoting;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{stream, Purpose};
+    use crate::base::rng::{stream, Purpose};
     use rand::Rng;
 
     /// G = AᵀA, b = Aᵀy and A for a random A; every third is rank deficient.

@@ -1,17 +1,18 @@
 //! Composite measurements: which genes are pooled with which weight, and what
 //! the pools read.
 
-use super::codes::column;
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::{over_blocks, with_threads, Monitor};
+use crate::base::rng::{stream, Purpose};
 use crate::base::simd::vectors::{add_scaled, dot, squared_norm};
-use crate::counts::Counts;
-use crate::error::{check_length, check_value, CoreError};
-use crate::parallel::{with_threads, Monitor};
-use crate::rng::{stream, Purpose};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+use crate::matrix::counts::Counts;
+use crate::matrix::linalg::product;
+use crate::matrix::{column, from_fn, zeros, Array2, ArrayView2, Columns};
+use ndarray::s;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Draws of a row before the bound on the correlation is called impossible.
 const MOST_DRAWS: usize = 2000;
@@ -68,12 +69,12 @@ impl Design {
     ///
     /// # Errors
     /// `Argument` for settings out of range, `Interrupted`.
-    pub fn draw(&self, monitor: &Monitor<'_>) -> Result<Result<Mat<f64>, Crowded>, CoreError> {
+    pub fn draw(&self, monitor: &Monitor<'_>) -> Result<Result<Array2<f64>, Crowded>, CoreError> {
         self.check()?;
         let (genes, rows) = (self.genes, self.measurements);
-        let mut weights = Mat::<f64>::zeros(genes, rows);
+        let mut weights = zeros((genes, rows));
         // centred and scaled, so that their products are correlations
-        let mut standard = Mat::<f64>::zeros(genes, rows);
+        let mut standard = zeros((genes, rows));
         let mut uses = vec![0.0; genes];
         let mut candidate = vec![0.0; genes];
         let mut centred = vec![0.0; genes];
@@ -86,7 +87,7 @@ impl Design {
                 self.draw_row(&uses, draws, &mut rng, &mut candidate);
                 standardise(&candidate, &mut centred);
                 let correlation = (0..row)
-                    .map(|earlier| dot(&centred, column(standard.as_ref(), earlier)).abs())
+                    .map(|earlier| dot(&centred, standard.col(earlier)).abs())
                     .fold(0.0, f64::max);
                 if correlation <= self.max_correlation {
                     break;
@@ -97,8 +98,8 @@ impl Design {
                     return Ok(Err(Crowded { row, correlation: lowest }));
                 }
             }
-            weights.col_as_slice_mut(row).copy_from_slice(&candidate);
-            standard.col_as_slice_mut(row).copy_from_slice(&centred);
+            weights.col_mut(row).copy_from_slice(&candidate);
+            standard.col_mut(row).copy_from_slice(&centred);
             for (count, &weight) in uses.iter_mut().zip(&candidate) {
                 *count += f64::from(weight != 0.0);
             }
@@ -153,26 +154,24 @@ pub struct Coherence {
 
 /// `weights` is genes × measurements.
 pub fn coherence(
-    weights: MatRef<'_, f64>,
+    weights: ArrayView2<'_, f64>,
     threads: usize,
     monitor: &Monitor<'_>,
 ) -> Result<Coherence, CoreError> {
-    let (genes, rows) = weights.shape();
-    let mut standard = Mat::<f64>::zeros(genes, rows);
+    let (genes, rows) = weights.dim();
+    let mut standard = zeros((genes, rows));
     for row in 0..rows {
-        standardise(column(weights, row), standard.col_as_slice_mut(row));
+        standardise(column(weights, row), standard.col_mut(row));
     }
-    let mut products = Mat::<f64>::zeros(rows, rows);
-    let factor = standard.as_ref();
-    matmul(products.as_mut(), Accum::Replace, factor.transpose(), factor, 1.0, Par::Seq);
+    let products = product(&standard.t(), &standard);
     let largest = (0..rows).flat_map(|j| (0..j).map(move |i| (i, j))).map(|at| products[at].abs());
     let rows_largest = largest.fold(0.0, f64::max);
 
     let used: Vec<usize> =
         (0..genes).filter(|&g| (0..rows).any(|r| weights[(g, r)] != 0.0)).collect();
-    let mut unit = Mat::<f64>::from_fn(rows, used.len(), |r, g| weights[(used[g], r)]);
+    let mut unit = from_fn((rows, used.len()), |r, g| weights[(used[g], r)]);
     for g in 0..used.len() {
-        let own = unit.col_as_slice_mut(g);
+        let own = unit.col_mut(g);
         let norm = dot(own, own).sqrt();
         own.iter_mut().for_each(|w| *w /= norm);
     }
@@ -180,17 +179,16 @@ pub fn coherence(
         .step_by(GENE_BLOCK)
         .flat_map(|j| (0..=j).step_by(GENE_BLOCK).map(move |i| (i, j)))
         .collect();
-    let unit = unit.as_ref();
+    let unit = unit.view();
     let parts: Result<Vec<(f64, f64)>, CoreError> = with_threads(threads, || {
         blocks
             .par_iter()
             .map(|&(i, j)| {
                 monitor.check()?;
                 let span = |start: usize| GENE_BLOCK.min(used.len() - start);
-                let left = unit.subcols(i, span(i));
-                let right = unit.subcols(j, span(j));
-                let mut cosines = Mat::<f64>::zeros(span(i), span(j));
-                matmul(cosines.as_mut(), Accum::Replace, left.transpose(), right, 1.0, Par::Seq);
+                let left = unit.slice(s![.., i..i + span(i)]);
+                let right = unit.slice(s![.., j..j + span(j)]);
+                let cosines = product(&left.t(), &right);
                 let (mut most, mut squares) = (0.0f64, 0.0);
                 for b in 0..span(j) {
                     for a in 0..if i == j { b } else { span(i) } {
@@ -219,79 +217,66 @@ pub fn coherence(
 /// # Errors
 /// `Shape`, `Argument` (snr not positive), `Threads`, `Interrupted`.
 pub fn measure(
-    weights: MatRef<'_, f64>,
+    weights: ArrayView2<'_, f64>,
     profiles: &Counts<'_>,
     snr: f64,
     seed: u64,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Mat<f64>, CoreError> {
+) -> Result<Array2<f64>, CoreError> {
     let samples = profiles.n_samples();
     check_length("profiles", weights.nrows(), profiles.n_genes())?;
     check_value("snr", snr, "positive", |v| v > 0.0)?;
-    let blocks: Vec<usize> = (0..samples).step_by(SAMPLE_BLOCK).collect();
-    let parts: Result<Vec<Part>, CoreError> = with_threads(threads, || {
-        let parts = blocks.par_iter().map(|&first| {
-            monitor.check()?;
-            let count = SAMPLE_BLOCK.min(samples - first);
-            let seed = snr.is_finite().then_some(seed);
-            let part = measure_block(weights, profiles, first, count, seed);
-            monitor.advance(count);
-            Ok(part)
-        });
-        parts.collect()
-    })?;
-    let parts = parts?;
-    let signal: f64 = parts.iter().map(|p| p.signal).sum();
-    let noise: f64 = parts.iter().map(|p| p.noise).sum();
-    let scale = if noise > 0.0 { (signal / noise).sqrt() / snr } else { 0.0 };
-    let mut out = Mat::zeros(weights.ncols(), samples);
-    for (part, &first) in parts.iter().zip(&blocks) {
-        for j in 0..part.read.ncols() {
-            let out = out.col_as_slice_mut(first + j);
-            out.copy_from_slice(column(part.read.as_ref(), j));
-            if scale > 0.0 {
-                add_scaled(out, scale, column(part.read_noise.as_ref(), j));
+    let noise_seed = snr.is_finite().then_some(seed);
+    let mut out = zeros((weights.ncols(), samples));
+    let mut read_noise = zeros((weights.ncols(), if noise_seed.is_some() { samples } else { 0 }));
+    let (mut signal, mut noise) = (0.0, 0.0);
+    with_threads(threads, || {
+        let block = |range: Range<usize>| Ok(measure_block(weights, profiles, range, noise_seed));
+        over_blocks(samples, SAMPLE_BLOCK, monitor, block, |range, part| {
+            monitor.advance(range.len());
+            out.slice_mut(s![.., range.clone()]).assign(&part.read);
+            signal += part.signal;
+            if noise_seed.is_some() {
+                read_noise.slice_mut(s![.., range]).assign(&part.read_noise);
+                noise += part.noise;
             }
-        }
+        })
+    })??;
+    if noise > 0.0 {
+        let scale = (signal / noise).sqrt() / snr;
+        (0..samples).for_each(|j| add_scaled(out.col_mut(j), scale, read_noise.col(j)));
     }
     Ok(out)
 }
 
 /// A X and A N of a block of samples, and the squared norms of X and N.
 struct Part {
-    read: Mat<f64>,
-    read_noise: Mat<f64>,
+    read: Array2<f64>,
+    read_noise: Array2<f64>,
     signal: f64,
     noise: f64,
 }
 
 fn measure_block(
-    weights: MatRef<'_, f64>,
+    weights: ArrayView2<'_, f64>,
     profiles: &Counts<'_>,
-    first: usize,
-    count: usize,
+    range: Range<usize>,
     noise_seed: Option<u64>,
 ) -> Part {
-    let (genes, measurements) = weights.shape();
-    let mut block = Mat::<f64>::zeros(genes, count);
-    for j in 0..count {
-        profiles.column_into(first + j, block.col_as_slice_mut(j));
+    let mut block = zeros((weights.nrows(), range.len()));
+    let project = |of: &Array2<f64>| product(&weights.t(), of);
+    let squares = |of: &Array2<f64>| (0..of.ncols()).map(|j| squared_norm(of.col(j))).sum();
+    for (j, sample) in range.clone().enumerate() {
+        profiles.column_into(sample, block.col_mut(j));
     }
-    let project = |of: &Mat<f64>| {
-        let mut read = Mat::<f64>::zeros(measurements, count);
-        matmul(read.as_mut(), Accum::Replace, weights.transpose(), of, 1.0, Par::Seq);
-        read
-    };
-    let squares = |of: &Mat<f64>| (0..count).map(|j| squared_norm(column(of.as_ref(), j))).sum();
     let (read, signal) = (project(&block), squares(&block));
     let Some(seed) = noise_seed else {
-        return Part { read, read_noise: Mat::zeros(measurements, 0), signal, noise: 0.0 };
+        return Part { read, read_noise: zeros((weights.ncols(), 0)), signal, noise: 0.0 };
     };
-    for j in 0..count {
-        let mut rng = stream(seed, Purpose::MeasurementNoise, first + j);
-        let own = block.col_as_slice_mut(j);
-        own.iter_mut().for_each(|v| *v = StandardNormal.sample(&mut rng));
+    for (j, sample) in range.enumerate() {
+        let mut rng = stream(seed, Purpose::MeasurementNoise, sample);
+        block.col_mut(j).iter_mut().for_each(|v| *v = StandardNormal.sample(&mut rng));
     }
     Part { read, read_noise: project(&block), signal, noise: squares(&block) }
 }
@@ -299,14 +284,14 @@ fn measure_block(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::parallel::unmonitored;
     use crate::matrix::Matrix;
-    use crate::parallel::unmonitored;
 
     fn design(kind: Kind) -> Design {
         Design { measurements: 40, genes: 200, kind, max_correlation: 0.2, seed: 3 }
     }
 
-    fn draw(design: &Design) -> Result<Mat<f64>, Crowded> {
+    fn draw(design: &Design) -> Result<Array2<f64>, Crowded> {
         unmonitored(|monitor| design.draw(monitor)).unwrap()
     }
 
@@ -315,12 +300,12 @@ mod tests {
         for kind in [Kind::Gaussian, Kind::Sparse { genes_per_pool: 15 }] {
             let weights = draw(&design(kind)).unwrap();
             for row in 0..40 {
-                assert!((squared_norm(column(weights.as_ref(), row)) - 1.0).abs() < 1e-14);
+                assert!((squared_norm(weights.col(row)) - 1.0).abs() < 1e-14);
             }
-            let found = unmonitored(|m| coherence(weights.as_ref(), 1, m)).unwrap();
+            let found = unmonitored(|m| coherence(weights.view(), 1, m)).unwrap();
             assert!(found.rows <= 0.2 + 1e-12, "{found:?}");
             assert!(found.genes <= 1.0 + 1e-12 && found.genes_rms <= found.genes);
-            let more = unmonitored(|m| coherence(weights.as_ref(), 3, m)).unwrap();
+            let more = unmonitored(|m| coherence(weights.view(), 3, m)).unwrap();
             assert_eq!(found, more);
         }
     }
@@ -345,14 +330,14 @@ mod tests {
     #[test]
     fn noise_has_the_stated_norm_and_is_that_of_the_profile_not_of_the_reading() {
         let genes = 60;
-        let identity = Mat::<f64>::identity(genes, genes);
+        let identity = from_fn((genes, genes), |i, j| f64::from(u8::from(i == j)));
         let values: Vec<f64> = (0..genes * 100).map(|i| (i % 7) as f64).collect();
         let gene_of_row: Vec<i32> = (0..genes as i32).collect();
         let profiles =
             Counts::new(Matrix::dense(&values, (genes, 100)).unwrap(), &gene_of_row, genes)
                 .unwrap();
         let read = |snr, threads| {
-            unmonitored(|m| measure(identity.as_ref(), &profiles, snr, 5, threads, m)).unwrap()
+            unmonitored(|m| measure(identity.view(), &profiles, snr, 5, threads, m)).unwrap()
         };
         let exact = read(f64::INFINITY, 1);
         assert!((0..values.len()).all(|i| exact[(i % genes, i / genes)] == values[i]));

@@ -1,7 +1,7 @@
 //! Genotype calls from reads, and how sure they are.
 
-use crate::error::{check_length, CoreError};
-use crate::factorisation::weighted::Matrix;
+use crate::base::error::{check_length, CoreError};
+use crate::matrix::{CscBuf, Matrix};
 
 /// Certainty of a call as a function of the reads that cover it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +14,11 @@ pub enum CallWeight {
     Binary,
 }
 
-/// Calls and weights of the entries with enough reads, compressed by cell.
-#[derive(Clone, Debug, Default)]
+/// Calls of the entries with enough reads, variants × cells, and their weights.
+#[derive(Clone, Debug)]
 pub struct Calls {
-    pub starts: Vec<i32>,
-    pub rows: Vec<i32>,
-    pub calls: Vec<f64>,
+    pub calls: CscBuf,
+    /// One per call, in their order.
     pub weights: Vec<f64>,
 }
 
@@ -28,7 +27,8 @@ pub struct Calls {
 /// with fewer than `min_coverage` reads in all have no call.
 ///
 /// # Errors
-/// `Shape` when the two matrices do not belong together.
+/// `Shape` when the two matrices do not belong together, `Argument` for more calls
+/// than a sparse matrix holds.
 pub fn call_genotypes(
     reference: Matrix<'_>,
     alternative: Matrix<'_>,
@@ -38,7 +38,7 @@ pub fn call_genotypes(
     let (n_rows, n_columns) = reference.shape();
     check_length("alt", n_rows, alternative.shape().0)?;
     check_length("alt", n_columns, alternative.shape().1)?;
-    let mut out = Calls { starts: vec![0], ..Calls::default() };
+    let mut out = Calls { calls: CscBuf::new(n_rows), weights: Vec::new() };
     let (mut own, mut other) = (vec![0.0; n_rows], vec![0.0; n_rows]);
     for j in 0..n_columns {
         reference.column_into(j, &mut own);
@@ -53,8 +53,7 @@ pub fn call_genotypes(
                 (false, true) => 1.0,
                 _ => 0.0,
             };
-            out.rows.push(i as i32);
-            out.calls.push(call);
+            out.calls.push(i, call);
             out.weights.push(match weight {
                 _ if call == 0.5 => 1.0,
                 CallWeight::Constant => 0.5,
@@ -62,7 +61,7 @@ pub fn call_genotypes(
                 CallWeight::Binary => 1.0,
             });
         }
-        out.starts.push(out.rows.len() as i32);
+        out.calls.end_column()?;
     }
     Ok(out)
 }

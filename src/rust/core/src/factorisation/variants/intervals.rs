@@ -1,21 +1,21 @@
 //! Shares of clones over resamples of the variants.
 
-use faer::{Mat, MatRef};
+use crate::matrix::{zeros, Array2, ArrayRef2};
 
 /// Shares over resamples of the variants, rank × cells.
 pub struct Intervals {
-    pub mean: Mat<f64>,
-    pub sd: Mat<f64>,
-    pub lower: Mat<f64>,
-    pub upper: Mat<f64>,
+    pub mean: Array2<f64>,
+    pub sd: Array2<f64>,
+    pub lower: Array2<f64>,
+    pub upper: Array2<f64>,
     /// Part of the resamples in which a component has the largest share.
-    pub chosen: Mat<f64>,
+    pub chosen: Array2<f64>,
 }
 
 /// Quantiles at both ends of `level`, and who is the largest how often.
-pub fn intervals(resampled: &[Mat<f64>], level: f64) -> Intervals {
-    let (rank, n_columns) = resampled[0].shape();
-    let zeros = || Mat::zeros(rank, n_columns);
+pub fn intervals(resampled: &[Array2<f64>], level: f64) -> Intervals {
+    let (rank, n_columns) = resampled[0].dim();
+    let zeros = || zeros((rank, n_columns));
     let mut out =
         Intervals { mean: zeros(), sd: zeros(), lower: zeros(), upper: zeros(), chosen: zeros() };
     let n = resampled.len() as f64;
@@ -31,7 +31,7 @@ pub fn intervals(resampled: &[Mat<f64>], level: f64) -> Intervals {
             out.upper[(r, j)] = quantile(&values, (1.0 + level) / 2.0);
         }
         for shares in resampled {
-            if let Some(r) = largest(shares.as_ref(), j) {
+            if let Some(r) = largest(shares, j) {
                 out.chosen[(r, j)] += 1.0 / n;
             }
         }
@@ -41,7 +41,7 @@ pub fn intervals(resampled: &[Mat<f64>], level: f64) -> Intervals {
 
 /// The component with the largest share of a cell; the first of equals, none
 /// for a cell without any.
-pub fn largest(shares: MatRef<'_, f64>, cell: usize) -> Option<usize> {
+pub fn largest(shares: &ArrayRef2<f64>, cell: usize) -> Option<usize> {
     let mut best = None;
     for r in 0..shares.nrows() {
         let value = shares[(r, cell)];

@@ -2,9 +2,10 @@
 //! G_l = Σ_i Ω_il f_i f_iᵀ and b_l = Σ_i Ω_il x_il f_i, where f_i are the
 //! columns of the fixed factor.
 
-use super::data::{Entries, Lines};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+use super::matrix::Lines;
+use crate::matrix::linalg::{add_product, multiply};
+use crate::matrix::{from_columns, zeros, Array2, ArrayView2, Columns, Matrix};
+use ndarray::s;
 use rayon::prelude::*;
 
 /// Lines of a block: fixed, so that sums do not depend on the threads.
@@ -22,7 +23,7 @@ pub(super) fn for_each_line(
     free: &mut [f64],
     work: impl Fn(&mut [f64], &mut [f64], &mut [f64]) -> f64 + Sync,
 ) -> f64 {
-    let fixed = MatRef::from_column_major_slice(fixed, rank, lines.n_index);
+    let fixed = from_columns(fixed, (rank, lines.n_index));
     let shared = shared_gram(lines, fixed);
     let sums: Vec<f64> = free
         .par_chunks_mut(LINE_BLOCK * rank)
@@ -36,12 +37,12 @@ pub(super) fn for_each_line(
             let mut sum = 0.0;
             for (line, y) in free.chunks_exact_mut(rank).enumerate() {
                 let factor = lines.shared.0[first + line];
-                let pairs = pairs.col_as_slice_mut(line);
+                let pairs = pairs.col_mut(line);
                 if factor != 0.0 {
                     pairs.iter_mut().zip(&shared).for_each(|(p, s)| *p += factor * s);
                 }
                 unpack(pairs, rank, &mut gram);
-                sum += work(&mut gram, right.col_as_slice_mut(line), y);
+                sum += work(&mut gram, right.col_mut(line), y);
             }
             sum
         })
@@ -77,7 +78,7 @@ fn unpack(pairs: &[f64], rank: usize, gram: &mut [f64]) {
 }
 
 /// Σ_i a_i f_i f_iᵀ, packed; empty when no line uses it.
-fn shared_gram(lines: Lines<'_>, fixed: MatRef<'_, f64>) -> Vec<f64> {
+fn shared_gram(lines: Lines<'_>, fixed: ArrayView2<'_, f64>) -> Vec<f64> {
     let rank = fixed.nrows();
     if lines.shared.0.iter().all(|&factor| factor == 0.0) {
         return Vec::new();
@@ -88,7 +89,7 @@ fn shared_gram(lines: Lines<'_>, fixed: MatRef<'_, f64>) -> Vec<f64> {
             let mut sum = vec![0.0; n_pairs(rank)];
             let first = block * INDEX_BLOCK;
             for i in first..(first + INDEX_BLOCK).min(lines.n_index) {
-                add_pairs(column(fixed, i), lines.shared.1[i], &mut sum);
+                add_pairs(fixed.col(i), lines.shared.1[i], &mut sum);
             }
             sum
         })
@@ -100,53 +101,47 @@ fn shared_gram(lines: Lines<'_>, fixed: MatRef<'_, f64>) -> Vec<f64> {
     total
 }
 
-fn column(fixed: MatRef<'_, f64>, i: usize) -> &[f64] {
-    fixed.col(i).try_as_col_major().expect("the factor is column-major").as_slice()
-}
-
-fn right_sides(lines: Lines<'_>, fixed: MatRef<'_, f64>, first: usize, n: usize) -> Mat<f64> {
-    let mut right = Mat::zeros(fixed.nrows(), n);
-    match lines.target {
-        Entries::Dense(target) => {
-            let target = target.subcols(first, n);
-            matmul(right.as_mut(), Accum::Replace, fixed, target, 1.0, Par::Seq);
-        }
-        Entries::Lists(target) => {
-            for line in 0..n {
-                let right = right.col_as_slice_mut(line);
-                for (i, value) in target.line(first + line) {
-                    right.iter_mut().zip(column(fixed, i)).for_each(|(r, f)| *r += value * f);
-                }
-            }
-        }
+fn right_sides(
+    lines: Lines<'_>,
+    fixed: ArrayView2<'_, f64>,
+    first: usize,
+    n: usize,
+) -> Array2<f64> {
+    let mut right = zeros((fixed.nrows(), n));
+    if let Matrix::Dense(target) = lines.target {
+        multiply(&mut right, &fixed, &target.slice(s![.., first..first + n]));
+        return right;
+    }
+    for line in 0..n {
+        let right = right.col_mut(line);
+        lines.target.for_each(first + line, |i, value| {
+            right.iter_mut().zip(fixed.col(i)).for_each(|(r, f)| *r += value * f);
+        });
     }
     right
 }
 
 /// Σ_i D_il f_i f_iᵀ per line, packed, for the deviation D.
-fn deviations(lines: Lines<'_>, fixed: MatRef<'_, f64>, first: usize, n: usize) -> Mat<f64> {
-    let rank = fixed.nrows();
-    let mut sums = Mat::zeros(n_pairs(rank), n);
-    match lines.deviation {
-        Entries::Lists(deviation) => {
-            for line in 0..n {
-                let sums = sums.col_as_slice_mut(line);
-                for (i, weight) in deviation.line(first + line) {
-                    add_pairs(column(fixed, i), weight, sums);
-                }
-            }
+fn deviations(lines: Lines<'_>, fixed: ArrayView2<'_, f64>, first: usize, n: usize) -> Array2<f64> {
+    let pairs = n_pairs(fixed.nrows());
+    let mut sums = zeros((pairs, n));
+    let Matrix::Dense(weights) = lines.deviation else {
+        for line in 0..n {
+            let sums = sums.col_mut(line);
+            lines.deviation.for_each(first + line, |i, weight| {
+                add_pairs(fixed.col(i), weight, sums);
+            });
         }
-        Entries::Dense(weights) => {
-            for start in (0..lines.n_index).step_by(INDEX_BLOCK) {
-                let count = INDEX_BLOCK.min(lines.n_index - start);
-                let mut products = Mat::<f64>::zeros(n_pairs(rank), count);
-                for i in 0..count {
-                    add_pairs(column(fixed, start + i), 1.0, products.col_as_slice_mut(i));
-                }
-                let weights = weights.submatrix(start, first, count, n);
-                matmul(sums.as_mut(), Accum::Add, products.as_ref(), weights, 1.0, Par::Seq);
-            }
+        return sums;
+    };
+    for start in (0..lines.n_index).step_by(INDEX_BLOCK) {
+        let end = (start + INDEX_BLOCK).min(lines.n_index);
+        let mut products = zeros((pairs, end - start));
+        for i in start..end {
+            add_pairs(fixed.col(i), 1.0, products.col_mut(i - start));
         }
+        let weights = weights.slice(s![start..end, first..first + n]);
+        add_product(&mut sums, 1.0, &products, &weights);
     }
     sums
 }

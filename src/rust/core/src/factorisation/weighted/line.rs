@@ -1,30 +1,17 @@
-//! The program of one line: ½ yᵀGy − bᵀy over a box.
+//! The problem of one line: ½ yᵀGy − bᵀy over a box.
 
-/// How far coordinate descent goes on one line.
-#[derive(Clone, Copy)]
-pub struct Effort {
-    pub sweeps: usize,
-    /// The line is solved when a sweep moves it by less than this part of what
-    /// the first one moved it by.
-    pub tolerance: f64,
-}
+use crate::factorisation::penalty::Constraint;
 
-/// Within an alternation: the next half-step changes the program anyway.
-pub const HALF_STEP: Effort = Effort { sweeps: 30, tolerance: 1e-2 };
-/// For good.
-pub const EXACT: Effort = Effort { sweeps: 100_000, tolerance: 1e-14 };
+/// Within an alternation the next half-step changes the problem anyway: so many
+/// sweeps, or until one moves the line by less than this part of what the first one
+/// moved it by.
+const SWEEPS: usize = 30;
+const TOLERANCE: f64 = 1e-2;
 
 /// Cyclic coordinate descent on ½ yᵀGy − bᵀy over 0 ≤ y ≤ upper, from the y
-/// given; the first `known` entries stay.  A coordinate without curvature and
+/// given; components that are fixed stay.  A coordinate without curvature and
 /// without use becomes 0.
-pub fn descend(
-    gram: &[f64],
-    right: &[f64],
-    upper: f64,
-    known: usize,
-    effort: Effort,
-    y: &mut [f64],
-) {
+pub fn descend(gram: &[f64], right: &[f64], constraint: &Constraint, y: &mut [f64]) {
     let rank = y.len();
     // g = G y − b, kept up to date
     let mut gradient: Vec<f64> = right.iter().map(|b| -b).collect();
@@ -32,12 +19,12 @@ pub fn descend(
         add_column(gram, r, value, &mut gradient);
     }
     let mut first = 0.0;
-    for sweep in 0..effort.sweeps {
+    for sweep in 0..SWEEPS {
         let mut moved: f64 = 0.0;
-        for r in known..rank {
+        for r in (0..rank).filter(|&r| constraint.is_free(r)) {
             let curvature = gram[r * rank + r];
             let target = if curvature > 0.0 {
-                (y[r] - gradient[r] / curvature).clamp(0.0, upper)
+                (y[r] - gradient[r] / curvature).clamp(0.0, constraint.upper)
             } else if gradient[r] >= 0.0 {
                 0.0
             } else {
@@ -53,7 +40,7 @@ pub fn descend(
         if sweep == 0 {
             first = moved;
         }
-        if moved <= effort.tolerance * effort.tolerance * first {
+        if moved <= TOLERANCE * TOLERANCE * first {
             return;
         }
     }
@@ -78,17 +65,17 @@ pub fn value(gram: &[f64], right: &[f64], y: &[f64]) -> f64 {
 }
 
 /// Σ over free coordinates of the squared gradient, projected on the box.
-pub fn projected_gradient(gram: &[f64], right: &[f64], upper: f64, known: usize, y: &[f64]) -> f64 {
+pub fn projected_gradient(gram: &[f64], right: &[f64], constraint: &Constraint, y: &[f64]) -> f64 {
     let rank = y.len();
     let square = |r: usize| {
         let column = &gram[r * rank..(r + 1) * rank];
         let gradient = column.iter().zip(y).map(|(g, v)| g * v).sum::<f64>() - right[r];
         let projected = match y[r] {
             v if v <= 0.0 => gradient.min(0.0),
-            v if v >= upper => gradient.max(0.0),
+            v if v >= constraint.upper => gradient.max(0.0),
             _ => gradient,
         };
         projected * projected
     };
-    (known..rank).map(square).sum()
+    (0..rank).filter(|&r| constraint.is_free(r)).map(square).sum()
 }

@@ -1,64 +1,81 @@
 //! The weighted loss as a model of the common outer loop.
 
-use super::data::WeightedMatrix;
 use super::gram::for_each_line;
-use super::line::{descend, projected_gradient, value, HALF_STEP};
-use super::Restraint;
+use super::line::{descend, projected_gradient, value};
+use super::matrix::{Lines, WeightedMatrix};
+use crate::base::error::{check_value, CoreError};
 use crate::factorisation::alternate::{Model, Pair};
 use crate::factorisation::data::Side;
+use crate::factorisation::penalty::Constraint;
 
 pub struct WeightedModel {
     pub data: WeightedMatrix,
     pub rank: usize,
     /// Of the basis and of the coefficients.
-    pub restraints: [Restraint; 2],
-    /// So many first columns of the basis are known.
-    pub known: usize,
+    constraints: [Constraint; 2],
 }
 
 impl WeightedModel {
-    fn lines(&self, side: Side) -> super::data::Lines<'_> {
+    /// # Errors
+    /// `Argument` for a constraint that is out of range or has a graph.
+    pub fn new(
+        data: WeightedMatrix,
+        rank: usize,
+        constraints: [Constraint; 2],
+    ) -> Result<Self, CoreError> {
+        for constraint in &constraints {
+            constraint.check()?;
+            let graph = f64::from(u8::from(constraint.penalty.graph.is_some()));
+            let expected = "without a graph when entries have weights";
+            check_value("penalty", graph, expected, |graph| graph == 0.0)?;
+        }
+        Ok(WeightedModel { data, rank, constraints })
+    }
+
+    pub fn constraint(&self, side: Side) -> &Constraint {
+        &self.constraints[side.index()]
+    }
+
+    fn lines(&self, side: Side) -> Lines<'_> {
         match side {
             Side::Basis => self.data.rows(),
             Side::Coef => self.data.columns(),
         }
     }
+}
 
-    fn known(&self, side: Side) -> usize {
-        match side {
-            Side::Basis => self.known,
-            Side::Coef => 0,
-        }
-    }
+/// Adds the penalty to a line's problem.
+fn penalise(constraint: &Constraint, gram: &mut [f64], right: &mut [f64]) {
+    constraint.penalty.add_to_gram(gram, right.len());
+    right.iter_mut().for_each(|b| *b -= constraint.penalty.l1);
 }
 
 impl Model for WeightedModel {
     fn update(&self, side: Side, fixed: &[f64], current: &mut [f64], _: bool) -> f64 {
-        let restraint = &self.restraints[side.index()];
-        let known = self.known(side);
+        let constraint = self.constraint(side);
         let sum = for_each_line(self.lines(side), fixed, self.rank, current, |gram, right, y| {
-            restraint.add_to(gram, right);
-            descend(gram, right, restraint.upper, known, HALF_STEP, y);
+            penalise(constraint, gram, right);
+            descend(gram, right, constraint, y);
             value(gram, right, y)
         });
         (0.5 * self.data.sum_of_squares() + sum).max(0.0)
     }
 
     fn penalty(&self, side: Side, factor: &[f64]) -> f64 {
-        self.restraints[side.index()].penalty(factor, self.rank)
+        self.constraint(side).penalty.value(factor, self.rank)
     }
 
     /// ‖projected gradient‖ / ‖right-hand side‖.
     fn residual(&self, side: Side, fixed: &[f64], current: &[f64]) -> f64 {
-        let restraint = &self.restraints[side.index()];
-        let known = self.known(side);
+        let constraint = self.constraint(side);
         let mut scratch = current.to_vec();
         // a line's y is not needed after its gradient: it takes the size
         let gradient =
             for_each_line(self.lines(side), fixed, self.rank, &mut scratch, |gram, right, y| {
-                restraint.add_to(gram, right);
-                let gradient = projected_gradient(gram, right, restraint.upper, known, y);
-                y[0] = right[known..].iter().map(|b| b * b).sum();
+                penalise(constraint, gram, right);
+                let gradient = projected_gradient(gram, right, constraint, y);
+                let free = right.iter().enumerate().filter(|(r, _)| constraint.is_free(*r));
+                y[0] = free.map(|(_, b)| b * b).sum();
                 gradient
             });
         let size: f64 = scratch.iter().step_by(self.rank).sum();
@@ -70,14 +87,14 @@ impl Model for WeightedModel {
     }
 
     fn upper(&self, side: Side) -> f64 {
-        self.restraints[side.index()].upper
+        self.constraint(side).upper
     }
 
     /// The positive residual of the column that is fitted worst, and no use of it:
     /// the objective stays as it is.  With a penalty, vanishing is meant.
     fn revive(&self, pair: &mut Pair, component: usize) -> bool {
-        let penalised = |r: &Restraint| r.l1 > 0.0 || r.l2 > 0.0 || r.angle > 0.0;
-        if component < self.known || self.restraints.iter().any(penalised) {
+        let movable = |c: &Constraint| c.is_free(component) && c.penalty.is_none();
+        if !self.constraints.iter().all(movable) {
             return false;
         }
         let (basis, coef) = (pair.side(Side::Basis), pair.side(Side::Coef));
@@ -93,7 +110,7 @@ impl Model for WeightedModel {
         }
         let residual = residual(worst);
         let largest = residual.iter().fold(0.0, |a: f64, &b| a.max(b));
-        let top = self.restraints[0].upper.min(largest);
+        let top = self.constraint(Side::Basis).upper.min(largest);
         let rank = self.rank;
         for (line, v) in pair.side_mut(Side::Basis).chunks_exact_mut(rank).zip(&residual) {
             line[component] = top * v.max(0.0) / largest;

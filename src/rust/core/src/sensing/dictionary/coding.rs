@@ -1,21 +1,22 @@
 //! Activities of all training samples, and what they leave.
 
 use super::norm2;
+use crate::base::error::CoreError;
+use crate::base::parallel::{over_blocks, Monitor};
 use crate::base::simd::vectors::squared_norm;
-use crate::error::CoreError;
-use crate::parallel::Monitor;
-use crate::sensing::codes::{column, Codes};
+use crate::matrix::linalg::product;
+use crate::matrix::{column, zeros, Array2, ArrayView2, Columns, Csc, CscBuf};
+use crate::sensing::codes::{append, expand, push, use_of_atoms};
 use crate::sensing::pursuit::{Gram, Orthogonal};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
-use rayon::prelude::*;
+use ndarray::s;
+use std::ops::Range;
 
 /// Samples that are coded together.
 const SAMPLE_BLOCK: usize = 64;
 
 /// The training profiles (genes × samples) and ‖X‖².
 pub struct Coding<'a> {
-    pub profiles: MatRef<'a, f64>,
+    pub profiles: ArrayView2<'a, f64>,
     pub norm: f64,
     pub monitor: &'a Monitor<'a>,
 }
@@ -25,32 +26,34 @@ impl Coding<'_> {
     /// leave less, they are kept.
     pub fn code(
         &self,
-        atoms: MatRef<'_, f64>,
+        atoms: ArrayView2<'_, f64>,
         sparsity: usize,
-        previous: Option<&Codes>,
-    ) -> Result<Codes, CoreError> {
+        previous: Option<Csc<'_>>,
+    ) -> Result<CscBuf, CoreError> {
         let gram = Gram::of(atoms);
-        let parts = self.over_blocks(|first, count| {
-            let correlations = self.correlations(atoms, first, count);
+        let code = |range: Range<usize>| {
+            let correlations = self.correlations(atoms, range.clone());
             let mut pursuit = Orthogonal::new(&gram);
-            let mut codes = Codes::with_capacity(count, count * sparsity);
+            let entries = range.len() * sparsity;
+            let mut codes = CscBuf::with_capacity(atoms.ncols(), range.len(), entries);
             let mut residual = vec![0.0; atoms.nrows()];
-            for j in 0..count {
-                let sample = first + j;
-                pursuit.run(correlations.col_as_slice(j), sparsity);
+            for (j, sample) in range.enumerate() {
+                pursuit.run(correlations.col(j), sparsity);
                 let left = norm2(self.profiles, sample) - pursuit.explained.iter().sum::<f64>();
                 match previous {
                     Some(previous) if self.left(previous, sample, atoms, &mut residual) < left => {
-                        let (atoms, values) = previous.sample(sample);
-                        codes.push(atoms, values);
+                        codes.push_column(previous.entries(sample))?;
                     }
-                    _ => codes.push(&pursuit.atoms, &pursuit.values),
+                    _ => push(&mut codes, &pursuit.atoms, &pursuit.values)?,
                 }
             }
-            codes
-        })?;
-        let mut codes = Codes::with_capacity(self.profiles.ncols(), 0);
-        parts.iter().for_each(|part| codes.append(part));
+            Ok(codes)
+        };
+        let samples = self.profiles.ncols();
+        let mut parts = Vec::new();
+        over_blocks(samples, SAMPLE_BLOCK, self.monitor, code, |_, part| parts.push(part))?;
+        let mut codes = CscBuf::with_capacity(atoms.ncols(), samples, 0);
+        parts.iter().try_for_each(|part| append(&mut codes, part.view()))?;
         Ok(codes)
     }
 
@@ -58,74 +61,62 @@ impl Coding<'_> {
     /// `sparsity`.
     pub fn left_by_sparsity(
         &self,
-        atoms: MatRef<'_, f64>,
+        atoms: ArrayView2<'_, f64>,
         sparsity: usize,
     ) -> Result<Vec<f64>, CoreError> {
         let gram = Gram::of(atoms);
-        let parts = self.over_blocks(|first, count| {
-            let correlations = self.correlations(atoms, first, count);
+        let explained = |range: Range<usize>| {
+            let correlations = self.correlations(atoms, range.clone());
             let mut pursuit = Orthogonal::new(&gram);
             let mut explained = vec![0.0; sparsity];
-            for j in 0..count {
-                pursuit.run(correlations.col_as_slice(j), sparsity);
+            for j in 0..range.len() {
+                pursuit.run(correlations.col(j), sparsity);
                 explained.iter_mut().zip(&pursuit.explained).for_each(|(sum, e)| *sum += e);
             }
-            explained
+            Ok(explained)
+        };
+        let mut total = vec![0.0; sparsity];
+        over_blocks(self.profiles.ncols(), SAMPLE_BLOCK, self.monitor, explained, |_, part| {
+            total.iter_mut().zip(&part).for_each(|(sum, e)| *sum += e);
         })?;
         let mut left = self.norm;
-        let steps = (0..sparsity).map(|step| {
-            left -= parts.iter().map(|part| part[step]).sum::<f64>();
+        let steps = total.iter().map(|explained| {
+            left -= explained;
             left
         });
         Ok(steps.collect())
     }
 
-    fn over_blocks<T: Send>(
-        &self,
-        work: impl Fn(usize, usize) -> T + Sync,
-    ) -> Result<Vec<T>, CoreError> {
-        let samples = self.profiles.ncols();
-        let blocks: Vec<usize> = (0..samples).step_by(SAMPLE_BLOCK).collect();
-        let parts = blocks.par_iter().map(|&first| {
-            self.monitor.check()?;
-            Ok(work(first, SAMPLE_BLOCK.min(samples - first)))
-        });
-        parts.collect()
-    }
-
-    fn correlations(&self, atoms: MatRef<'_, f64>, first: usize, count: usize) -> Mat<f64> {
-        let mut out = Mat::zeros(atoms.ncols(), count);
-        let block = self.profiles.subcols(first, count);
-        matmul(out.as_mut(), Accum::Replace, atoms.transpose(), block, 1.0, Par::Seq);
-        out
+    fn correlations(&self, atoms: ArrayView2<'_, f64>, range: Range<usize>) -> Array2<f64> {
+        product(&atoms.t(), &self.profiles.slice(s![.., range]))
     }
 
     /// Writes x − U w of a sample to `residual`; returns its squared norm.
     fn left(
         &self,
-        codes: &Codes,
+        codes: Csc<'_>,
         sample: usize,
-        atoms: MatRef<'_, f64>,
+        atoms: ArrayView2<'_, f64>,
         residual: &mut [f64],
     ) -> f64 {
-        codes.expand(sample, atoms, residual);
+        expand(codes, sample, atoms, residual);
         let own = column(self.profiles, sample);
         residual.iter_mut().zip(own).for_each(|(r, x)| *r = x - *r);
         squared_norm(residual)
     }
 
     /// X − U W.
-    pub fn residual_matrix(&self, atoms: MatRef<'_, f64>, codes: &Codes) -> Mat<f64> {
-        let mut out = Mat::zeros(self.profiles.nrows(), self.profiles.ncols());
+    pub fn residual_matrix(&self, atoms: ArrayView2<'_, f64>, codes: Csc<'_>) -> Array2<f64> {
+        let mut out = zeros(self.profiles.dim());
         for sample in 0..self.profiles.ncols() {
-            self.left(codes, sample, atoms, out.col_as_slice_mut(sample));
+            self.left(codes, sample, atoms, out.col_mut(sample));
         }
         out
     }
 
     /// Variance of each gene around U w, and ‖X − U W‖² / ‖X‖².
-    pub fn residuals(&self, atoms: MatRef<'_, f64>, codes: &Codes) -> (Vec<f64>, f64) {
-        let (genes, samples) = self.profiles.shape();
+    pub fn residuals(&self, atoms: ArrayView2<'_, f64>, codes: Csc<'_>) -> (Vec<f64>, f64) {
+        let (genes, samples) = self.profiles.dim();
         let mut squares = vec![0.0; genes];
         let mut residual = vec![0.0; genes];
         let mut total = 0.0;
@@ -135,7 +126,7 @@ impl Coding<'_> {
         }
         // Each activity takes a degree of freedom from the genes of its sample.
         let entries = (genes * samples) as f64;
-        let free = (entries - codes.values.len() as f64).max(samples as f64) / genes as f64;
+        let free = (entries - codes.n_stored() as f64).max(samples as f64) / genes as f64;
         squares.iter_mut().for_each(|s| *s /= free);
         (squares, total / self.norm)
     }
@@ -145,17 +136,17 @@ impl Coding<'_> {
     /// are non-negative); returns how many got one.
     pub fn replace(
         &self,
-        atoms: &mut Mat<f64>,
+        atoms: &mut Array2<f64>,
         dead: &[usize],
-        codes: &Codes,
+        codes: Csc<'_>,
         nonnegative: bool,
     ) -> usize {
         if dead.is_empty() {
             return 0;
         }
         let mut residual = vec![0.0; atoms.nrows()];
-        let mut worst: Vec<(f64, usize)> = (0..codes.samples())
-            .map(|sample| (self.left(codes, sample, atoms.as_ref(), &mut residual), sample))
+        let mut worst: Vec<(f64, usize)> = (0..codes.n_columns())
+            .map(|sample| (self.left(codes, sample, atoms.view(), &mut residual), sample))
             .collect();
         worst.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let mut given = 0;
@@ -164,13 +155,13 @@ impl Coding<'_> {
                 break;
             }
             // No code uses a dead module, so its change leaves all others.
-            self.left(codes, sample, atoms.as_ref(), &mut residual);
+            self.left(codes, sample, atoms.view(), &mut residual);
             if nonnegative {
                 residual.iter_mut().for_each(|r| *r = r.max(0.0));
             }
             let norm = squared_norm(&residual).sqrt();
             if norm > 0.0 {
-                let own = atoms.col_as_slice_mut(atom).iter_mut();
+                let own = atoms.col_mut(atom).iter_mut();
                 own.zip(&residual).for_each(|(a, r)| *a = r / norm);
                 given += 1;
             }
@@ -180,7 +171,7 @@ impl Coding<'_> {
 }
 
 /// Modules that are zero or that no sample uses.
-pub fn dead(atoms: MatRef<'_, f64>, codes: &Codes) -> Vec<usize> {
-    let uses = codes.use_of_atoms(atoms.ncols());
+pub fn dead(atoms: ArrayView2<'_, f64>, codes: Csc<'_>) -> Vec<usize> {
+    let uses = use_of_atoms(codes);
     (0..atoms.ncols()).filter(|&j| uses[j] == 0 || norm2(atoms, j) == 0.0).collect()
 }

@@ -3,13 +3,13 @@
 //! pair of what the other atoms leave of the samples that use it.
 
 use super::coding::{dead, Coding};
-use super::{Draft, Params, Stop};
+use super::{DictionaryParams, Draft};
+use crate::base::convergence::Stop;
+use crate::base::error::{check_value, CoreError};
+use crate::base::rng::{stream, Purpose};
 use crate::base::simd::vectors::{add_scaled, dot, squared_norm};
-use crate::error::{check_value, CoreError};
-use crate::rng::{stream, Purpose};
-use crate::sensing::codes::{column, Codes};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
+use crate::matrix::linalg::product;
+use crate::matrix::{column, zeros, Array2, Columns, CscBuf};
 use rand::seq::SliceRandom;
 
 /// Two atoms with a larger cosine than this are one.
@@ -34,7 +34,11 @@ impl Default for KsvdParams {
     }
 }
 
-pub fn learn(coding: &Coding<'_>, params: &Params, own: &KsvdParams) -> Result<Draft, CoreError> {
+pub fn learn(
+    coding: &Coding<'_>,
+    params: &DictionaryParams,
+    own: &KsvdParams,
+) -> Result<Draft, CoreError> {
     check_value("max_iter", own.max_iter as f64, "at least 1", |v| v >= 1.0)?;
     check_value("tolerance", own.tolerance, "non-negative", |v| v >= 0.0)?;
     check_value("starts", own.starts as f64, "at least 1", |v| v >= 1.0)?;
@@ -50,19 +54,20 @@ pub fn learn(coding: &Coding<'_>, params: &Params, own: &KsvdParams) -> Result<D
 
 fn fit(
     coding: &Coding<'_>,
-    params: &Params,
+    params: &DictionaryParams,
     own: &KsvdParams,
     index: usize,
 ) -> Result<(f64, Draft), CoreError> {
     let mut atoms = start(coding, params, index);
-    let mut codes: Option<Codes> = None;
-    let mut best: Option<(f64, Mat<f64>, Codes)> = None;
+    let mut codes: Option<CscBuf> = None;
+    let mut best: Option<(f64, Array2<f64>, CscBuf)> = None;
     let (mut trace, mut replaced, mut stop) = (Vec::new(), 0, Stop::MaxIterations);
     for _ in 0..own.max_iter {
-        let mut coded = coding.code(atoms.as_ref(), params.sparsity, codes.as_ref())?;
-        let mut residual = coding.residual_matrix(atoms.as_ref(), &coded);
+        let mut coded =
+            coding.code(atoms.view(), params.sparsity, codes.as_ref().map(CscBuf::view))?;
+        let mut residual = coding.residual_matrix(atoms.view(), coded.view());
         update_atoms(&mut atoms, &mut coded, &mut residual, coding)?;
-        let left = (0..residual.ncols()).map(|j| squared_norm(residual.col_as_slice(j)));
+        let left = (0..residual.ncols()).map(|j| squared_norm(residual.col(j)));
         let objective = left.sum::<f64>() / coding.norm;
         let last = trace.last().copied();
         trace.push(objective);
@@ -71,8 +76,8 @@ fn fit(
             best = Some((objective, atoms.clone(), coded.clone()));
         }
         let twins = drop_twins(&atoms, &mut coded);
-        let unused = dead(atoms.as_ref(), &coded);
-        replaced += coding.replace(&mut atoms, &unused, &coded, false);
+        let unused = dead(atoms.view(), coded.view());
+        replaced += coding.replace(&mut atoms, &unused, coded.view(), false);
         codes = Some(coded);
         let settled =
             last.is_some_and(|last: f64| (last - objective).abs() <= own.tolerance * last);
@@ -89,18 +94,18 @@ fn fit(
 
 /// The mean direction, then what is left of randomly chosen samples without it:
 /// expression profiles are so alike that whole samples would be one atom.
-fn start(coding: &Coding<'_>, params: &Params, index: usize) -> Mat<f64> {
+fn start(coding: &Coding<'_>, params: &DictionaryParams, index: usize) -> Array2<f64> {
     let x = coding.profiles;
-    let (genes, samples) = x.shape();
+    let (genes, samples) = x.dim();
     let mut mean = vec![0.0; genes];
     (0..samples).for_each(|j| add_scaled(&mut mean, 1.0, column(x, j)));
     scale_to_unit(&mut mean);
     let mut order: Vec<usize> = (0..samples).collect();
     order.shuffle(&mut stream(params.seed, Purpose::Dictionary, index));
-    let mut atoms = Mat::zeros(genes, params.size);
-    atoms.col_as_slice_mut(0).copy_from_slice(&mean);
+    let mut atoms = zeros((genes, params.size));
+    atoms.col_mut(0).copy_from_slice(&mean);
     for (j, &sample) in (1..params.size).zip(&order) {
-        let atom = atoms.col_as_slice_mut(j);
+        let atom = atoms.col_mut(j);
         atom.copy_from_slice(column(x, sample));
         let along = dot(atom, &mean);
         add_scaled(atom, -along, &mean);
@@ -119,34 +124,36 @@ fn scale_to_unit(vector: &mut [f64]) {
 
 /// One sweep over the atoms; `residual` is X − U W before and after.
 fn update_atoms(
-    atoms: &mut Mat<f64>,
-    codes: &mut Codes,
-    residual: &mut Mat<f64>,
+    atoms: &mut Array2<f64>,
+    codes: &mut CscBuf,
+    residual: &mut Array2<f64>,
     coding: &Coding<'_>,
 ) -> Result<(), CoreError> {
     let genes = atoms.nrows();
     // entries of each atom: sample and place in the codes
     let mut users = vec![Vec::new(); atoms.ncols()];
-    for sample in 0..codes.samples() {
-        for entry in codes.starts()[sample]..codes.starts()[sample + 1] {
-            users[codes.atoms[entry]].push((sample, entry));
+    let chosen = codes.view();
+    for sample in 0..chosen.n_columns() {
+        for entry in chosen.starts()[sample] as usize..chosen.starts()[sample + 1] as usize {
+            users[chosen.rows()[entry] as usize].push((sample, entry));
         }
     }
+    let (_, values) = codes.entries_mut();
     let (mut without, mut pull) = (Vec::new(), vec![0.0; genes]);
     for (j, users) in users.iter().enumerate().filter(|(_, users)| !users.is_empty()) {
         coding.monitor.check()?;
-        let atom = atoms.col_as_slice_mut(j);
+        let atom = atoms.col_mut(j);
         without.clear();
         for &(sample, entry) in users {
             let from = without.len();
-            without.extend_from_slice(residual.col_as_slice(sample));
-            add_scaled(&mut without[from..], codes.values[entry], atom);
+            without.extend_from_slice(residual.col(sample));
+            add_scaled(&mut without[from..], values[entry], atom);
         }
         leading_direction(&without, atom, &mut pull);
         for (&(sample, entry), own) in users.iter().zip(without.chunks_exact(genes)) {
             let value = dot(own, atom);
-            codes.values[entry] = value;
-            let left = residual.col_as_slice_mut(sample);
+            values[entry] = value;
+            let left = residual.col_mut(sample);
             left.copy_from_slice(own);
             add_scaled(left, -value, atom);
         }
@@ -176,16 +183,16 @@ fn leading_direction(e: &[f64], direction: &mut [f64], pull: &mut [f64]) {
 
 /// Takes the activities from atoms that have a twin of a lower number; returns
 /// how many.
-fn drop_twins(atoms: &Mat<f64>, codes: &mut Codes) -> usize {
+fn drop_twins(atoms: &Array2<f64>, codes: &mut CscBuf) -> usize {
     let size = atoms.ncols();
-    let mut cosines = Mat::<f64>::zeros(size, size);
-    matmul(cosines.as_mut(), Accum::Replace, atoms.transpose(), atoms, 1.0, Par::Seq);
+    let cosines = product(&atoms.t(), atoms);
     let mut twin = vec![false; size];
     for j in 0..size {
         twin[j] = (0..j).any(|i| !twin[i] && cosines[(i, j)].abs() > TWINS);
     }
-    for (value, &atom) in codes.values.iter_mut().zip(&codes.atoms) {
-        if twin[atom] {
+    let (atoms, values) = codes.entries_mut();
+    for (value, &atom) in values.iter_mut().zip(atoms) {
+        if twin[atom as usize] {
             *value = 0.0;
         }
     }

@@ -6,12 +6,13 @@ mod smaf;
 mod snmf;
 mod svd;
 
-use super::codes::Codes;
+use super::codes::restricted;
+use crate::base::convergence::Stop;
+use crate::base::error::{check_value, CoreError};
+use crate::base::parallel::{with_threads, Monitor};
 use crate::base::simd::vectors::squared_norm;
-use crate::error::{check_value, CoreError};
-use crate::parallel::{with_threads, Monitor};
+use crate::matrix::{column, from_fn, Array2, ArrayView2, CscBuf};
 use coding::Coding;
-use faer::{Mat, MatRef};
 
 pub use ksvd::KsvdParams;
 pub use smaf::SmafParams;
@@ -30,7 +31,7 @@ pub enum Method {
 
 /// Settings of [`learn`].
 #[derive(Clone, Debug)]
-pub struct Params {
+pub struct DictionaryParams {
     pub method: Method,
     /// Modules.
     pub size: usize,
@@ -40,21 +41,13 @@ pub struct Params {
     pub threads: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Stop {
-    /// Found without iterations.
-    Direct,
-    /// The objective changed by less than the tolerance.
-    Converged,
-    MaxIterations,
-}
-
 /// A dictionary and how it was found.
 pub struct Dictionary {
     /// Genes × modules, columns of unit norm.
-    pub atoms: Mat<f64>,
+    pub atoms: Array2<f64>,
     /// Activities of the training samples, by orthogonal matching pursuit.
-    pub codes: Codes,
+    /// Modules × samples.
+    pub codes: CscBuf,
     /// Variance of each gene around U w, over the training samples.
     pub residual_variance: Vec<f64>,
     /// ‖X − U W‖² / ‖X‖² with these activities.
@@ -74,9 +67,9 @@ pub struct Dictionary {
 
 /// What a method hands over to be finished.
 struct Draft {
-    atoms: Mat<f64>,
+    atoms: Array2<f64>,
     /// Activities to be kept where a pursuit finds worse ones.
-    codes: Option<Codes>,
+    codes: Option<CscBuf>,
     trace: Vec<f64>,
     stop: Stop,
     replaced: usize,
@@ -90,8 +83,8 @@ struct Draft {
 /// # Errors
 /// `Argument` for settings out of range, `Threads`, `Interrupted`.
 pub fn learn(
-    profiles: MatRef<'_, f64>,
-    params: &Params,
+    profiles: ArrayView2<'_, f64>,
+    params: &DictionaryParams,
     monitor: &Monitor<'_>,
 ) -> Result<Dictionary, CoreError> {
     let samples = profiles.ncols() as f64;
@@ -114,31 +107,35 @@ pub fn learn(
     })?
 }
 
-fn norm2(matrix: MatRef<'_, f64>, j: usize) -> f64 {
-    squared_norm(super::codes::column(matrix, j))
+fn norm2(matrix: ArrayView2<'_, f64>, j: usize) -> f64 {
+    squared_norm(column(matrix, j))
 }
 
 /// Codes the training samples, sees that every module is of use, and measures
 /// what is left of each gene.
-fn finish(coding: &Coding<'_>, params: &Params, draft: Draft) -> Result<Dictionary, CoreError> {
+fn finish(
+    coding: &Coding<'_>,
+    params: &DictionaryParams,
+    draft: Draft,
+) -> Result<Dictionary, CoreError> {
     let Draft { mut atoms, codes, trace, stop, mut replaced, nonnegative, smaf } = draft;
     let found = stop == Stop::Direct;
-    let mut codes = coding.code(atoms.as_ref(), params.sparsity, codes.as_ref())?;
+    let mut codes = coding.code(atoms.view(), params.sparsity, codes.as_ref().map(CscBuf::view))?;
     // Singular vectors are as they are; other modules must be used.
     for _ in 0..if found { 0 } else { REPAIRS } {
-        let dead = coding::dead(atoms.as_ref(), &codes);
-        let given = coding.replace(&mut atoms, &dead, &codes, nonnegative);
+        let dead = coding::dead(atoms.view(), codes.view());
+        let given = coding.replace(&mut atoms, &dead, codes.view(), nonnegative);
         if given == 0 {
             break;
         }
         replaced += given;
-        codes = coding.code(atoms.as_ref(), params.sparsity, None)?;
+        codes = coding.code(atoms.view(), params.sparsity, None)?;
     }
     let before = atoms.ncols();
     if !found {
-        drop_dead(&mut atoms, &mut codes);
+        drop_dead(&mut atoms, &mut codes)?;
     }
-    let (residual_variance, residual) = coding.residuals(atoms.as_ref(), &codes);
+    let (residual_variance, residual) = coding.residuals(atoms.view(), codes.view());
     Ok(Dictionary {
         dropped: before - atoms.ncols(),
         atoms,
@@ -155,14 +152,12 @@ fn finish(coding: &Coding<'_>, params: &Params, draft: Draft) -> Result<Dictiona
 /// Rounds in which modules without use get another start at the end.
 const REPAIRS: usize = 3;
 
-fn drop_dead(atoms: &mut Mat<f64>, codes: &mut Codes) {
-    let dead = coding::dead(atoms.as_ref(), codes);
-    if dead.is_empty() {
-        return;
+fn drop_dead(atoms: &mut Array2<f64>, codes: &mut CscBuf) -> Result<(), CoreError> {
+    let dead = coding::dead(atoms.view(), codes.view());
+    if !dead.is_empty() {
+        let kept: Vec<usize> = (0..atoms.ncols()).filter(|j| !dead.contains(j)).collect();
+        *atoms = from_fn((atoms.nrows(), kept.len()), |i, j| atoms[(i, kept[j])]);
+        *codes = restricted(codes.view(), &kept)?;
     }
-    let kept: Vec<usize> = (0..atoms.ncols()).filter(|j| !dead.contains(j)).collect();
-    let mut place = vec![usize::MAX; atoms.ncols()];
-    kept.iter().enumerate().for_each(|(new, &old)| place[old] = new);
-    *atoms = Mat::from_fn(atoms.nrows(), kept.len(), |i, j| atoms[(i, kept[j])]);
-    *codes = codes.renamed(&place);
+    Ok(())
 }

@@ -3,16 +3,17 @@
 //! orthogonal matching pursuit, alternately.
 
 use super::coding::{dead, Coding};
-use super::{Draft, Params, Stop};
+use super::{DictionaryParams, Draft};
+use crate::base::convergence::Stop;
+use crate::base::error::{check_value, CoreError};
+use crate::base::parallel::over_blocks;
+use crate::base::rng::{stream, Purpose};
 use crate::base::simd::vectors::{add_scaled, squared_norm};
-use crate::error::{check_value, CoreError};
-use crate::rng::{stream, Purpose};
-use crate::sensing::codes::{column, Codes};
+use crate::matrix::linalg::product;
+use crate::matrix::{column, turned, zeros, Array2, ArrayView2, Columns, Csc, CscBuf};
 use crate::sensing::pursuit::{Gram, LassoPath, Target};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
 use rand::Rng;
-use rayon::prelude::*;
+use std::ops::Range;
 
 /// Genes whose rows of U are found together.
 const GENE_BLOCK: usize = 16;
@@ -47,34 +48,38 @@ pub struct Outcome {
     pub genes_beyond_bound: usize,
 }
 
-pub fn learn(coding: &Coding<'_>, params: &Params, own: &SmafParams) -> Result<Draft, CoreError> {
+pub fn learn(
+    coding: &Coding<'_>,
+    params: &DictionaryParams,
+    own: &SmafParams,
+) -> Result<Draft, CoreError> {
     check(own)?;
     let mut bound = own.error_bound;
+    let samples = coding.profiles.ncols();
     let spread = spread_around_means(coding.profiles);
     let (mut trace, mut replaced, mut stop) = (Vec::<f64>::new(), 0, Stop::MaxIterations);
-    let mut state: Option<(Mat<f64>, Codes)> = None;
+    let mut state: Option<(Array2<f64>, CscBuf)> = None;
     let mut outcome = None;
     for iteration in 0..own.max_iter {
         let (gram, correlations) = match &state {
             None => from_random(coding, params),
-            Some((_, codes)) => from_codes(coding, codes, params.size),
+            Some((_, codes)) => from_codes(coding, codes.view()),
         };
         let (mut atoms, beyond) = modules(coding, &gram, &correlations, bound * spread)?;
-        let sparsity =
-            choose_sparsity(coding, atoms.as_ref(), params.sparsity, own, bound * spread)?;
-        let mut codes = coding.code(atoms.as_ref(), sparsity, None)?;
-        let unused = dead(atoms.as_ref(), &codes);
-        let given = coding.replace(&mut atoms, &unused, &codes, true);
+        let sparsity = choose_sparsity(coding, atoms.view(), params.sparsity, own, bound * spread)?;
+        let mut codes = coding.code(atoms.view(), sparsity, None)?;
+        let unused = dead(atoms.view(), codes.view());
+        let given = coding.replace(&mut atoms, &unused, codes.view(), true);
         if given > 0 {
             replaced += given;
-            codes = coding.code(atoms.as_ref(), sparsity, None)?;
+            codes = coding.code(atoms.view(), sparsity, None)?;
         }
-        let objective = coding.residuals(atoms.as_ref(), &codes).1;
+        let objective = coding.residuals(atoms.view(), codes.view()).1;
         let found = Outcome {
             error_bound: bound,
             sparsity,
-            module_size: mean_effective_size((0..atoms.ncols()).map(|j| column(atoms.as_ref(), j))),
-            activity_size: mean_effective_size((0..codes.samples()).map(|i| codes.sample(i).1)),
+            module_size: mean_effective_size((0..atoms.ncols()).map(|j| atoms.col(j))),
+            activity_size: mean_effective_size((0..samples).map(|i| codes.view().column(i).1)),
             genes_beyond_bound: beyond,
         };
         let last = trace.last().copied();
@@ -112,8 +117,8 @@ fn check(own: &SmafParams) -> Result<(), CoreError> {
 }
 
 /// ‖X − X̄‖², X̄ having the mean of each gene.
-fn spread_around_means(x: MatRef<'_, f64>) -> f64 {
-    let (genes, samples) = x.shape();
+fn spread_around_means(x: ArrayView2<'_, f64>) -> f64 {
+    let (genes, samples) = x.dim();
     let mut mean = vec![0.0; genes];
     (0..samples).for_each(|j| add_scaled(&mut mean, 1.0 / samples as f64, column(x, j)));
     let own = |j: usize| column(x, j).iter().zip(&mean).map(|(v, m)| (v - m).powi(2)).sum::<f64>();
@@ -121,34 +126,30 @@ fn spread_around_means(x: MatRef<'_, f64>) -> f64 {
 }
 
 /// W Wᵀ and W Xᵀ for activities drawn uniformly from (0, 1).
-fn from_random(coding: &Coding<'_>, params: &Params) -> (Gram, Mat<f64>) {
+fn from_random(coding: &Coding<'_>, params: &DictionaryParams) -> (Gram, Array2<f64>) {
     let x = coding.profiles;
-    let mut transposed = Mat::<f64>::zeros(x.ncols(), params.size);
+    let mut transposed = zeros((x.ncols(), params.size));
     for atom in 0..params.size {
         let mut rng = stream(params.seed, Purpose::Dictionary, atom);
-        transposed.col_as_slice_mut(atom).iter_mut().for_each(|w| *w = rng.random());
+        transposed.col_mut(atom).iter_mut().for_each(|w| *w = rng.random());
     }
-    let mut correlations = Mat::zeros(params.size, x.nrows());
-    let (left, right) = (transposed.transpose(), x.transpose());
-    matmul(correlations.as_mut(), Accum::Replace, left, right, 1.0, Par::Seq);
-    (Gram::of(transposed.as_ref()), correlations)
+    (Gram::of(transposed.view()), product(&transposed.t(), &x.t()))
 }
 
 /// W Wᵀ and W Xᵀ for sparse activities.
-fn from_codes(coding: &Coding<'_>, codes: &Codes, size: usize) -> (Gram, Mat<f64>) {
-    let genes = coding.profiles.nrows();
+fn from_codes(coding: &Coding<'_>, codes: Csc<'_>) -> (Gram, Array2<f64>) {
+    let (genes, size) = (coding.profiles.nrows(), codes.n_rows());
     let mut products = vec![0.0; size * size];
-    let mut pulls = Mat::<f64>::zeros(genes, size);
-    for sample in 0..codes.samples() {
-        let (atoms, values) = codes.sample(sample);
-        for (&j, &v) in atoms.iter().zip(values) {
-            add_scaled(pulls.col_as_slice_mut(j), v, column(coding.profiles, sample));
-            for (&i, &u) in atoms.iter().zip(values) {
+    let mut pulls = zeros((genes, size));
+    for sample in 0..codes.n_columns() {
+        for (j, v) in codes.entries(sample) {
+            add_scaled(pulls.col_mut(j), v, column(coding.profiles, sample));
+            for (i, u) in codes.entries(sample) {
                 products[j * size + i] += u * v;
             }
         }
     }
-    (Gram::from_products(size, products), pulls.transpose().to_owned())
+    (Gram::from_products(size, products), turned(pulls.view(), |pull| pull))
 }
 
 /// The rows of U, with columns scaled to unit norm; and for how many genes the
@@ -156,9 +157,9 @@ fn from_codes(coding: &Coding<'_>, codes: &Codes, size: usize) -> (Gram, Mat<f64
 fn modules(
     coding: &Coding<'_>,
     gram: &Gram,
-    correlations: &Mat<f64>,
+    correlations: &Array2<f64>,
     bound: f64,
-) -> Result<(Mat<f64>, usize), CoreError> {
+) -> Result<(Array2<f64>, usize), CoreError> {
     let x = coding.profiles;
     let (genes, size) = (x.nrows(), gram.size());
     let most = bound / genes as f64;
@@ -166,39 +167,34 @@ fn modules(
     for sample in 0..x.ncols() {
         norms.iter_mut().zip(column(x, sample)).for_each(|(sum, v)| *sum += v * v);
     }
-    let blocks: Vec<usize> = (0..genes).step_by(GENE_BLOCK).collect();
-    let parts: Result<Vec<(Codes, usize)>, CoreError> = blocks
-        .par_iter()
-        .map(|&first| {
-            coding.monitor.check()?;
-            let count = GENE_BLOCK.min(genes - first);
-            let mut path = LassoPath::new(gram, true);
-            let mut rows = Codes::with_capacity(count, 0);
-            let mut beyond = 0;
-            for (k, &norm) in norms[first..first + count].iter().enumerate() {
-                path.run(correlations.col_as_slice(first + k), norm, Target::Residual(most));
-                rows.push(&path.atoms, &path.values);
-                beyond += usize::from(!path.met);
-            }
-            Ok((rows, beyond))
-        })
-        .collect();
-    let parts = parts?;
-    let mut atoms = Mat::<f64>::zeros(genes, size);
-    for ((rows, _), &first) in parts.iter().zip(&blocks) {
-        for k in 0..rows.samples() {
-            let (chosen, values) = rows.sample(k);
-            chosen.iter().zip(values).for_each(|(&j, &v)| atoms[(first + k, j)] = v);
+    // activities of modules in genes, and for how many the bound is out of reach
+    let rows = |range: Range<usize>| {
+        let mut path = LassoPath::new(gram, true);
+        let mut rows = Vec::with_capacity(range.len());
+        let mut beyond = 0;
+        for gene in range {
+            path.run(correlations.col(gene), norms[gene], Target::Residual(most));
+            rows.push((path.atoms.clone(), path.values.clone()));
+            beyond += usize::from(!path.met);
         }
-    }
+        Ok((rows, beyond))
+    };
+    let mut atoms = zeros((genes, size));
+    let mut genes_beyond = 0;
+    over_blocks(genes, GENE_BLOCK, coding.monitor, rows, |range, (rows, beyond)| {
+        genes_beyond += beyond;
+        for (gene, (chosen, values)) in range.zip(rows) {
+            chosen.iter().zip(values).for_each(|(&j, value)| atoms[(gene, j)] = value);
+        }
+    })?;
     for j in 0..size {
-        let atom = atoms.col_as_slice_mut(j);
+        let atom = atoms.col_mut(j);
         let norm = squared_norm(atom).sqrt();
         if norm > 0.0 {
             atom.iter_mut().for_each(|v| *v /= norm);
         }
     }
-    Ok((atoms, parts.iter().map(|part| part.1).sum()))
+    Ok((atoms, genes_beyond))
 }
 
 /// Published rule: from `most` modules per sample downwards while W leaves no
@@ -206,7 +202,7 @@ fn modules(
 /// `min_sparsity`.
 fn choose_sparsity(
     coding: &Coding<'_>,
-    atoms: MatRef<'_, f64>,
+    atoms: ArrayView2<'_, f64>,
     most: usize,
     own: &SmafParams,
     bound: f64,

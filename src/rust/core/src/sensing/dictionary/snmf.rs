@@ -2,16 +2,14 @@
 //! min ½‖X − U W‖² + ½ η ‖U‖² + ½ β Σ_j ‖w_j‖₁² over U, W ≥ 0.
 
 use super::coding::Coding;
-use super::{Draft, Params, Stop};
+use super::{DictionaryParams, Draft};
+use crate::base::error::{check_value, CoreError};
 use crate::base::simd::vectors::squared_norm;
-use crate::error::{check_value, CoreError};
-use crate::factorisation::data::{Data, Side, Values};
-use crate::factorisation::fit::{fit, Algorithm, Input, Settings, Weights};
+use crate::factorisation::data::Side;
 use crate::factorisation::init::Init;
 use crate::factorisation::penalty::{Constraint, Penalty};
-use crate::factorisation::Reason;
-use crate::sensing::codes::column;
-use faer::Mat;
+use crate::factorisation::{fit, Algorithm, Settings, Weights};
+use crate::matrix::{column, from_fn, Columns, Matrix};
 
 #[derive(Clone, Debug)]
 pub struct SnmfParams {
@@ -22,16 +20,19 @@ pub struct SnmfParams {
     pub penalty: f64,
 }
 
-pub fn learn(coding: &Coding<'_>, params: &Params, own: &SnmfParams) -> Result<Draft, CoreError> {
+pub fn learn(
+    coding: &Coding<'_>,
+    params: &DictionaryParams,
+    own: &SnmfParams,
+) -> Result<Draft, CoreError> {
     check_value("max_iter", own.max_iter as f64, "at least 1", |v| v >= 1.0)?;
     check_value("tolerance", own.tolerance, "non-negative", |v| v >= 0.0)?;
     check_value("penalty", own.penalty, "non-negative", |v| v >= 0.0 && v.is_finite())?;
     let x = coding.profiles;
-    let (genes, samples) = x.shape();
+    let (genes, samples) = x.dim();
     let scale = (samples as f64 / coding.norm).sqrt();
     let values: Vec<f64> =
         (0..samples).flat_map(|j| column(x, j).iter().map(|v| v * scale)).collect();
-    let data = Data::new(Values::Dense(&values), (genes, samples))?;
     // U and W can trade their scales; with this η they do not at unit modules
     // and activities that sum to 1.
     let ridge = own.penalty * samples as f64 / params.size as f64;
@@ -54,23 +55,22 @@ pub fn learn(coding: &Coding<'_>, params: &Params, own: &SnmfParams) -> Result<D
         keep_all: false,
         threads: params.threads,
     };
-    let input = Input { data, weights: Weights::None };
-    let found = fit(input, &settings, &coding.monitor.silent())?;
+    let scaled = Matrix::dense(&values, (genes, samples))?;
+    let found = fit(scaled, Weights::Equal, &settings, &coding.monitor.silent())?;
     let basis = found.pair.side(Side::Basis);
-    let mut atoms = Mat::from_fn(genes, params.size, |g, j| basis[g * params.size + j]);
+    let mut atoms = from_fn((genes, params.size), |g, j| basis[g * params.size + j]);
     for j in 0..params.size {
-        let atom = atoms.col_as_slice_mut(j);
+        let atom = atoms.col_mut(j);
         let norm = squared_norm(atom).sqrt();
         if norm > 0.0 {
             atom.iter_mut().for_each(|v| *v /= norm);
         }
     }
-    let converged = found.runs[0].reason == Reason::Tolerance;
     Ok(Draft {
         atoms,
         codes: None,
         trace: found.trace.iter().map(|(_, value)| 2.0 * value / samples as f64).collect(),
-        stop: if converged { Stop::Converged } else { Stop::MaxIterations },
+        stop: found.runs[0].stop,
         replaced: 0,
         nonnegative: true,
         smaf: None,

@@ -267,41 +267,18 @@ impl<'a> LassoPath<'a> {
             *value = if new * sign > 0.0 { new } else { 0.0 };
         }
     }
-
-    /// Largest violation of the optimality conditions at λ, per unit of the
-    /// largest |Bᵀy|.
-    pub fn violation(&self, correlations: &[f64]) -> f64 {
-        let mut pull = correlations.to_vec();
-        let negative: Vec<f64> = self.values.iter().map(|v| -v).collect();
-        combine(&mut pull, &self.gram.products, &self.atoms, &negative);
-        let mut worst: f64 = 0.0;
-        for &c in &pull {
-            worst = worst.max(if self.nonnegative { c } else { c.abs() } - self.penalty);
-        }
-        for (&atom, &value) in self.atoms.iter().zip(&self.values) {
-            if value != 0.0 {
-                worst = worst.max((pull[atom] - self.penalty * value.signum()).abs());
-            }
-        }
-        let scale = correlations.iter().fold(0.0f64, |m, c| m.max(c.abs()));
-        if scale > 0.0 {
-            worst / scale
-        } else {
-            worst
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::{stream, Purpose};
     use crate::base::simd::vectors::squared_norm;
-    use crate::rng::{stream, Purpose};
-    use faer::Mat;
+    use crate::matrix::{from_fn, Array2, Columns};
     use rand_distr::{Distribution, StandardNormal};
 
     struct Problem {
-        atoms: Mat<f64>,
+        atoms: Array2<f64>,
         y: Vec<f64>,
         correlations: Vec<f64>,
     }
@@ -309,18 +286,32 @@ mod tests {
     fn problem(seed: u64, rows: usize, columns: usize, mean: f64) -> Problem {
         let mut rng = stream(seed, Purpose::Start, 0);
         let mut draw = || mean + Distribution::<f64>::sample(&StandardNormal, &mut rng);
-        let atoms = Mat::from_fn(rows, columns, |_, _| draw());
+        let atoms = from_fn((rows, columns), |_, _| draw());
         let y: Vec<f64> = (0..rows).map(|_| draw()).collect();
-        let correlations = (0..columns).map(|j| dot(atoms.col_as_slice(j), &y)).collect();
+        let correlations = (0..columns).map(|j| dot(atoms.col(j), &y)).collect();
         Problem { atoms, y, correlations }
     }
 
     fn residual_of(problem: &Problem, path: &LassoPath<'_>) -> f64 {
         let mut residual = problem.y.clone();
         for (&j, &v) in path.atoms.iter().zip(&path.values) {
-            add_scaled(&mut residual, -v, problem.atoms.col_as_slice(j));
+            add_scaled(&mut residual, -v, problem.atoms.col(j));
         }
         squared_norm(&residual)
+    }
+
+    /// Largest violation of the optimality conditions at λ, per unit of the
+    /// largest |Bᵀy|.
+    fn violation(path: &LassoPath<'_>, correlations: &[f64]) -> f64 {
+        let mut pull = correlations.to_vec();
+        let negative: Vec<f64> = path.values.iter().map(|v| -v).collect();
+        combine(&mut pull, path.gram.products(), &path.atoms, &negative);
+        let size = |c: f64| if path.nonnegative { c } else { c.abs() };
+        let beyond = pull.iter().map(|&c| size(c) - path.penalty).fold(0.0, f64::max);
+        let active = path.atoms.iter().zip(&path.values).filter(|(_, &value)| value != 0.0);
+        let off = active.map(|(&atom, value)| (pull[atom] - path.penalty * value.signum()).abs());
+        let scale = correlations.iter().fold(f64::MIN_POSITIVE, |m, c| m.max(c.abs()));
+        off.fold(beyond, f64::max) / scale
     }
 
     #[test]
@@ -329,7 +320,7 @@ mod tests {
             // correlated atoms (mean 1) make atoms leave
             let mean = if seed % 2 == 0 { 0.0 } else { 1.0 };
             let problem = problem(seed, 30, 10 + 4 * (seed as usize % 20), mean);
-            let gram = Gram::of(problem.atoms.as_ref());
+            let gram = Gram::of(problem.atoms.view());
             let norm = squared_norm(&problem.y);
             for nonnegative in [false, true] {
                 let mut path = LassoPath::new(&gram, nonnegative);
@@ -337,7 +328,7 @@ mod tests {
                     let top = problem.correlations.iter().fold(0.0f64, |m, c| m.max(c.abs()));
                     path.run(&problem.correlations, norm, Target::Penalty(share * top));
                     assert!(path.met);
-                    let violation = path.violation(&problem.correlations);
+                    let violation = violation(&path, &problem.correlations);
                     assert!(violation < 1e-9, "seed {seed} {nonnegative} {share}: {violation}");
                     assert!(!nonnegative || path.values.iter().all(|&v| v >= 0.0));
                     let residual = residual_of(&problem, &path);
@@ -351,7 +342,7 @@ mod tests {
     fn a_bound_on_the_residual_is_met_exactly_or_said_to_be_out_of_reach() {
         for seed in 0..40 {
             let problem = problem(seed, 30, 50, 0.3);
-            let gram = Gram::of(problem.atoms.as_ref());
+            let gram = Gram::of(problem.atoms.view());
             let norm = squared_norm(&problem.y);
             let mut path = LassoPath::new(&gram, true);
             for share in [2.0, 0.9, 0.5, 0.2] {
@@ -366,7 +357,7 @@ mod tests {
                     // non-negative least squares itself misses the bound
                     assert!(path.penalty < 1e-12 && residual > share * norm);
                 }
-                assert!(path.violation(&problem.correlations) < 1e-9);
+                assert!(violation(&path, &problem.correlations) < 1e-9);
             }
         }
     }
@@ -375,14 +366,14 @@ mod tests {
     fn the_number_of_atoms_is_bounded() {
         for seed in 0..20 {
             let problem = problem(seed, 30, 80, 0.0);
-            let gram = Gram::of(problem.atoms.as_ref());
+            let gram = Gram::of(problem.atoms.view());
             let mut path = LassoPath::new(&gram, false);
             for most in [0, 1, 7, 25] {
                 let norm = squared_norm(&problem.y);
                 path.run(&problem.correlations, norm, Target::Atoms(most));
                 assert!(path.atoms.len() <= most && path.met);
                 assert!(most < 7 || path.atoms.len() + 3 > most);
-                assert!(path.violation(&problem.correlations) < 1e-9);
+                assert!(violation(&path, &problem.correlations) < 1e-9);
             }
         }
     }
@@ -394,10 +385,10 @@ mod tests {
             twins.atoms[(i, 7)] = twins.atoms[(i, 2)];
         }
         twins.correlations[7] = twins.correlations[2];
-        let gram = Gram::of(twins.atoms.as_ref());
+        let gram = Gram::of(twins.atoms.view());
         let mut path = LassoPath::new(&gram, true);
         path.run(&twins.correlations, squared_norm(&twins.y), Target::Penalty(0.01));
-        assert!(path.violation(&twins.correlations) < 1e-9);
+        assert!(violation(&path, &twins.correlations) < 1e-9);
         path.run(&[0.0; 10], 0.0, Target::Atoms(3));
         assert!(path.atoms.is_empty() && path.met);
     }

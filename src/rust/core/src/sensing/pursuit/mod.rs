@@ -10,8 +10,8 @@ pub use factor::Factor;
 pub use lasso::{LassoPath, Target};
 pub use orthogonal::{Nonnegative, Orthogonal};
 
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef, Par};
+use crate::matrix::linalg::product;
+use crate::matrix::ArrayView2;
 
 /// Share of its squared norm that an atom must keep, outside the span of those
 /// already chosen, to be told apart from them.
@@ -27,12 +27,9 @@ pub struct Gram {
 
 impl Gram {
     /// BᵀB for B with atoms in columns.
-    pub fn of(atoms: MatRef<'_, f64>) -> Self {
-        let size = atoms.ncols();
-        let mut products = vec![0.0; size * size];
-        let target = MatMut::from_column_major_slice_mut(&mut products, size, size);
-        matmul(target, Accum::Replace, atoms.transpose(), atoms, 1.0, Par::Seq);
-        Gram::from_products(size, products)
+    pub fn of(atoms: ArrayView2<'_, f64>) -> Self {
+        let products = product(&atoms.t(), &atoms).into_raw_vec_and_offset().0;
+        Gram::from_products(atoms.ncols(), products)
     }
 
     /// From BᵀB itself, column-major.

@@ -171,39 +171,39 @@ impl<'a> Nonnegative<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::{stream, Purpose};
+    use crate::base::simd::vectors::add_scaled;
     use crate::base::simd::vectors::{dot, squared_norm};
-    use crate::rng::{stream, Purpose};
-    use faer::linalg::matmul::matmul;
-    use faer::{Accum, Mat, Par};
+    use crate::matrix::linalg::{product, Cholesky};
+    use crate::matrix::{from_fn, Array2, Columns};
     use rand_distr::{Distribution, StandardNormal};
 
-    fn normal_matrix(seed: u64, rows: usize, columns: usize) -> Mat<f64> {
+    fn normal_matrix(seed: u64, rows: usize, columns: usize) -> Array2<f64> {
         let mut rng = stream(seed, Purpose::Start, 0);
-        Mat::from_fn(rows, columns, |_, _| StandardNormal.sample(&mut rng))
+        from_fn((rows, columns), |_, _| StandardNormal.sample(&mut rng))
     }
 
-    fn correlations(atoms: &Mat<f64>, y: &[f64]) -> Vec<f64> {
-        (0..atoms.ncols()).map(|j| dot(atoms.col_as_slice(j), y)).collect()
+    fn correlations(atoms: &Array2<f64>, y: &[f64]) -> Vec<f64> {
+        (0..atoms.ncols()).map(|j| dot(atoms.col(j), y)).collect()
     }
 
     /// Greedy least squares with the residual written out: the definition.
-    fn by_definition(atoms: &Mat<f64>, y: &[f64], sparsity: usize) -> (Vec<usize>, Vec<f64>) {
+    fn by_definition(atoms: &Array2<f64>, y: &[f64], sparsity: usize) -> (Vec<usize>, Vec<f64>) {
         let (mut chosen, mut residual, mut values) = (Vec::new(), y.to_vec(), Vec::new());
         for _ in 0..sparsity {
             let strength = |j: usize| {
-                let column = atoms.col_as_slice(j);
+                let column = atoms.col(j);
                 dot(column, &residual).abs() / squared_norm(column).sqrt()
             };
             let next = (0..atoms.ncols()).filter(|j| !chosen.contains(j));
             chosen.push(next.max_by(|&a, &b| strength(a).total_cmp(&strength(b))).unwrap());
-            let part = Mat::from_fn(y.len(), chosen.len(), |i, k| atoms[(i, chosen[k])]);
-            use faer::linalg::solvers::SolveLstsq;
-            let right = Mat::from_fn(y.len(), 1, |i, _| y[i]);
-            let solution = part.qr().solve_lstsq(&right);
-            values = (0..chosen.len()).map(|k| solution[(k, 0)]).collect();
-            let mut fitted = Mat::zeros(y.len(), 1);
-            matmul(fitted.as_mut(), Accum::Replace, &part, &solution, 1.0, Par::Seq);
-            residual = (0..y.len()).map(|i| y[i] - fitted[(i, 0)]).collect();
+            let part = from_fn((y.len(), chosen.len()), |i, k| atoms[(i, chosen[k])]);
+            let mut solution = product(&part.t(), &from_fn((y.len(), 1), |i, _| y[i]));
+            let normal = Cholesky::new(product(&part.t(), &part)).expect("random atoms");
+            normal.solve_in_place(&mut solution);
+            let fitted = product(&part, &solution);
+            values = solution.col(0).to_vec();
+            residual = y.iter().zip(fitted.col(0)).map(|(y, f)| y - f).collect();
         }
         (chosen, values)
     }
@@ -212,8 +212,8 @@ mod tests {
     fn batch_pursuit_is_pursuit() {
         for seed in 0..20 {
             let atoms = normal_matrix(seed, 30, 80);
-            let y: Vec<f64> = normal_matrix(1000 + seed, 30, 1).col_as_slice(0).to_vec();
-            let gram = Gram::of(atoms.as_ref());
+            let y: Vec<f64> = normal_matrix(1000 + seed, 30, 1).col(0).to_vec();
+            let gram = Gram::of(atoms.view());
             let mut pursuit = Orthogonal::new(&gram);
             pursuit.run(&correlations(&atoms, &y), 8);
             let (chosen, values) = by_definition(&atoms, &y, 8);
@@ -224,7 +224,7 @@ mod tests {
             // what the atoms explain is what the residual lost
             let mut residual = y.clone();
             for (&j, &v) in chosen.iter().zip(&values) {
-                crate::base::simd::vectors::add_scaled(&mut residual, -v, atoms.col_as_slice(j));
+                add_scaled(&mut residual, -v, atoms.col(j));
             }
             let lost = squared_norm(&y) - squared_norm(&residual);
             let explained: f64 = pursuit.explained.iter().sum();
@@ -235,11 +235,11 @@ mod tests {
     #[test]
     fn sparse_vectors_come_back_and_the_search_ends_there() {
         let atoms = normal_matrix(3, 60, 200);
-        let gram = Gram::of(atoms.as_ref());
+        let gram = Gram::of(atoms.view());
         let truth = [(5, 1.5), (77, -2.0), (180, 0.7), (9, 1.0)];
         let mut y = vec![0.0; 60];
         for (j, v) in truth {
-            crate::base::simd::vectors::add_scaled(&mut y, v, atoms.col_as_slice(j));
+            add_scaled(&mut y, v, atoms.col(j));
         }
         let mut pursuit = Orthogonal::new(&gram);
         pursuit.run(&correlations(&atoms, &y), 15);
@@ -257,8 +257,8 @@ mod tests {
             atoms[(i, 3)] = 2.0 * atoms[(i, 1)];
             atoms[(i, 5)] = 0.0;
         }
-        let y: Vec<f64> = normal_matrix(40, 20, 1).col_as_slice(0).to_vec();
-        let gram = Gram::of(atoms.as_ref());
+        let y: Vec<f64> = normal_matrix(40, 20, 1).col(0).to_vec();
+        let gram = Gram::of(atoms.view());
         let mut pursuit = Orthogonal::new(&gram);
         pursuit.run(&correlations(&atoms, &y), 6);
         assert_eq!(pursuit.atoms.len(), 4);
@@ -273,24 +273,24 @@ mod tests {
             let atoms = normal_matrix(seed, 40, 100);
             let mut y = vec![0.0; 40];
             for (j, v) in [(3, 1.0), (50, 2.0), (99, 0.5)] {
-                crate::base::simd::vectors::add_scaled(&mut y, v, atoms.col_as_slice(j));
+                add_scaled(&mut y, v, atoms.col(j));
             }
-            let gram = Gram::of(atoms.as_ref());
+            let gram = Gram::of(atoms.view());
             let mut pursuit = Nonnegative::new(&gram);
             pursuit.run(&correlations(&atoms, &y), 10);
             let value = |j| pursuit.atoms.iter().position(|&a| a == j).map(|k| pursuit.values[k]);
             assert!((value(3).unwrap() - 1.0).abs() < 1e-9);
             assert!((value(99).unwrap() - 0.5).abs() < 1e-9);
             // noise: still non-negative, and optimal on the support
-            let noise: Vec<f64> = normal_matrix(seed + 500, 40, 1).col_as_slice(0).to_vec();
+            let noise: Vec<f64> = normal_matrix(seed + 500, 40, 1).col(0).to_vec();
             pursuit.run(&correlations(&atoms, &noise), 10);
             assert!(pursuit.atoms.len() <= 10 && pursuit.values.iter().all(|&v| v > 0.0));
             let mut residual = noise.clone();
             for (&j, &v) in pursuit.atoms.iter().zip(&pursuit.values) {
-                crate::base::simd::vectors::add_scaled(&mut residual, -v, atoms.col_as_slice(j));
+                add_scaled(&mut residual, -v, atoms.col(j));
             }
             for &j in &pursuit.atoms {
-                assert!(dot(atoms.col_as_slice(j), &residual).abs() < 1e-8);
+                assert!(dot(atoms.col(j), &residual).abs() < 1e-8);
             }
         }
     }

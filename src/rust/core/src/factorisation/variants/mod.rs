@@ -13,22 +13,24 @@
 //! component, as in factor analysis.
 
 mod calls;
+mod components;
 mod intervals;
 
 pub use calls::{call_genotypes, CallWeight, Calls};
 pub use intervals::{largest, Intervals};
 
-use super::alternate::{Outcome, Pair, Reason, Rules};
+use super::alternate::{Outcome, Pair, Rules};
+use super::choose::matching::best_assignment;
 use super::data::Side;
-use super::matching::best_assignment;
-use super::weighted::{
-    factorise_weighted, random_start, Csc, Matrix, Restraint, WeightedMatrix, WeightedModel,
-    Weights,
-};
-use crate::error::{check_length, check_value, CoreError};
-use crate::parallel::Monitor;
-use crate::rng::{stream, Purpose};
-use faer::Mat;
+use super::penalty::{Constraint, Penalty};
+use super::weighted::{factorise_weighted, random_start, WeightedMatrix, WeightedModel};
+use super::weights::Weights;
+use crate::base::convergence::Stop;
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::Monitor;
+use crate::base::rng::{stream, Purpose};
+use crate::matrix::{from_fn, zeros, Array2, Csc, Matrix};
+use components::{by_total, cosine, normalised, shares};
 use intervals::intervals;
 use rand::Rng;
 use rayon::prelude::*;
@@ -76,7 +78,7 @@ pub struct NoisyFit {
     /// Optimality measure of the factors at this noise.
     pub kkt: f64,
     /// Of the last factors, or that the rounds were used up.
-    pub reason: Reason,
+    pub stop: Stop,
     /// σ² per variant.
     pub noise: Vec<f64>,
     /// The objective after every round; it does not rise but by rounding.
@@ -91,7 +93,7 @@ pub struct VariantFit {
     pub best_run: usize,
     pub runs: Vec<VariantRun>,
     /// Share of each component in the fitted alleles of a cell, rank × cells.
-    pub shares: Mat<f64>,
+    pub shares: Array2<f64>,
     /// From the resamples; empty without them.
     pub intervals: Option<Intervals>,
     /// Σ Ω (M − VC)² / Σ Ω M², and the same with squared weights; NaN when every call
@@ -105,7 +107,7 @@ pub struct VariantRun {
     pub objective: f64,
     pub kkt: f64,
     pub iterations: usize,
-    pub reason: Reason,
+    pub stop: Stop,
 }
 
 /// Factorises calls with weights (of one sparsity pattern, variants × cells).
@@ -118,15 +120,15 @@ pub fn factorise_variants(
     settings: &VariantSettings,
     monitor: &Monitor<'_>,
 ) -> Result<VariantFit, CoreError> {
-    check_length("weights", calls.values.len(), weights.len())?;
+    check_length("weights", calls.n_stored(), weights.len())?;
     check_value("runs", settings.runs as f64, "at least 1", |v| v >= 1.0)?;
     check_value("level", settings.level, "between 0 and 1", |v| v > 0.0 && v < 1.0)?;
     check_value("ridge", settings.ridge, "finite and non-negative", |v| v >= 0.0 && v.is_finite())?;
-    let problem = Problem::new(calls, weights, settings);
+    let noisy = NoisyCalls::new(calls, weights, settings);
     let fits: Vec<NoisyFit> = (0..settings.runs)
         .into_par_iter()
         .map(|run| {
-            let fit = problem.run(run, monitor)?;
+            let fit = noisy.run(run, monitor)?;
             monitor.advance(1);
             Ok(fit)
         })
@@ -138,35 +140,35 @@ pub fn factorise_variants(
             objective: objective(one),
             kkt: one.kkt,
             iterations: one.iterations,
-            reason: one.reason,
+            stop: one.stop,
         })
         .collect();
     let order = runs.iter().enumerate().min_by(|a, b| a.1.objective.total_cmp(&b.1.objective));
     let best_run = order.map_or(0, |(run, _)| run);
     let best = &fits[best_run];
-    let resampled: Vec<Mat<f64>> = (0..settings.resamples)
+    let resampled: Vec<Array2<f64>> = (0..settings.resamples)
         .into_par_iter()
         .map(|resample| {
-            let shares = problem.resample(best, resample, monitor)?;
+            let shares = noisy.resample(best, resample, monitor)?;
             monitor.advance(1);
             Ok(shares)
         })
         .collect::<Result<_, CoreError>>()?;
     let order = by_total(&best.factors);
-    let ordered = |x: &Mat<f64>| Mat::from_fn(x.nrows(), x.ncols(), |r, j| x[(order[r], j)]);
-    let resampled: Vec<Mat<f64>> = resampled.iter().map(ordered).collect();
+    let ordered = |x: &Array2<f64>| from_fn(x.dim(), |r, j| x[(order[r], j)]);
+    let resampled: Vec<Array2<f64>> = resampled.iter().map(ordered).collect();
     let best = NoisyFit { factors: normalised(&best.factors, &order), ..best.clone() };
     Ok(VariantFit {
         best_run,
         runs,
         shares: shares(&best.factors),
         intervals: (!resampled.is_empty()).then(|| intervals(&resampled, settings.level)),
-        residuals: problem.residuals(&best.factors),
+        residuals: noisy.residuals(&best.factors),
         best,
     })
 }
 
-struct Problem<'a> {
+struct NoisyCalls<'a> {
     calls: Csc<'a>,
     weights: &'a [f64],
     settings: &'a VariantSettings,
@@ -176,10 +178,10 @@ struct Problem<'a> {
     variance: Vec<f64>,
 }
 
-impl<'a> Problem<'a> {
+impl<'a> NoisyCalls<'a> {
     fn new(calls: Csc<'a>, weights: &'a [f64], settings: &'a VariantSettings) -> Self {
-        let mut sums = vec![[0.0; 4]; calls.n_rows];
-        for ((&row, &x), &w) in calls.rows.iter().zip(calls.values).zip(weights) {
+        let mut sums = vec![[0.0; 4]; calls.n_rows()];
+        for ((&row, &x), &w) in calls.rows().iter().zip(calls.values()).zip(weights) {
             if w > 0.0 {
                 let sums = &mut sums[row as usize];
                 let terms = [1.0, w, w * x, w * x * x];
@@ -197,39 +199,37 @@ impl<'a> Problem<'a> {
         };
         let observed = sums.iter().map(|s| s[0]).collect();
         let variance = sums.iter().map(variance).collect();
-        Problem { calls, weights, settings, observed, variance }
+        NoisyCalls { calls, weights, settings, observed, variance }
     }
 
     /// The data, with the weights of each variant times a number.
     fn data(&self, times: &[f64]) -> Result<WeightedMatrix, CoreError> {
-        let Csc { n_rows, starts, rows, values } = self.calls;
-        let n_columns = starts.len() - 1;
-        let weight = |at: usize| self.weights[at] * times[rows[at] as usize];
+        let (n_rows, n_columns) = self.calls.shape();
+        let weights = self.weights.iter().zip(self.calls.rows());
+        let weights: Vec<f64> = weights.map(|(w, &row)| w * times[row as usize]).collect();
         // Products with dense matrices cost a tenth per entry.
-        if 10 * values.len() < n_rows * n_columns {
-            let weights: Vec<f64> = (0..values.len()).map(weight).collect();
-            let weights = Csc { values: &weights, ..self.calls };
-            let weights = Weights::Entries(Matrix::Sparse(weights));
+        if 10 * self.calls.n_stored() < n_rows * n_columns {
+            let weights = self.calls.with_values(weights);
+            let weights = Weights::Entries(Matrix::Sparse(weights.view()));
             return WeightedMatrix::new(Matrix::Sparse(self.calls), weights);
         }
-        let mut x = Mat::zeros(n_rows, n_columns);
-        let mut omega = Mat::zeros(n_rows, n_columns);
+        let (mut x, mut omega) = (zeros((n_rows, n_columns)), zeros((n_rows, n_columns)));
+        let mut weights = weights.into_iter();
         for j in 0..n_columns {
-            for at in starts[j] as usize..starts[j + 1] as usize {
-                x[(rows[at] as usize, j)] = values[at];
-                omega[(rows[at] as usize, j)] = weight(at);
+            for ((i, call), weight) in self.calls.entries(j).zip(&mut weights) {
+                (x[(i, j)], omega[(i, j)]) = (call, weight);
             }
         }
-        let weights = Weights::Entries(Matrix::Dense(omega.as_ref()));
-        WeightedMatrix::new(Matrix::Dense(x.as_ref()), weights)
+        let weights = Weights::Entries(Matrix::Dense(omega.view()));
+        WeightedMatrix::new(Matrix::Dense(x.view()), weights)
     }
 
     /// The factorisation for weights of variants times `times`.
     fn model(&self, times: &[f64]) -> Result<WeightedModel, CoreError> {
-        let unit = Restraint { upper: 1.0, ..Restraint::default() };
-        let restraints = [unit, Restraint { l2: self.settings.ridge, ..unit }];
-        let data = self.data(times)?;
-        Ok(WeightedModel { data, rank: self.settings.rank, restraints, known: 0 })
+        let unit = Constraint { upper: 1.0, ..Constraint::default() };
+        let penalty = Penalty { l2: self.settings.ridge, ..Penalty::default() };
+        let constraints = [unit.clone(), Constraint { penalty, ..unit }];
+        WeightedModel::new(self.data(times)?, self.settings.rank, constraints)
     }
 
     fn factorise(
@@ -270,9 +270,9 @@ impl<'a> Problem<'a> {
             // the scale of a log-likelihood: changes below this mean nothing
             settled = last - objective < 1e-6 * self.observed.iter().sum::<f64>();
         }
-        let Outcome { pair: factors, kkt, reason, .. } = fit;
-        let reason = if settled { reason } else { Reason::Rounds };
-        Ok(NoisyFit { factors, kkt, reason, noise, trace, iterations })
+        let Outcome { pair: factors, kkt, stop, .. } = fit;
+        let stop = if settled { stop } else { Stop::MaxRounds };
+        Ok(NoisyFit { factors, kkt, stop, noise, trace, iterations })
     }
 
     /// ½ Σ log σ².
@@ -300,8 +300,8 @@ impl<'a> Problem<'a> {
         best: &NoisyFit,
         resample: usize,
         monitor: &Monitor<'_>,
-    ) -> Result<Mat<f64>, CoreError> {
-        let n_rows = self.calls.n_rows;
+    ) -> Result<Array2<f64>, CoreError> {
+        let n_rows = self.calls.n_rows();
         let mut rng = stream(self.settings.seed, Purpose::Resample, resample);
         let mut times = vec![0.0; n_rows];
         (0..n_rows).for_each(|_| times[rng.random_range(0..n_rows)] += 1.0);
@@ -317,19 +317,18 @@ impl<'a> Problem<'a> {
             }
         }
         let partner = best_assignment(&similarity, rank)?;
-        Ok(Mat::from_fn(rank, shares.ncols(), |r, j| shares[(partner[r], j)]))
+        Ok(from_fn((rank, shares.ncols()), |r, j| shares[(partner[r], j)]))
     }
 
     /// Calls `f(variant, weight, call, error)` for every call.
     fn for_each_error(&self, fit: &Pair, mut f: impl FnMut(usize, f64, f64, f64)) {
-        let Csc { starts, rows, values, .. } = self.calls;
         let line = |side: Side, at: usize| &fit.side(side)[at * fit.rank..(at + 1) * fit.rank];
-        for j in 0..starts.len() - 1 {
-            for at in starts[j] as usize..starts[j + 1] as usize {
-                let i = rows[at] as usize;
+        let mut weights = self.weights.iter();
+        for j in 0..self.calls.n_columns() {
+            for ((i, call), &weight) in self.calls.entries(j).zip(&mut weights) {
                 let both = line(Side::Basis, i).iter().zip(line(Side::Coef, j));
                 let fitted: f64 = both.map(|(v, c)| v * c).sum();
-                f(i, self.weights[at], values[at], values[at] - fitted);
+                f(i, weight, call, call - fitted);
             }
         }
     }
@@ -352,72 +351,4 @@ impl<'a> Problem<'a> {
 
 fn inverse(values: &[f64]) -> Vec<f64> {
     values.iter().map(|v| 1.0 / v).collect()
-}
-
-/// Cosine over the cells of component `r` of `a` and `s` of `b`; 0 when one of
-/// them is zero.
-fn cosine(a: &Pair, r: usize, b: &Pair, s: usize) -> f64 {
-    let mut sums = [0.0; 3];
-    let cells =
-        a.side(Side::Coef).chunks_exact(a.rank).zip(b.side(Side::Coef).chunks_exact(b.rank));
-    for (a, b) in cells {
-        sums[0] += a[r] * b[s];
-        sums[1] += a[r] * a[r];
-        sums[2] += b[s] * b[s];
-    }
-    let size = (sums[1] * sums[2]).sqrt();
-    if size > 0.0 {
-        sums[0] / size
-    } else {
-        0.0
-    }
-}
-
-/// Components by their part of the fitted total, the largest first.
-fn by_total(fit: &Pair) -> Vec<usize> {
-    let (basis, coef) = (fit.sums(Side::Basis), fit.sums(Side::Coef));
-    let mut order: Vec<usize> = (0..fit.rank).collect();
-    order.sort_by(|&a, &b| (basis[b] * coef[b]).total_cmp(&(basis[a] * coef[a])));
-    order
-}
-
-/// Components in the given order, each scaled so that its largest coefficient is
-/// 1: V shrinks by that, so both stay in the box.
-fn normalised(fit: &Pair, order: &[usize]) -> Pair {
-    let rank = fit.rank;
-    let top = |&r: &usize| {
-        let largest =
-            fit.side(Side::Coef)[r..].iter().step_by(rank).fold(0.0, |a: f64, &b| a.max(b));
-        if largest > 0.0 {
-            largest
-        } else {
-            1.0
-        }
-    };
-    let scale: Vec<f64> = order.iter().map(top).collect();
-    let arranged = |side: Side, by: &dyn Fn(usize) -> f64| -> Vec<f64> {
-        let lines = fit.side(side).chunks_exact(rank);
-        lines
-            .flat_map(|line| (0..rank).map(|r| line[order[r]] * by(r)).collect::<Vec<_>>())
-            .collect()
-    };
-    let basis = arranged(Side::Basis, &|r| scale[r]);
-    let coef = arranged(Side::Coef, &|r| 1.0 / scale[r]);
-    Pair { rank, factors: [basis, coef] }
-}
-
-/// Part of each component in Σ_i (V C)_ij; zeros for a cell without any.  Does
-/// not depend on how the components are scaled.
-fn shares(fit: &Pair) -> Mat<f64> {
-    let (rank, coef) = (fit.rank, fit.side(Side::Coef));
-    let size = fit.sums(Side::Basis);
-    let mut shares = Mat::from_fn(rank, coef.len() / rank, |r, j| size[r] * coef[j * rank + r]);
-    for j in 0..shares.ncols() {
-        let column = shares.col_as_slice_mut(j);
-        let total: f64 = column.iter().sum();
-        if total > 0.0 {
-            column.iter_mut().for_each(|v| *v /= total);
-        }
-    }
-    shares
 }

@@ -5,13 +5,15 @@
 //! All that clustering needs of the spectra is the Gram matrix of their
 //! directions.
 
-use super::data::{Data, Side};
-use crate::error::{check_length, check_value, CoreError};
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::numbers::median;
+use crate::base::parallel::Monitor;
+use crate::base::rng::{stream, Purpose};
+use crate::factorisation::data::{Data, Side};
+use crate::matrix::linalg::{norm, product};
+use crate::matrix::{from_fn, zeros, Array2, ArrayView2, Columns};
 use crate::nnls::{cholesky, solve_nonnegative, solve_with_cholesky};
-use crate::parallel::Monitor;
-use crate::rng::{stream, Purpose};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
+use ndarray::s;
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -38,9 +40,9 @@ pub struct Clustered {
     /// Silhouette width of each spectrum; NaN for dropped ones.
     pub silhouette: Vec<f64>,
     /// Median of the spectra of a program (features × rank), scaled to sum 1.
-    pub medians: Mat<f64>,
+    pub medians: Array2<f64>,
     /// Cosines between spectra.
-    pub cosines: Mat<f64>,
+    pub cosines: Array2<f64>,
 }
 
 /// Clusters the columns of `spectra` (features × spectra).
@@ -48,19 +50,19 @@ pub struct Clustered {
 /// # Errors
 /// `Argument` when fewer spectra than programs are left.
 pub fn cluster_spectra(
-    spectra: MatRef<'_, f64>,
+    spectra: ArrayView2<'_, f64>,
     settings: &Clustering,
 ) -> Result<Clustered, CoreError> {
-    let (n_features, n) = spectra.shape();
+    let (n_features, n) = spectra.dim();
     check_value("rank", settings.rank as f64, "at least 1", |v| v >= 1.0)?;
-    let mut directions = Mat::zeros(n_features, n);
+    let mut directions = zeros((n_features, n));
     for s in 0..n {
-        let size = spectra.col(s).norm_l2();
+        let size = norm(spectra.col(s));
         if size > 0.0 {
             (0..n_features).for_each(|i| directions[(i, s)] = spectra[(i, s)] / size);
         }
     }
-    let cosines = gram(directions.as_ref());
+    let cosines = gram(directions.view());
     let density = local_density(&cosines, settings.neighbours);
     let kept: Vec<usize> = (0..n).filter(|&s| density[s] <= settings.threshold).collect();
     let enough = |left: f64| left >= settings.rank as f64;
@@ -74,29 +76,26 @@ pub fn cluster_spectra(
         program[s] = Some(cluster[at]);
         silhouette[s] = widths[at];
     }
-    let medians = medians(directions.as_ref(), &program, settings.rank);
+    let medians = medians(directions.view(), &program, settings.rank);
     Ok(Clustered { density, program, silhouette, medians, cosines })
 }
 
 /// XᵀX by blocks of columns.
-fn gram(x: MatRef<'_, f64>) -> Mat<f64> {
+fn gram(x: ArrayView2<'_, f64>) -> Array2<f64> {
     const BLOCK: usize = 64;
     let n = x.ncols();
-    let blocks: Vec<Mat<f64>> = (0..n.div_ceil(BLOCK))
+    let blocks: Vec<Array2<f64>> = (0..n.div_ceil(BLOCK))
         .into_par_iter()
         .map(|block| {
             let first = block * BLOCK;
-            let columns = x.subcols(first, BLOCK.min(n - first));
-            let mut out = Mat::zeros(n, columns.ncols());
-            matmul(out.as_mut(), Accum::Replace, x.transpose(), columns, 1.0, Par::Seq);
-            out
+            product(&x.t(), &x.slice(s![.., first..(first + BLOCK).min(n)]))
         })
         .collect();
-    Mat::from_fn(n, n, |i, j| blocks[j / BLOCK][(i, j % BLOCK)])
+    from_fn((n, n), |i, j| blocks[j / BLOCK][(i, j % BLOCK)])
 }
 
 /// Mean distance of each unit vector to its nearest others.
-fn local_density(cosines: &Mat<f64>, neighbours: usize) -> Vec<f64> {
+fn local_density(cosines: &Array2<f64>, neighbours: usize) -> Vec<f64> {
     let n = cosines.nrows();
     let neighbours = neighbours.clamp(1, (n - 1).max(1));
     (0..n)
@@ -246,25 +245,18 @@ fn silhouettes(
 }
 
 /// Feature by feature, the median over the spectra of each program.
-fn medians(directions: MatRef<'_, f64>, program: &[Option<usize>], rank: usize) -> Mat<f64> {
+fn medians(directions: ArrayView2<'_, f64>, program: &[Option<usize>], rank: usize) -> Array2<f64> {
     let n_features = directions.nrows();
-    let mut out = Mat::zeros(n_features, rank);
+    let mut out = zeros((n_features, rank));
     for r in 0..rank {
         let own: Vec<usize> = (0..program.len()).filter(|&s| program[s] == Some(r)).collect();
         if own.is_empty() {
             continue;
         }
         for i in 0..n_features {
-            let mut values: Vec<f64> = own.iter().map(|&s| directions[(i, s)]).collect();
-            values.sort_by(f64::total_cmp);
-            let half = values.len() / 2;
-            out[(i, r)] = if values.len() % 2 == 1 {
-                values[half]
-            } else {
-                0.5 * (values[half - 1] + values[half])
-            };
+            out[(i, r)] = median(own.iter().map(|&s| directions[(i, s)]).collect());
         }
-        let column = out.col_as_slice_mut(r);
+        let column = out.col_mut(r);
         let total: f64 = column.iter().sum();
         if total > 0.0 {
             column.iter_mut().for_each(|v| *v /= total);
@@ -276,9 +268,9 @@ fn medians(directions: MatRef<'_, f64>, program: &[Option<usize>], rank: usize) 
 /// Spectra of programs over all features, from their usages.
 pub struct ProgramSpectra {
     /// Non-negative least squares of the data on the usages, features × rank.
-    pub levels: Mat<f64>,
+    pub levels: Array2<f64>,
     /// Ordinary least squares of the standardised data on the usages.
-    pub scores: Mat<f64>,
+    pub scores: Array2<f64>,
 }
 
 /// Refits spectra to `data` for given usages (rank × samples, column-major).
@@ -325,7 +317,7 @@ pub fn program_spectra(
         })
         .collect();
     Ok(ProgramSpectra {
-        levels: Mat::from_fn(n_features, rank, |i, r| lines[i].0[r]),
-        scores: Mat::from_fn(n_features, rank, |i, r| lines[i].1[r]),
+        levels: from_fn((n_features, rank), |i, r| lines[i].0[r]),
+        scores: from_fn((n_features, rank), |i, r| lines[i].1[r]),
     })
 }

@@ -1,6 +1,8 @@
 //! How far to go along a Newton step of the Kullback-Leibler divergence, which
 //! is convex along it: never past the minimum, so that it never rises.
 
+use crate::base::simd::LANES;
+
 /// c ← c + t step, without going below zero by rounding.
 #[inline(always)]
 pub fn add_step(c: &mut [f64], step: &[f64], t: f64) {
@@ -83,4 +85,25 @@ impl Pace {
         self.t = if inside && !creeps { newton } else { middle };
         self.done |= self.looks >= 30;
     }
+}
+
+/// Σ x s / (μ + t s) and Σ x s² / (μ + t s)²; the first infinite when some μ + t s
+/// with x > 0 is not positive.
+#[inline(always)]
+pub fn log_terms(mu: &[f64], along: &[f64], x: &[f64], t: f64) -> (f64, f64) {
+    let (mut first, mut second, mut least) = ([0.0; LANES], [0.0; LANES], [1.0f64; LANES]);
+    let chunks = mu.chunks_exact(LANES).zip(along.chunks_exact(LANES)).zip(x.chunks_exact(LANES));
+    for ((mu, along), x) in chunks {
+        for lane in 0..LANES {
+            let there = mu[lane] + t * along[lane];
+            let part = along[lane] / there;
+            first[lane] += x[lane] * part;
+            second[lane] += x[lane] * part * part;
+            least[lane] = if there < least[lane] { there } else { least[lane] };
+        }
+    }
+    if least.iter().any(|&v| v <= 0.0) {
+        return (f64::NEG_INFINITY, f64::INFINITY);
+    }
+    (first.iter().sum(), second.iter().sum())
 }

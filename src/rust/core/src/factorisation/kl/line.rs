@@ -1,12 +1,14 @@
-//! Updates of one line's program: a safeguarded Newton step, or a multiplicative
+//! Updates of one line's problem: a safeguarded Newton step, or a multiplicative
 //! update.
 
-use super::data::gram_into;
-use super::data::Line;
-use super::program::{settle_empty, smooth_value, step_size, Problem, SWEEPS, SWEEP_TOLERANCE};
-use super::step_length::{add_step, is_safe, shrinkage, Pace};
+use super::line_problem::{
+    settle_empty, smooth_value, step_size, LineProblem, SWEEPS, SWEEP_TOLERANCE,
+};
+use super::step_length::{add_step, is_safe, log_terms, shrinkage, Pace};
 use crate::base::numbers::dot;
 use crate::base::simd::{ln, LANES};
+use crate::factorisation::data::gram_into;
+use crate::factorisation::data::Line;
 use pulp::{Arch, Simd, WithSimd};
 
 /// Scratch of one thread.
@@ -42,17 +44,22 @@ impl Work {
 
 /// One safeguarded Newton step.  Returns the value at the new point (when
 /// asked), without the majoriser's part.
-pub fn newton(problem: &Problem<'_>, c: &mut [f64], work: &mut Work, value: bool) -> f64 {
+pub fn newton(problem: &LineProblem<'_>, c: &mut [f64], work: &mut Work, value: bool) -> f64 {
     Arch::new().dispatch(Job { problem, c, work, kind: Kind::Newton { value } })
 }
 
 /// One multiplicative update.
-pub fn multiplicative(problem: &Problem<'_>, c: &mut [f64], work: &mut Work, value: bool) -> f64 {
+pub fn multiplicative(
+    problem: &LineProblem<'_>,
+    c: &mut [f64],
+    work: &mut Work,
+    value: bool,
+) -> f64 {
     Arch::new().dispatch(Job { problem, c, work, kind: Kind::Multiplicative { value } })
 }
 
 /// Σ h δ² of the coordinate-wise Newton steps δ with curvatures h.
-pub fn residual(problem: &Problem<'_>, c: &[f64], work: &mut Work) -> f64 {
+pub fn residual(problem: &LineProblem<'_>, c: &[f64], work: &mut Work) -> f64 {
     let mut copy = c.to_vec();
     Arch::new().dispatch(Job { problem, c: &mut copy, work, kind: Kind::Residual })
 }
@@ -64,7 +71,7 @@ enum Kind {
 }
 
 struct Job<'a, 'b> {
-    problem: &'a Problem<'b>,
+    problem: &'a LineProblem<'b>,
     c: &'a mut [f64],
     work: &'a mut Work,
     kind: Kind,
@@ -121,7 +128,7 @@ impl Entries<'_> {
 
 #[inline(always)]
 fn act<const K: usize>(
-    problem: &Problem<'_>,
+    problem: &LineProblem<'_>,
     entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
@@ -176,7 +183,7 @@ fn act<const K: usize>(
 /// equal parts of every component.
 #[inline(always)]
 fn fit<const K: usize>(
-    problem: &Problem<'_>,
+    problem: &LineProblem<'_>,
     entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
@@ -219,7 +226,7 @@ fn fit<const K: usize>(
 /// Σ (x/μ) a into `pull`; with `second` the Hessian and slope as well.
 #[inline(always)]
 fn derivatives<const K: usize>(
-    problem: &Problem<'_>,
+    problem: &LineProblem<'_>,
     entries: &Entries<'_>,
     c: &[f64],
     work: &mut Work,
@@ -284,7 +291,7 @@ fn derivatives<const K: usize>(
 /// Minimises the quadratic model over the bounds; leaves the step in `work.step`
 /// and its slope in `work.slope` as they were at the start.
 #[inline(always)]
-fn model_step(problem: &Problem<'_>, c: &[f64], work: &mut Work, k: usize) {
+fn model_step(problem: &LineProblem<'_>, c: &[f64], work: &mut Work, k: usize) {
     work.step.fill(0.0);
     let gradient = &mut work.pull;
     gradient.copy_from_slice(&work.slope);
@@ -323,7 +330,7 @@ fn model_step(problem: &Problem<'_>, c: &[f64], work: &mut Work, k: usize) {
 /// positive lies before the minimum and cannot be worse than t = 0.
 #[inline(always)]
 fn search<const K: usize>(
-    problem: &Problem<'_>,
+    problem: &LineProblem<'_>,
     entries: &Entries<'_>,
     c: &mut [f64],
     work: &mut Work,
@@ -381,30 +388,9 @@ fn search<const K: usize>(
     }
 }
 
-/// Σ x s / (μ + t s) and Σ x s² / (μ + t s)²; the first infinite when some μ + t s
-/// with x > 0 is not positive.
-#[inline(always)]
-fn log_terms(mu: &[f64], along: &[f64], x: &[f64], t: f64) -> (f64, f64) {
-    let (mut first, mut second, mut least) = ([0.0; LANES], [0.0; LANES], [1.0f64; LANES]);
-    let chunks = mu.chunks_exact(LANES).zip(along.chunks_exact(LANES)).zip(x.chunks_exact(LANES));
-    for ((mu, along), x) in chunks {
-        for lane in 0..LANES {
-            let there = mu[lane] + t * along[lane];
-            let part = along[lane] / there;
-            first[lane] += x[lane] * part;
-            second[lane] += x[lane] * part * part;
-            least[lane] = if there < least[lane] { there } else { least[lane] };
-        }
-    }
-    if least.iter().any(|&v| v <= 0.0) {
-        return (f64::NEG_INFINITY, f64::INFINITY);
-    }
-    (first.iter().sum(), second.iter().sum())
-}
-
 /// uᵀc − Σ x log μ + ½ cᵀQc.
 #[inline(always)]
-fn value_at(problem: &Problem<'_>, c: &[f64], work: &Work) -> f64 {
+fn value_at(problem: &LineProblem<'_>, c: &[f64], work: &Work) -> f64 {
     let mut logs = [0.0; LANES];
     for (mu, x) in work.mu.chunks_exact(LANES).zip(work.x.chunks_exact(LANES)) {
         for lane in 0..LANES {

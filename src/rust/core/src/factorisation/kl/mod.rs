@@ -1,20 +1,29 @@
 //! Generalised Kullback-Leibler divergence Σ x log(x / μ) − x + μ, μ = W H.
 //!
-//! Given one factor the divergence falls apart into one small convex program
+//! Given one factor the divergence falls apart into one small convex problem
 //! per line of the other, min_c uᵀc − Σ_p x_p log(a_pᵀ c), in which only the
 //! entries with x_p > 0 take part: `u` holds the sums of the standing factor.
+
+mod lane_sums;
+mod lanes;
+pub(super) mod line;
+pub(super) mod line_problem;
+mod step_length;
+mod weighted_kl;
+
+pub use weighted_kl::WeightedKl;
 
 use super::alternate::{Model, Pair};
 use super::data::{Data, Side};
 use super::frobenius::revive_from_residual;
-use super::lanes;
-use super::line::{self, Work};
 use super::penalty::Constraint;
-use super::program::Problem;
-use super::weights::Totals;
 use crate::base::simd::LANES;
+use lane_sums::Group;
+use line::Work;
+use line_problem::LineProblem;
+use weighted_kl::Totals;
 
-/// How a line's program is improved.
+/// How a line's problem is improved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Second order: the quadratic model of the line by coordinate descent, then
@@ -35,39 +44,43 @@ pub struct KullbackLeibler<'a> {
     total: f64,
 }
 
-/// Weights, and what the divergence of the weighted matrix needs beside it.
-pub struct Weighted<'a> {
-    pub totals: Totals<'a>,
-    /// Σ ω (x log x − x).
-    pub constant: f64,
-}
-
 impl<'a> KullbackLeibler<'a> {
-    /// With weights, `data` is Ω ∘ X.
-    pub fn new(
+    pub fn new(data: Data<'a>, rank: usize, step: Step, constraints: [Constraint; 2]) -> Self {
+        let constant = data.sum_of(|x| if x > 0.0 { x * x.ln() - x } else { 0.0 });
+        KullbackLeibler::of(data, rank, step, constraints, None, constant)
+    }
+
+    pub fn weighted(
+        weighted: WeightedKl<'a>,
+        rank: usize,
+        step: Step,
+        constraints: [Constraint; 2],
+    ) -> Self {
+        let WeightedKl { data, totals, constant } = weighted;
+        KullbackLeibler::of(data, rank, step, constraints, Some(totals), constant)
+    }
+
+    fn of(
         data: Data<'a>,
         rank: usize,
         step: Step,
         constraints: [Constraint; 2],
-        weighted: Option<Weighted<'a>>,
+        weights: Option<Totals<'a>>,
+        constant: f64,
     ) -> Self {
         let data = data.with_lines();
         let total = data.sum();
-        let (weights, constant) = match weighted {
-            Some(Weighted { totals, constant }) => (Some(totals), constant),
-            None => (None, data.sum_of(|x| if x > 0.0 { x * x.ln() - x } else { 0.0 })),
-        };
         KullbackLeibler { data, rank, step, constraints, weights, constant, total }
     }
 
-    /// Calls `f` with blocks of programs, the number of their first line and their
+    /// Calls `f` with blocks of problems, the number of their first line and their
     /// coefficients; the sum of what it returns, in a fixed order.
     fn over_lines(
         &self,
         side: Side,
         fixed: &[f64],
         current: &mut [f64],
-        f: impl Fn(&[Problem<'_>], usize, &mut [f64]) -> f64 + Sync,
+        f: impl Fn(&[LineProblem<'_>], usize, &mut [f64]) -> f64 + Sync,
     ) -> f64 {
         let rank = self.rank;
         let constraint = &self.constraints[side.index()];
@@ -89,7 +102,7 @@ impl<'a> KullbackLeibler<'a> {
         let graph = constraint.penalty.graph.as_ref().map(|g| g.majoriser(current, rank));
         let problem = |index: usize| {
             let own = if self.weights.is_some() { index * rank } else { 0 };
-            Problem {
+            LineProblem {
                 factor: fixed,
                 entries: self.data.line(side, index),
                 totals: &totals[own..own + rank],
@@ -111,7 +124,7 @@ impl<'a> KullbackLeibler<'a> {
     /// One line after the other.
     fn improve_lines(
         &self,
-        problems: &[Problem<'_>],
+        problems: &[LineProblem<'_>],
         work: &mut Work,
         out: &mut [f64],
         value: bool,
@@ -124,7 +137,12 @@ impl<'a> KullbackLeibler<'a> {
         .sum()
     }
 
-    fn residual_lines(&self, problems: &[Problem<'_>], work: &mut Work, current: &[f64]) -> f64 {
+    fn residual_lines(
+        &self,
+        problems: &[LineProblem<'_>],
+        work: &mut Work,
+        current: &[f64],
+    ) -> f64 {
         let each = problems.iter().zip(current.chunks_exact(self.rank));
         each.map(|(problem, c)| line::residual(problem, c, work)).sum()
     }
@@ -139,7 +157,7 @@ impl<'a> KullbackLeibler<'a> {
         &self,
         (entries, stride): (&[f64], usize),
         first: usize,
-        problems: &[Problem<'_>],
+        problems: &[LineProblem<'_>],
         out: &mut [f64],
         (kind, value): (lanes::Kind, bool),
     ) -> f64 {
@@ -157,7 +175,7 @@ impl<'a> KullbackLeibler<'a> {
                     padded.resize(padded.len().next_multiple_of(LANES), 0.0);
                 }
             }
-            let group = lanes::Group {
+            let group = Group {
                 entries: if whole { &entries[first..] } else { &padded },
                 stride: if whole { stride } else { LANES },
                 problems,

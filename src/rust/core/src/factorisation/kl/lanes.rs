@@ -1,12 +1,11 @@
-//! The programs of [`super::program`] for dense data, eight lines side by side: they
+//! The problems of [`super::line_problem`] for dense data, eight lines side by side: they
 //! share the standing factor, so that every operation is on whole vectors.
 
-use super::program::{self, Problem};
+use super::lane_sums::{lane_of, product, Group, Lane, Sums};
+use super::line_problem::{self, LineProblem};
 use super::step_length::{is_safe, shrinkage, Pace};
 use crate::base::simd::{fma, ln, LANES};
 use pulp::{Arch, Simd, WithSimd};
-
-type Lane = [f64; LANES];
 
 /// The largest rank whose Hessians are held in this way.
 pub const MAX_RANK: usize = 6;
@@ -14,16 +13,6 @@ pub const MAX_RANK: usize = 6;
 /// True when there is a kernel for the rank.
 pub fn has_rank(rank: usize) -> bool {
     (1..=MAX_RANK).contains(&rank)
-}
-
-/// Eight lines.
-pub struct Group<'a> {
-    /// X with the lines of this side one after the other in memory: entry p of
-    /// line l is `entries[p * stride + l]`.
-    pub entries: &'a [f64],
-    pub stride: usize,
-    /// Of each line that takes part, at most eight.
-    pub problems: &'a [Problem<'a>],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,7 +93,7 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
             for lane in 0..lines {
                 for r in (0..K).filter(|&r| first.is_free(r)) {
                     let (slope, h) = (slope[r][lane], sums.hessian[r][r][lane]);
-                    sum += program::step_size(slope, h, c[r][lane], first.upper);
+                    sum += line_problem::step_size(slope, h, c[r][lane], first.upper);
                 }
             }
             return Some(sum);
@@ -119,7 +108,7 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
         let line = &mut coefficients[lane * K..(lane + 1) * K];
         line.iter_mut().zip(&c).for_each(|(to, c)| *to = c[lane]);
         if kind == Kind::Newton && sums.largest[lane] <= 0.0 {
-            program::settle_empty(problem, line);
+            line_problem::settle_empty(problem, line);
             (0..K).for_each(|r| c[r][lane] = line[r]);
         }
     }
@@ -136,127 +125,9 @@ fn run<const K: usize, S: Simd>(_: S, job: Job<'_, '_>) -> Option<f64> {
         }
     }
     let parts = problems.iter().enumerate().map(|(lane, problem)| {
-        program::smooth_value(problem, &coefficients[lane * K..(lane + 1) * K]) - logs[lane]
+        line_problem::smooth_value(problem, &coefficients[lane * K..(lane + 1) * K]) - logs[lane]
     });
     Some(parts.sum())
-}
-
-/// The first eight numbers.
-#[inline(always)]
-fn lane_of(x: &[f64]) -> &Lane {
-    x[..LANES].try_into().expect("a group has eight lanes")
-}
-
-/// aᵀc of each lane.
-#[inline(always)]
-fn product<const K: usize, S: Simd>(a: &[f64], c: &[Lane; K]) -> Lane {
-    let mut out = [0.0; LANES];
-    for r in 0..K {
-        for lane in 0..LANES {
-            out[lane] = fma::<S>(a[r], c[r][lane], out[lane]);
-        }
-    }
-    out
-}
-
-/// Σ (x/μ) a and Σ (x/μ²) a aᵀ.
-struct Sums<const K: usize> {
-    pull: [Lane; K],
-    hessian: [[Lane; K]; K],
-    /// Largest entry.
-    largest: Lane,
-}
-
-impl<const K: usize> Sums<K> {
-    #[inline(always)]
-    fn new() -> Self {
-        let zero = [0.0; LANES];
-        Sums { pull: [zero; K], hessian: [[zero; K]; K], largest: zero }
-    }
-
-    /// True when μ vanishes where x does not.
-    #[inline(always)]
-    fn gather<S: Simd, const SECOND: bool>(
-        &mut self,
-        group: &Group<'_>,
-        factor: &[f64],
-        c: &[Lane; K],
-    ) -> bool {
-        let mut pull = self.pull;
-        let mut hessian = self.hessian;
-        let mut largest = self.largest;
-        let mut least = [1.0; LANES];
-        for (a, x) in factor.chunks_exact(K).zip(group.entries.chunks(group.stride)) {
-            let x = lane_of(x);
-            let mu = product::<K, S>(a, c);
-            let mut ratio = [0.0; LANES];
-            let mut bend = [0.0; LANES];
-            for lane in 0..LANES {
-                let counted = if x[lane] > 0.0 { mu[lane] } else { 1.0 };
-                least[lane] = if counted < least[lane] { counted } else { least[lane] };
-                largest[lane] = if x[lane] > largest[lane] { x[lane] } else { largest[lane] };
-                let inverse = 1.0 / counted;
-                ratio[lane] = x[lane] * inverse;
-                bend[lane] = ratio[lane] * inverse;
-            }
-            for i in 0..K {
-                for lane in 0..LANES {
-                    pull[i][lane] = fma::<S>(ratio[lane], a[i], pull[i][lane]);
-                }
-                if SECOND {
-                    let mut scaled = [0.0; LANES];
-                    for lane in 0..LANES {
-                        scaled[lane] = bend[lane] * a[i];
-                    }
-                    for j in i..K {
-                        for lane in 0..LANES {
-                            hessian[i][j][lane] = fma::<S>(scaled[lane], a[j], hessian[i][j][lane]);
-                        }
-                    }
-                }
-            }
-        }
-        (self.pull, self.hessian, self.largest) = (pull, hessian, largest);
-        least.iter().any(|&v| v <= 0.0)
-    }
-
-    /// Adds the penalties' part and fills in the lower triangle; the slope.
-    #[inline(always)]
-    fn complete(
-        &mut self,
-        problems: &[Problem<'_>],
-        totals: &[Lane; K],
-        c: &[Lane; K],
-    ) -> [Lane; K] {
-        let mut slope = [[0.0; LANES]; K];
-        for r in 0..K {
-            for lane in 0..LANES {
-                slope[r][lane] = totals[r][lane] - self.pull[r][lane];
-            }
-        }
-        for i in 0..K {
-            for j in i..K {
-                let entry = problems[0].quadratic[i * K + j];
-                for lane in 0..LANES {
-                    self.hessian[i][j][lane] += entry;
-                    slope[i][lane] += entry * c[j][lane];
-                    if j > i {
-                        slope[j][lane] += entry * c[i][lane];
-                    }
-                }
-                self.hessian[j][i] = self.hessian[i][j];
-            }
-        }
-        for (lane, problem) in problems.iter().enumerate() {
-            if let Some((d, b)) = problem.majoriser {
-                for r in 0..K {
-                    self.hessian[r][r][lane] += d;
-                    slope[r][lane] += d * c[r][lane] - b[r];
-                }
-            }
-        }
-        slope
-    }
 }
 
 /// Minimises the quadratic models over the bounds, all lanes by the same sweeps.
@@ -265,7 +136,7 @@ fn model_step<const K: usize>(
     hessian: &[[Lane; K]; K],
     slope: &[Lane; K],
     c: &[Lane; K],
-    problem: &Problem<'_>,
+    problem: &LineProblem<'_>,
 ) -> [Lane; K] {
     let mut inverse = [[0.0; LANES]; K];
     for r in 0..K {
@@ -278,7 +149,7 @@ fn model_step<const K: usize>(
     let mut there = *c;
     let mut first = [0.0; LANES];
     let mut active = [true; LANES];
-    for sweep in 0..program::SWEEPS {
+    for sweep in 0..line_problem::SWEEPS {
         let mut moved = [0.0; LANES];
         for r in (0..K).filter(|&r| problem.is_free(r)) {
             let mut delta = [0.0; LANES];
@@ -302,7 +173,7 @@ fn model_step<const K: usize>(
             first = moved;
         }
         for lane in 0..LANES {
-            active[lane] &= moved[lane] > program::SWEEP_TOLERANCE * first[lane];
+            active[lane] &= moved[lane] > line_problem::SWEEP_TOLERANCE * first[lane];
         }
         if !active.contains(&true) {
             break;

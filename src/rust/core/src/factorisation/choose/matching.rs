@@ -1,7 +1,7 @@
 //! Which component of one run is which of another: the assignment with the
 //! largest total similarity.
 
-use crate::error::{check_length, CoreError};
+use crate::base::error::{check_length, CoreError};
 
 /// For each row of the n × n `similarity` (column-major), the column that the
 /// assignment with the largest sum gives it.
@@ -73,7 +73,7 @@ pub fn best_assignment(similarity: &[f64], n: usize) -> Result<Vec<usize>, CoreE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::{stream, Purpose};
+    use crate::base::rng::{stream, Purpose};
     use rand::Rng;
 
     fn total(similarity: &[f64], n: usize, columns: &[usize]) -> f64 {

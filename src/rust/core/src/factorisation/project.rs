@@ -1,14 +1,13 @@
 //! Coefficients of new samples on a basis that is held fixed: a convex problem
 //! per sample, solved exactly.
 
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::{with_threads, Monitor};
 use crate::deconvolution::{fit, Model, Params};
-use crate::error::{check_length, check_value, CoreError};
 use crate::matrix::counts::Counts;
-use crate::matrix::{from_fn, Csc, Matrix};
+use crate::matrix::linalg::product;
+use crate::matrix::{from_fn, zeros, Array2, ArrayView2, CscBuf, Matrix};
 use crate::nnls::solve_nonnegative;
-use crate::parallel::{with_threads, Monitor};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// Minimises ½‖x_j − offset − W h_j‖² over h_j ≥ 0 for every column j of `data`.
@@ -18,21 +17,19 @@ use rayon::prelude::*;
 /// # Errors
 /// `Shape`, `Threads`, and `Interrupted` when the monitor says so.
 pub fn least_squares(
-    basis: MatRef<'_, f64>,
+    basis: ArrayView2<'_, f64>,
     offset: &[f64],
     data: Matrix<'_>,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Mat<f64>, CoreError> {
-    let (n_features, rank) = basis.shape();
+) -> Result<Array2<f64>, CoreError> {
+    let (n_features, rank) = basis.dim();
     let n_samples = data.n_columns();
     check_length("data", n_features, data.n_rows())?;
     if !offset.is_empty() {
         check_length("offset", n_features, offset.len())?;
     }
-    let mut gram = Mat::<f64>::zeros(rank, rank);
-    matmul(gram.as_mut(), Accum::Replace, basis.transpose(), basis, 1.0, Par::Seq);
-    let gram: Vec<f64> = (0..rank * rank).map(|at| gram[(at % rank, at / rank)]).collect();
+    let gram = product(&basis.t(), &basis).into_raw_vec_and_offset().0;
     // rows of the basis side by side: a column of the data reads only some
     let by_row: Vec<f64> = (0..n_features * rank).map(|at| basis[(at / rank, at % rank)]).collect();
     let row = |i: usize| &by_row[i * rank..(i + 1) * rank];
@@ -55,7 +52,7 @@ pub fn least_squares(
             })
             .collect::<Result<_, CoreError>>()
     })??;
-    Ok(Mat::from_fn(rank, n_samples, |k, j| columns[j][k]))
+    Ok(from_fn((rank, n_samples), |k, j| columns[j][k]))
 }
 
 /// Minimises the generalised Kullback-Leibler divergence of W h_j from x_j over
@@ -67,14 +64,15 @@ pub fn least_squares(
 /// # Errors
 /// `Shape`, `Argument`, `Threads`, and `Interrupted` when the monitor says so.
 pub fn kullback_leibler(
-    basis: MatRef<'_, f64>,
+    basis: ArrayView2<'_, f64>,
     data: Matrix<'_>,
     threads: usize,
     monitor: &Monitor<'_>,
-) -> Result<Mat<f64>, CoreError> {
-    let ((n_features, rank), n_samples) = (basis.shape(), data.n_columns());
-    let mut out = Mat::<f64>::zeros(rank, n_samples);
-    let used: Vec<usize> = (0..rank).filter(|&k| basis.col(k).iter().any(|&w| w > 0.0)).collect();
+) -> Result<Array2<f64>, CoreError> {
+    let ((n_features, rank), n_samples) = (basis.dim(), data.n_columns());
+    let mut out = zeros((rank, n_samples));
+    let used: Vec<usize> =
+        (0..rank).filter(|&k| basis.column(k).iter().any(|&w| w > 0.0)).collect();
     if used.is_empty() || n_samples == 0 {
         return Ok(out);
     }
@@ -89,22 +87,19 @@ pub fn kullback_leibler(
     // look for; the others are handed over in one go.
     let mut column = vec![0.0; model.n_rows()];
     let mut present = Vec::new();
-    let (mut starts, mut rows, mut values) = (vec![0_i32], Vec::new(), Vec::new());
+    let mut kept = CscBuf::new(model.n_rows());
     for j in 0..n_samples {
         data.column_into(j, &mut column);
-        let before = rows.len();
-        for (i, &x) in column.iter().enumerate().filter(|(_, &x)| x != 0.0) {
-            rows.push(i as i32);
-            values.push(x);
+        if column.iter().all(|&x| x == 0.0) {
+            continue;
         }
-        if rows.len() > before {
-            present.push(j);
-            starts.push(rows.len() as i32);
-        }
+        let counted = column.iter().enumerate().filter(|(_, &x)| x != 0.0);
+        counted.for_each(|(i, &x)| kept.push(i, x));
+        kept.end_column()?;
+        present.push(j);
     }
     let every: Vec<i32> = (0..model.n_rows() as i32).collect();
-    let sparse = Csc::new(model.n_rows(), &starts, &rows, &values)?;
-    let kept = Counts::new(Matrix::Sparse(sparse), &every, model.n_rows())?;
+    let kept = Counts::new(Matrix::Sparse(kept.view()), &every, model.n_rows())?;
     let fitted = fit(&model, &kept, &params, monitor)?;
     for (&j, sample) in present.iter().zip(&fitted.samples) {
         for (&k, &h) in used.iter().zip(&sample.exposures) {
@@ -117,14 +112,14 @@ pub fn kullback_leibler(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::unmonitored;
-    use crate::rng::{stream, Purpose};
+    use crate::base::parallel::unmonitored;
+    use crate::base::rng::{stream, Purpose};
     use rand::Rng;
 
-    fn planted() -> (Mat<f64>, Mat<f64>, Vec<f64>) {
+    fn planted() -> (Array2<f64>, Array2<f64>, Vec<f64>) {
         let mut rng = stream(1, Purpose::Start, 0);
-        let basis = Mat::from_fn(30, 3, |_, _| rng.random::<f64>());
-        let coef = Mat::from_fn(3, 4, |k, j| if j == 3 { 0.0 } else { (k + j) as f64 });
+        let basis = from_fn((30, 3), |_, _| rng.random::<f64>());
+        let coef = from_fn((3, 4), |k, j| if j == 3 { 0.0 } else { (k + j) as f64 });
         let x = (0..30 * 4)
             .map(|at| (0..3).map(|k| basis[(at % 30, k)] * coef[(k, at / 30)]).sum())
             .collect();
@@ -135,8 +130,8 @@ mod tests {
     fn planted_coefficients_come_back_under_both_losses() {
         let (basis, coef, x) = planted();
         let data = Matrix::dense(&x, (30, 4)).unwrap();
-        let squares = unmonitored(|m| least_squares(basis.as_ref(), &[], data, 2, m)).unwrap();
-        let divergence = unmonitored(|m| kullback_leibler(basis.as_ref(), data, 2, m)).unwrap();
+        let squares = unmonitored(|m| least_squares(basis.view(), &[], data, 2, m)).unwrap();
+        let divergence = unmonitored(|m| kullback_leibler(basis.view(), data, 2, m)).unwrap();
         for j in 0..4 {
             for k in 0..3 {
                 assert!((squares[(k, j)] - coef[(k, j)]).abs() < 1e-9);
@@ -152,7 +147,7 @@ mod tests {
         let offset: Vec<f64> = (0..30).map(|i| i as f64 / 10.0).collect();
         x.iter_mut().enumerate().for_each(|(at, v)| *v += offset[at % 30]);
         let data = Matrix::dense(&x, (30, 4)).unwrap();
-        let found = unmonitored(|m| least_squares(basis.as_ref(), &offset, data, 1, m)).unwrap();
+        let found = unmonitored(|m| least_squares(basis.view(), &offset, data, 1, m)).unwrap();
         assert!((found[(1, 2)] - coef[(1, 2)]).abs() < 1e-9);
     }
 
@@ -160,12 +155,12 @@ mod tests {
     fn a_component_without_features_has_no_part() {
         let (basis, _, x) = planted();
         let data = Matrix::dense(&x, (30, 4)).unwrap();
-        let empty = Mat::from_fn(30, 3, |i, k| if k == 1 { 0.0 } else { basis[(i, k)] });
-        let found = unmonitored(|m| kullback_leibler(empty.as_ref(), data, 1, m)).unwrap();
+        let empty = from_fn((30, 3), |i, k| if k == 1 { 0.0 } else { basis[(i, k)] });
+        let found = unmonitored(|m| kullback_leibler(empty.view(), data, 1, m)).unwrap();
         assert_eq!(found[(1, 0)], 0.0);
         assert!(found[(0, 1)] > 0.0);
-        let none = Mat::<f64>::zeros(30, 2);
-        let found = unmonitored(|m| kullback_leibler(none.as_ref(), data, 1, m)).unwrap();
-        assert_eq!(found.shape(), (2, 4));
+        let none = zeros((30, 2));
+        let found = unmonitored(|m| kullback_leibler(none.view(), data, 1, m)).unwrap();
+        assert_eq!(found.dim(), (2, 4));
     }
 }

@@ -1,11 +1,11 @@
-//! The convex program of one line (feature or sample) under the
+//! The convex problem of one line (feature or sample) under the
 //! Kullback-Leibler divergence:
 //! min over 0 ≤ c ≤ upper of uᵀc − Σ_p x_p log(a_pᵀ c) + ½ cᵀQc.
 
-use super::data::Line;
 use crate::base::numbers::dot;
+use crate::factorisation::data::Line;
 
-pub struct Problem<'a> {
+pub struct LineProblem<'a> {
     /// The standing factor: a_p is its column p.
     pub factor: &'a [f64],
     /// x.
@@ -20,7 +20,7 @@ pub struct Problem<'a> {
     pub fixed: &'a [bool],
 }
 
-impl Problem<'_> {
+impl LineProblem<'_> {
     #[inline(always)]
     pub fn is_free(&self, component: usize) -> bool {
         self.fixed.is_empty() || !self.fixed[component]
@@ -44,10 +44,10 @@ pub fn step_size(slope: f64, h: f64, c: f64, upper: f64) -> f64 {
     }
 }
 
-/// A line without entries above zero is a quadratic program, which the sweeps of
+/// A line without entries above zero is a quadratic problem, which the sweeps of
 /// a Newton step minimise where there is curvature: the same for every component.
 /// Where there is none the slope is `totals`, and what it pulls down falls to zero.
-pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
+pub fn settle_empty(problem: &LineProblem<'_>, c: &mut [f64]) {
     let graph = problem.majoriser.map_or(0.0, |(d, _)| d);
     let k = c.len();
     for (r, c) in c.iter_mut().enumerate() {
@@ -60,7 +60,7 @@ pub fn settle_empty(problem: &Problem<'_>, c: &mut [f64]) {
 
 /// uᵀc + ½ cᵀQc.
 #[inline(always)]
-pub fn smooth_value(problem: &Problem<'_>, c: &[f64]) -> f64 {
+pub fn smooth_value(problem: &LineProblem<'_>, c: &[f64]) -> f64 {
     let k = c.len();
     let mut value = dot(problem.totals, c);
     for r in 0..k {

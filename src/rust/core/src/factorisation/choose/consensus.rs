@@ -5,8 +5,8 @@
 //! Brunet et al. 2004).  Only the labels are kept, samples × runs, and nothing
 //! of the size of C is made unless the caller asks for its triangle.
 
-use crate::error::{check_length, check_value, CoreError};
-use crate::parallel::{with_threads, Monitor};
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::{with_threads, Monitor};
 use rayon::prelude::*;
 
 /// Labels of items × runs, column-major, counted from 1.
@@ -117,8 +117,8 @@ impl<'a> Labels<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::unmonitored;
-    use crate::rng::{stream, Purpose};
+    use crate::base::parallel::unmonitored;
+    use crate::base::rng::{stream, Purpose};
     use rand::Rng;
 
     fn random_labels(n_items: usize, n_runs: usize, k: i32) -> Vec<i32> {

@@ -1,18 +1,19 @@
 //! How many components: cross-validation, and matrices without structure to
 //! compare with.
 
-use super::alternate::{alternate, Rules};
-use super::data::{Data, Line, Side, Values};
-use super::held_out::{entry, judge, Held, Loss, Mask, Observed, Reference};
-use super::init::{mean, random};
-use crate::error::{check_value, CoreError};
-use crate::parallel::{with_threads, Monitor};
-use crate::rng::{stream, Purpose};
+use super::held_out::{judge, HeldOut, Loss, Mask, Observed, Reference};
+use crate::base::error::{check_value, CoreError};
+use crate::base::parallel::{with_threads, Monitor};
+use crate::base::rng::{stream, Purpose};
+use crate::factorisation::alternate::{alternate, Outcome, Rules};
+use crate::factorisation::data::{Data, Line, Side};
+use crate::factorisation::init::random;
+use crate::matrix::{CscBuf, Matrix, MatrixBuf};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
 
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct CrossValidation {
     pub ranks: Vec<usize>,
     pub loss: Loss,
     /// Part of the entries in each fold.
@@ -40,38 +41,31 @@ pub struct Score {
 }
 
 /// Fits every rank to every fold's observed entries and judges it by the others.
-/// Scores are in the order of folds, then ranks.  Entries of `missing` (row and
-/// column, where `values` must hold zeros) are neither seen nor judged.
+/// Scores are in the order of folds, then ranks.  Missing entries (NaN) are neither
+/// seen nor judged.
 ///
 /// # Errors
 /// `Argument` for settings out of range, `Threads`, `Interrupted`.
 pub fn cross_validate(
-    values: Values<'_>,
-    (rows, columns): (usize, usize),
-    missing: impl Fn(usize, usize) -> bool + Sync,
-    settings: &Settings,
+    x: Matrix<'_>,
+    settings: &CrossValidation,
     monitor: &Monitor<'_>,
 ) -> Result<Vec<Score>, CoreError> {
     check_value("folds", settings.folds as f64, "at least 1", |f| f >= 1.0)?;
     check_value("starts", settings.starts as f64, "at least 1", |s| s >= 1.0)?;
-    let whole = Data::new(values, (rows, columns))?;
+    let (rows, columns) = x.shape();
+    let some_missing = x.has_missing();
+    let missing = |i: usize, j: usize| some_missing && x.get(i, j).is_nan();
+    let judged = |i: usize, j: usize| Some(x.get(i, j)).filter(|x| !x.is_nan());
     let mut scores = Vec::new();
     for fold in 0..settings.folds {
         let mask = Mask::new(settings.seed, settings.fraction, fold)?;
-        let held = Held::new(rows, columns, |i, j| mask.holds(i, j) || missing(i, j));
-        let zeroed = without(values, rows, &held, columns);
-        let entries = match values {
-            Values::Dense(_) => Values::Dense(&zeroed),
-            Values::Sparse { starts, rows, .. } => Values::Sparse { starts, rows, values: &zeroed },
-        };
-        let data = Data::new(entries, (rows, columns))?.with_lines();
-        let judged =
-            |i: usize, j: usize| (!missing(i, j)).then(|| entry(whole.line(Side::Coef, j), i));
+        let held = HeldOut::new((rows, columns), |i, j| mask.holds(i, j) || missing(i, j))?;
+        let data = Data::made(without(x, &held))?.with_lines();
         let of_column = |j: usize| held.line(Side::Coef, j).iter().map(move |&i| (i as usize, j));
         let n_judged = (0..columns).flat_map(of_column).filter(|&(i, j)| !missing(i, j)).count();
         check_value("entries held out", n_judged as f64, "at least 1 in every fold", |n| n >= 1.0)?;
-        let n_held: usize = (0..columns).map(|j| held.line(Side::Coef, j).len()).sum();
-        let level = data.sum() / (rows * columns - n_held).max(1) as f64;
+        let level = data.sum() / (rows * columns - held.count()).max(1) as f64;
         check_value("x", level, "above zero in some entry of every fold", |l| l > 0.0)?;
         let row_mean = |i: usize| {
             let sum: f64 = match data.line(Side::Basis, i) {
@@ -113,12 +107,12 @@ pub fn cross_validate(
 
 fn trained(
     data: &Data<'_>,
-    held: &Held,
+    held: &HeldOut,
     rank: usize,
     start: usize,
-    settings: &Settings,
+    settings: &CrossValidation,
     monitor: &Monitor<'_>,
-) -> Result<super::alternate::Outcome, CoreError> {
+) -> Result<Outcome, CoreError> {
     let model = Observed::new(data.sequential(), held, rank, settings.loss);
     let rules = Rules {
         max_iter: settings.max_iter,
@@ -127,72 +121,58 @@ fn trained(
         unchanged: None,
         every: 1,
     };
-    let start = random(data, mean(data), rank, settings.seed, start);
+    let start = random(data, data.mean(), rank, settings.seed, start);
     alternate(&model, start, &rules, monitor)
 }
 
-/// The stored values with zeros at the entries that are held out.
-fn without(values: Values<'_>, rows: usize, held: &Held, columns: usize) -> Vec<f64> {
-    match values {
-        Values::Dense(x) => {
-            let mut out = x.to_vec();
-            for j in 0..columns {
-                for &i in held.line(Side::Coef, j) {
-                    out[j * rows + i as usize] = 0.0;
-                }
-            }
-            out
-        }
-        Values::Sparse { starts, rows: at, values } => {
-            let mut out = values.to_vec();
-            for j in 0..columns {
-                let absent = held.line(Side::Coef, j);
-                for place in starts[j] as usize..starts[j + 1] as usize {
-                    if absent.binary_search(&(at[place] as u32)).is_ok() {
-                        out[place] = 0.0;
-                    }
-                }
-            }
-            out
-        }
+/// X with zeros at the entries that are held out.
+fn without(x: Matrix<'_>, held: &HeldOut) -> MatrixBuf {
+    let mut values = Vec::with_capacity(x.n_stored());
+    for j in 0..x.n_columns() {
+        let mut absent = held.line(Side::Coef, j).iter().peekable();
+        x.for_each(j, |i, x| {
+            while absent.next_if(|&&row| (row as usize) < i).is_some() {}
+            let is_absent = absent.peek().is_some_and(|&&row| row as usize == i);
+            values.push(if is_absent { 0.0 } else { x });
+        });
     }
+    x.with_stored(values)
 }
 
-/// Entries of `x` permuted within each column of `rows` entries: columns keep their
-/// values, rows lose what they have in common.
-pub fn permuted_dense(x: &[f64], rows: usize, seed: u64) -> Vec<f64> {
-    let mut out = x.to_vec();
-    for (j, column) in out.chunks_exact_mut(rows.max(1)).enumerate() {
-        column.shuffle(&mut stream(seed, Purpose::Permutation, j));
+/// Entries of `x` permuted within each column: columns keep their values, rows lose
+/// what they have in common.  In a sparse matrix the places of zeros are drawn anew
+/// too.
+///
+/// # Errors
+/// `Argument` for more entries than a sparse matrix holds.
+pub fn permuted(x: Matrix<'_>, seed: u64) -> Result<MatrixBuf, CoreError> {
+    let order = |j: usize| stream(seed, Purpose::Permutation, j);
+    let Matrix::Sparse(x) = x else {
+        let mut values = Vec::with_capacity(x.n_stored());
+        for j in 0..x.n_columns() {
+            let first = values.len();
+            x.for_each(j, |_, value| values.push(value));
+            values[first..].shuffle(&mut order(j));
+        }
+        return Ok(x.with_stored(values));
+    };
+    let mut out = CscBuf::with_capacity(x.n_rows(), x.n_columns(), x.n_stored());
+    for j in 0..x.n_columns() {
+        let mut rng = order(j);
+        let mut values = x.column(j).1.to_vec();
+        let mut rows = rand::seq::index::sample(&mut rng, x.n_rows(), values.len()).into_vec();
+        rows.sort_unstable();
+        values.shuffle(&mut rng);
+        rows.iter().zip(&values).for_each(|(&row, &value)| out.push(row, value));
+        out.end_column()?;
     }
-    out
-}
-
-/// The same for compressed sparse columns: new row numbers (rising within a column)
-/// and values.
-pub fn permuted_sparse(
-    starts: &[i32],
-    values: &[f64],
-    rows: usize,
-    seed: u64,
-) -> (Vec<i32>, Vec<f64>) {
-    let mut out_rows = Vec::with_capacity(values.len());
-    let mut out = values.to_vec();
-    for (j, range) in starts.windows(2).enumerate() {
-        let (from, to) = (range[0] as usize, range[1] as usize);
-        let mut rng = stream(seed, Purpose::Permutation, j);
-        let mut chosen = rand::seq::index::sample(&mut rng, rows, to - from).into_vec();
-        chosen.sort_unstable();
-        out_rows.extend(chosen.iter().map(|&row| row as i32));
-        out[from..to].shuffle(&mut rng);
-    }
-    (out_rows, out)
+    Ok(MatrixBuf::Sparse(out))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::unmonitored;
+    use crate::base::parallel::unmonitored;
     use rand::Rng;
     use rand_distr::{Distribution, Poisson};
 
@@ -210,8 +190,8 @@ mod tests {
             .collect()
     }
 
-    fn settings(loss: Loss, ranks: &[usize]) -> Settings {
-        Settings {
+    fn settings(loss: Loss, ranks: &[usize]) -> CrossValidation {
+        CrossValidation {
             ranks: ranks.to_vec(),
             loss,
             fraction: 0.1,
@@ -224,16 +204,22 @@ mod tests {
         }
     }
 
-    fn sparse(x: &[f64], rows: usize) -> (Vec<i32>, Vec<i32>, Vec<f64>) {
-        let (mut starts, mut at, mut values) = (vec![0], Vec::new(), Vec::new());
+    fn dense(x: &[f64], rows: usize) -> Matrix<'_> {
+        Matrix::dense(x, (rows, x.len() / rows)).unwrap()
+    }
+
+    fn sparse(x: &[f64], rows: usize) -> CscBuf {
+        let mut out = CscBuf::new(rows);
         for column in x.chunks_exact(rows) {
-            for (i, &v) in column.iter().enumerate().filter(|(_, &v)| v > 0.0) {
-                at.push(i as i32);
-                values.push(v);
-            }
-            starts.push(at.len() as i32);
+            let stored = column.iter().enumerate().filter(|(_, &v)| v > 0.0);
+            stored.for_each(|(i, &v)| out.push(i, v));
+            out.end_column().unwrap();
         }
-        (starts, at, values)
+        out
+    }
+
+    fn scores(x: Matrix<'_>, chosen: &CrossValidation) -> Vec<Score> {
+        unmonitored(|m| cross_validate(x, chosen, m)).unwrap()
     }
 
     #[test]
@@ -242,21 +228,17 @@ mod tests {
         let x = planted(shape.0, shape.1, 3, 40.0);
         for loss in [Loss::Squares, Loss::KullbackLeibler] {
             let chosen = settings(loss, &[1, 2, 3, 4, 5]);
-            let run = |values: Values<'_>, chosen: &Settings| {
-                unmonitored(|m| cross_validate(values, shape, |_, _| false, chosen, m)).unwrap()
-            };
-            let scores = run(Values::Dense(&x), &chosen);
+            let found = scores(dense(&x, shape.0), &chosen);
             let mean = |rank: usize| {
-                scores.iter().filter(|s| s.rank == rank).map(|s| s.error).sum::<f64>() / 3.0
+                found.iter().filter(|s| s.rank == rank).map(|s| s.error).sum::<f64>() / 3.0
             };
             let best = (1..=5).min_by(|&a, &b| mean(a).total_cmp(&mean(b))).unwrap();
             assert_eq!(best, 3, "{loss:?} {:?}", (1..=5).map(mean).collect::<Vec<_>>());
             assert!(mean(1) > 1.3 * mean(3) && mean(3) < 0.5);
-            let one = Settings { threads: 1, ..chosen.clone() };
-            assert_eq!(scores, run(Values::Dense(&x), &one));
-            let (starts, rows, values) = sparse(&x, shape.0);
-            let values = Values::Sparse { starts: &starts, rows: &rows, values: &values };
-            for (a, b) in scores.iter().zip(run(values, &chosen)) {
+            let one = CrossValidation { threads: 1, ..chosen.clone() };
+            assert_eq!(found, scores(dense(&x, shape.0), &one));
+            let sparse = sparse(&x, shape.0);
+            for (a, b) in found.iter().zip(scores(Matrix::Sparse(sparse.view()), &chosen)) {
                 // sums in another order, and stopping rules that see them
                 assert!((a.error - b.error).abs() < 1e-3 * a.error, "{a:?} {b:?}");
                 assert_eq!(a.count, b.count);
@@ -276,12 +258,12 @@ mod tests {
             }
         }
         for loss in [Loss::Squares, Loss::KullbackLeibler] {
-            let held = Held::new(shape.0, shape.1, |i, j| mask.holds(i, j));
+            let held = HeldOut::new(shape, |i, j| mask.holds(i, j)).unwrap();
             let fits: Vec<_> = [&x, &other]
                 .iter()
                 .map(|x| {
-                    let zeroed = without(Values::Dense(x), shape.0, &held, shape.1);
-                    let data = Data::new(Values::Dense(&zeroed), shape).unwrap().with_lines();
+                    let seen = without(dense(x, shape.0), &held);
+                    let data = Data::made(seen).unwrap().with_lines();
                     let chosen = settings(loss, &[2]);
                     let outcome = unmonitored(|m| trained(&data, &held, 2, 0, &chosen, m)).unwrap();
                     // monotone, and at an optimum
@@ -298,20 +280,25 @@ mod tests {
     fn missing_entries_are_neither_seen_nor_judged() {
         let shape = (40, 30);
         let x = planted(shape.0, shape.1, 2, 30.0);
-        let missing = |i: usize, j: usize| (i + j) % 7 == 0;
-        let zeroed: Vec<f64> = x
-            .iter()
-            .enumerate()
-            .map(|(at, &v)| if missing(at % shape.0, at / shape.0) { 0.0 } else { v })
-            .collect();
+        let missing = |at: usize| (at % shape.0 + at / shape.0) % 7 == 0;
+        let hole = |(at, &v): (usize, &f64)| if missing(at) { f64::NAN } else { v };
+        let holes: Vec<f64> = x.iter().enumerate().map(hole).collect();
         let chosen = settings(Loss::Squares, &[2]);
-        let scores =
-            unmonitored(|m| cross_validate(Values::Dense(&zeroed), shape, missing, &chosen, m))
-                .unwrap();
-        let all =
-            unmonitored(|m| cross_validate(Values::Dense(&x), shape, |_, _| false, &chosen, m))
-                .unwrap();
-        for (some, all) in scores.iter().zip(&all) {
+        let some = scores(dense(&holes, shape.0), &chosen);
+        // a sparse matrix can miss entries too
+        let listed = sparse(&x, shape.0);
+        let mut values = Vec::new();
+        (0..shape.1).for_each(|j| {
+            let entries = listed.view().entries(j);
+            entries.for_each(|(i, v)| values.push(hole((j * shape.0 + i, &v))));
+        });
+        let listed = listed.view().with_values(values);
+        for (dense, sparse) in some.iter().zip(scores(Matrix::Sparse(listed.view()), &chosen)) {
+            // zeros at the places of missing entries are known there
+            assert!(sparse.count >= dense.count && sparse.error < 0.6);
+        }
+        let all = scores(dense(&x, shape.0), &chosen);
+        for (some, all) in some.iter().zip(&all) {
             assert!(some.count < all.count && some.count > all.count / 2);
             assert!(some.error < 0.6, "{some:?}");
         }
@@ -320,15 +307,14 @@ mod tests {
     #[test]
     fn a_fold_without_entries_to_judge_is_refused() {
         let x = planted(4, 3, 1, 30.0);
-        let chosen = Settings { fraction: 1e-6, ..settings(Loss::Squares, &[1]) };
-        let run = |x: &[f64], chosen: &Settings| {
-            let none = |_: usize, _: usize| false;
-            unmonitored(|m| cross_validate(Values::Dense(x), (4, 3), none, chosen, m))
+        let chosen = CrossValidation { fraction: 1e-6, ..settings(Loss::Squares, &[1]) };
+        let run = |x: &[f64], chosen: &CrossValidation| {
+            unmonitored(|m| cross_validate(dense(x, 4), chosen, m))
         };
         let empty = run(&x, &chosen).unwrap_err().to_string();
         assert_eq!(empty, "`entries held out` must be at least 1 in every fold, not 0");
         // no error to compare with: every entry is the mean of the others
-        let chosen = Settings { fraction: 0.3, ..chosen };
+        let chosen = CrossValidation { fraction: 0.3, ..chosen };
         let constant = run(&[1.0; 12], &chosen).unwrap_err().to_string();
         assert!(constant.starts_with("`held-out loss of the mean` must be above zero"));
     }
@@ -336,22 +322,21 @@ mod tests {
     #[test]
     fn a_permutation_keeps_the_values_of_each_column() {
         let x = planted(25, 8, 2, 3.0);
-        let permuted = permuted_dense(&x, 25, 9);
-        assert_ne!(x, permuted);
-        let sorted = |column: &[f64]| {
-            let mut values = column.to_vec();
+        let listed = sparse(&x, 25);
+        let sorted = |matrix: Matrix<'_>, j: usize| {
+            let mut values = Vec::new();
+            matrix.for_each(j, |_, value| values.push(value));
             values.sort_by(f64::total_cmp);
             values
         };
-        for (a, b) in x.chunks(25).zip(permuted.chunks(25)) {
-            assert_eq!(sorted(a), sorted(b));
-        }
-        let (starts, _, values) = sparse(&x, 25);
-        let (rows, shuffled) = permuted_sparse(&starts, &values, 25, 9);
-        for range in starts.windows(2) {
-            let range = range[0] as usize..range[1] as usize;
-            assert!(rows[range.clone()].windows(2).all(|w| w[0] < w[1]));
-            assert_eq!(sorted(&values[range.clone()]), sorted(&shuffled[range]));
+        for x in [dense(&x, 25), Matrix::Sparse(listed.view())] {
+            let other = permuted(x, 9).unwrap();
+            assert!((0..25).any(|i| other.view().get(i, 0) != x.get(i, 0)));
+            (0..8).for_each(|j| assert_eq!(sorted(x, j), sorted(other.view(), j)));
+            if let MatrixBuf::Sparse(other) = &other {
+                let (rows, _) = other.view().column(3);
+                assert!(rows.windows(2).all(|w| w[0] < w[1]));
+            }
         }
     }
 }

@@ -4,11 +4,14 @@
 //! computed anew without each group in turn, so that whatever samples have in
 //! common with one another within a score is in its standard error.
 
-use super::codes::column;
-use crate::base::simd::vectors::squared_distance;
-use crate::error::{check_length, check_value, CoreError};
-use crate::parallel::{with_threads, Monitor};
-use faer::{Mat, MatRef};
+mod agreement;
+
+use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::{with_threads, Monitor};
+use crate::matrix::{column, turned, Array2, ArrayView2, Columns};
+use agreement::{
+    both_correlations, correlation, distances, mean_of_finite, order_of, ranks, spread,
+};
 use rayon::prelude::*;
 
 /// The scores of [`evaluate`], in this order.
@@ -26,7 +29,7 @@ pub const SCORES: [&str; 10] = [
 ];
 
 #[derive(Clone, Copy, Debug)]
-pub struct Params {
+pub struct EvaluationParams {
     /// Groups of the jackknife; 0 for no standard errors.
     pub groups: usize,
     /// Samples and genes between which distances are taken, evenly spread over
@@ -54,12 +57,12 @@ pub struct Evaluation {
 /// # Errors
 /// `Shape`, `Argument`, `Threads`, `Interrupted`.
 pub fn evaluate(
-    truth: MatRef<'_, f64>,
-    recovered: MatRef<'_, f64>,
-    params: &Params,
+    truth: ArrayView2<'_, f64>,
+    recovered: ArrayView2<'_, f64>,
+    params: &EvaluationParams,
     monitor: &Monitor<'_>,
 ) -> Result<Evaluation, CoreError> {
-    let (genes, samples) = truth.shape();
+    let (genes, samples) = truth.dim();
     check_length("recovered (genes)", genes, recovered.nrows())?;
     check_length("recovered (samples)", samples, recovered.ncols())?;
     check_value("genes", genes as f64, "at least 1", |v| v >= 1.0)?;
@@ -95,11 +98,11 @@ type Scores = ([f64; 10], Vec<f64>, Vec<f64>);
 struct Pairs<'a> {
     genes: usize,
     samples: usize,
-    recovered: MatRef<'a, f64>,
-    truth: MatRef<'a, f64>,
+    recovered: ArrayView2<'a, f64>,
+    truth: ArrayView2<'a, f64>,
     /// samples × genes
-    truth_by_gene: Mat<f64>,
-    recovered_by_gene: Mat<f64>,
+    truth_by_gene: Array2<f64>,
+    recovered_by_gene: Array2<f64>,
     /// Order of all entries, column-major, by value.
     order: [Vec<u32>; 2],
     /// Order of the samples within each gene.
@@ -115,14 +118,14 @@ struct Pairs<'a> {
 
 impl<'a> Pairs<'a> {
     fn new(
-        truth: MatRef<'a, f64>,
-        recovered: MatRef<'a, f64>,
+        truth: ArrayView2<'a, f64>,
+        recovered: ArrayView2<'a, f64>,
         most: usize,
         monitor: &Monitor<'_>,
     ) -> Result<Self, CoreError> {
-        let (genes, samples) = truth.shape();
+        let (genes, samples) = truth.dim();
         let both = [truth, recovered];
-        let by_gene = both.map(|x| x.transpose().to_owned());
+        let by_gene = both.map(|x| turned(x, |value| value));
         let order: Vec<Vec<u32>> = both
             .par_iter()
             .map(|x| {
@@ -135,7 +138,7 @@ impl<'a> Pairs<'a> {
         monitor.check()?;
         let gene_order = [0, 1].map(|which: usize| -> Vec<Vec<u32>> {
             let by_gene = &by_gene[which];
-            (0..genes).into_par_iter().map(|g| order_of(by_gene.col_as_slice(g))).collect()
+            (0..genes).into_par_iter().map(|g| order_of(by_gene.col(g))).collect()
         });
         monitor.check()?;
         let all = vec![true; genes];
@@ -174,8 +177,8 @@ impl<'a> Pairs<'a> {
         let of_genes: Vec<(f64, f64)> = (0..self.genes)
             .into_par_iter()
             .map(|g| {
-                let a = self.truth_by_gene.col_as_slice(g);
-                let b = self.recovered_by_gene.col_as_slice(g);
+                let a = self.truth_by_gene.col(g);
+                let b = self.recovered_by_gene.col(g);
                 let ranked = (
                     ranks(a, &self.gene_order[0][g], kept),
                     ranks(b, &self.gene_order[1][g], kept),
@@ -208,7 +211,7 @@ impl<'a> Pairs<'a> {
     }
 
     fn overall(&self, kept: &[bool]) -> (f64, f64) {
-        let flat = |x: MatRef<'_, f64>| -> Vec<f64> {
+        let flat = |x: ArrayView2<'_, f64>| -> Vec<f64> {
             (0..self.samples).flat_map(|j| column(x, j).iter().copied()).collect()
         };
         let kept: Vec<bool> = kept.iter().flat_map(|&k| (0..self.genes).map(move |_| k)).collect();
@@ -231,12 +234,12 @@ impl<'a> Pairs<'a> {
     }
 
     fn between_genes(&self, kept: &[bool]) -> (f64, f64) {
-        let between = |x: &Mat<f64>| {
+        let between = |x: &Array2<f64>| {
             let part: Vec<Vec<f64>> = self
                 .distant_genes
                 .iter()
                 .map(|&g| {
-                    let own = x.col_as_slice(g).iter().zip(kept);
+                    let own = x.col(g).iter().zip(kept);
                     own.filter(|(_, &k)| k).map(|(v, _)| *v).collect()
                 })
                 .collect();
@@ -246,126 +249,38 @@ impl<'a> Pairs<'a> {
     }
 }
 
-fn both_correlations(a: &[f64], b: &[f64]) -> (f64, f64) {
-    let all = vec![true; a.len()];
-    let (x, y) = (ranks(a, &order_of(a), &all), ranks(b, &order_of(b), &all));
-    (correlation(a, b, &all), correlation(&x, &y, &all))
-}
-
-/// `most` of 0..n, evenly spread.
-fn spread(n: usize, most: usize) -> Vec<usize> {
-    let taken = n.min(most.max(1));
-    (0..taken).map(|k| k * n / taken).collect()
-}
-
-/// Euclidean distances of all pairs (i, j), i < j, ordered by j.
-fn distances<'a>(n: usize, vector: impl Fn(usize) -> &'a [f64] + Sync) -> Vec<f64> {
-    let columns: Vec<Vec<f64>> = (0..n)
-        .into_par_iter()
-        .map(|j| {
-            let own = vector(j);
-            (0..j).map(|i| squared_distance(vector(i), own).sqrt()).collect()
-        })
-        .collect();
-    columns.concat()
-}
-
-fn order_of(values: &[f64]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..values.len() as u32).collect();
-    order.sort_unstable_by(|&a, &b| values[a as usize].total_cmp(&values[b as usize]));
-    order
-}
-
-/// Mean ranks among the entries that are kept, from the order of all.
-fn ranks(values: &[f64], order: &[u32], kept: &[bool]) -> Vec<f64> {
-    let mut out = vec![0.0; values.len()];
-    let mut seen = 0usize;
-    let mut at = 0;
-    while at < order.len() {
-        let value = values[order[at] as usize];
-        let mut end = at;
-        let mut tied = 0usize;
-        while end < order.len() && values[order[end] as usize] == value {
-            tied += usize::from(kept[order[end] as usize]);
-            end += 1;
-        }
-        let rank = seen as f64 + (tied as f64 + 1.0) / 2.0;
-        order[at..end].iter().for_each(|&i| out[i as usize] = rank);
-        seen += tied;
-        at = end;
-    }
-    out
-}
-
-/// Pearson correlation of the entries that are kept.  NaN when `truth` does not
-/// vary; 0 when only the recovered values do not, for then nothing of the truth
-/// is in them.
-fn correlation(truth: &[f64], recovered: &[f64], kept: &[bool]) -> f64 {
-    let pairs = || truth.iter().zip(recovered).zip(kept).filter(|(_, &k)| k).map(|(p, _)| p);
-    let (mut n, mut sum_a, mut sum_b) = (0.0, 0.0, 0.0);
-    pairs().for_each(|(a, b)| {
-        n += 1.0;
-        sum_a += a;
-        sum_b += b;
-    });
-    let (mean_a, mean_b) = (sum_a / n, sum_b / n);
-    let (mut aa, mut bb, mut ab) = (0.0, 0.0, 0.0);
-    pairs().for_each(|(a, b)| {
-        let (a, b) = (a - mean_a, b - mean_b);
-        aa += a * a;
-        bb += b * b;
-        ab += a * b;
-    });
-    // A sum of squares at rounding level is a constant.
-    let constant = |squares: f64, mean: f64| squares <= n * (1e-14 * mean).powi(2);
-    if n < 2.0 || constant(aa, mean_a) {
-        f64::NAN
-    } else if constant(bb, mean_b) {
-        0.0
-    } else {
-        (ab / (aa * bb).sqrt()).clamp(-1.0, 1.0)
-    }
-}
-
-fn mean_of_finite(values: impl Iterator<Item = f64>) -> f64 {
-    let (mut n, mut sum) = (0.0, 0.0);
-    values.filter(|v| v.is_finite()).for_each(|v| {
-        n += 1.0;
-        sum += v;
-    });
-    if n > 0.0 {
-        sum / n
-    } else {
-        f64::NAN
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parallel::unmonitored;
-    use crate::rng::{stream, Purpose};
+    use crate::base::parallel::unmonitored;
+    use crate::base::rng::{stream, Purpose};
+    use crate::matrix::from_fn;
     use rand_distr::{Distribution, StandardNormal};
 
-    fn run(truth: &Mat<f64>, recovered: &Mat<f64>, groups: usize, threads: usize) -> Evaluation {
-        let params = Params { groups, most_distances: 50, threads };
-        unmonitored(|m| evaluate(truth.as_ref(), recovered.as_ref(), &params, m)).unwrap()
+    fn run(
+        truth: &Array2<f64>,
+        recovered: &Array2<f64>,
+        groups: usize,
+        threads: usize,
+    ) -> Evaluation {
+        let params = EvaluationParams { groups, most_distances: 50, threads };
+        unmonitored(|m| evaluate(truth.view(), recovered.view(), &params, m)).unwrap()
     }
 
-    fn noisy(genes: usize, samples: usize, noise: f64) -> (Mat<f64>, Mat<f64>) {
+    fn noisy(genes: usize, samples: usize, noise: f64) -> (Array2<f64>, Array2<f64>) {
         let mut rng = stream(4, Purpose::Start, 0);
         let mut normal = || -> f64 { StandardNormal.sample(&mut rng) };
-        let truth = Mat::from_fn(genes, samples, |_, _| normal());
-        let recovered = Mat::from_fn(genes, samples, |i, j| truth[(i, j)] + noise * normal());
+        let truth = from_fn((genes, samples), |_, _| normal());
+        let recovered = from_fn((genes, samples), |i, j| truth[(i, j)] + noise * normal());
         (truth, recovered)
     }
 
     #[test]
     fn a_scaled_copy_is_perfect_and_its_negative_is_the_opposite() {
         let (truth, _) = noisy(20, 12, 0.0);
-        let copy = Mat::from_fn(20, 12, |i, j| 3.0 * truth[(i, j)] + 1.0);
+        let copy = from_fn((20, 12), |i, j| 3.0 * truth[(i, j)] + 1.0);
         assert!(run(&truth, &copy, 4, 1).scores.iter().all(|s| (s - 1.0).abs() < 1e-12));
-        let negative = Mat::from_fn(20, 12, |i, j| -truth[(i, j)]);
+        let negative = from_fn((20, 12), |i, j| -truth[(i, j)]);
         let scores = run(&truth, &negative, 0, 1).scores;
         assert!(scores[..6].iter().all(|s| (s + 1.0).abs() < 1e-12));
         assert!(scores[6..].iter().all(|s| (s - 1.0).abs() < 1e-12));
@@ -383,7 +298,7 @@ mod tests {
         }
         let whole = run(&truth, &recovered, 4, 2);
         let rest: Vec<usize> = (0..20).filter(|i| i % 4 != 1).collect();
-        let part = |x: &Mat<f64>| Mat::from_fn(15, rest.len(), |i, j| x[(i, rest[j])]);
+        let part = |x: &Array2<f64>| from_fn((15, rest.len()), |i, j| x[(i, rest[j])]);
         let alone = run(&part(&truth), &part(&recovered), 0, 1);
         for (a, b) in whole.without_group[1].iter().zip(&alone.scores) {
             assert!((a - b).abs() < 1e-12, "{a} {b}");

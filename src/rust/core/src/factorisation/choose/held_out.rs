@@ -6,11 +6,12 @@
 //! needs a correction per line, for the entries that the line lacks:
 //! Σ_observed a aᵀ = A Aᵀ − Σ_held a aᵀ.
 
-use super::alternate::{Model, Pair};
-use super::data::{Data, Line, Side};
-use super::line::{self, Work};
-use super::program::Problem;
-use crate::error::{check_value, CoreError};
+use crate::base::error::{check_value, CoreError};
+use crate::factorisation::alternate::{Model, Pair};
+use crate::factorisation::data::{Data, Side};
+use crate::factorisation::kl::line::{self, Work};
+use crate::factorisation::kl::line_problem::LineProblem;
+use crate::matrix::CscBuf;
 use crate::nnls::solve_nonnegative;
 
 /// Which loss is minimised, and judged.
@@ -61,48 +62,42 @@ fn mix(x: u64) -> u64 {
 }
 
 /// The entries of each line that are held out, in both directions.
-pub struct Held {
-    starts: [Vec<usize>; 2],
-    at: [Vec<u32>; 2],
+pub struct HeldOut {
+    by_side: [CscBuf<()>; 2],
 }
 
-impl Held {
+impl HeldOut {
     /// Entries for which `holds(row, column)`.
-    pub fn new(rows: usize, columns: usize, holds: impl Fn(usize, usize) -> bool) -> Self {
-        let (mut coef_starts, mut coef_at) = (vec![0], Vec::new());
-        let mut counts = vec![0usize; rows + 1];
+    ///
+    /// # Errors
+    /// `Argument` for more of them than a sparse matrix holds.
+    pub fn new(
+        (rows, columns): (usize, usize),
+        holds: impl Fn(usize, usize) -> bool,
+    ) -> Result<Self, CoreError> {
+        let mut by_column = CscBuf::new(rows);
         for j in 0..columns {
-            for i in (0..rows).filter(|&i| holds(i, j)) {
-                coef_at.push(i as u32);
-                counts[i + 1] += 1;
-            }
-            coef_starts.push(coef_at.len());
+            (0..rows).filter(|&i| holds(i, j)).for_each(|i| by_column.push(i, ()));
+            by_column.end_column()?;
         }
-        for i in 0..rows {
-            counts[i + 1] += counts[i];
-        }
-        let mut next = counts.clone();
-        let mut basis_at = vec![0; coef_at.len()];
-        for j in 0..columns {
-            for &i in &coef_at[coef_starts[j]..coef_starts[j + 1]] {
-                basis_at[next[i as usize]] = j as u32;
-                next[i as usize] += 1;
-            }
-        }
-        Held { starts: [counts, coef_starts], at: [basis_at, coef_at] }
+        Ok(HeldOut { by_side: [by_column.view().transpose(), by_column] })
     }
 
-    pub fn line(&self, side: Side, index: usize) -> &[u32] {
-        let starts = &self.starts[side.index()];
-        &self.at[side.index()][starts[index]..starts[index + 1]]
+    pub fn line(&self, side: Side, index: usize) -> &[i32] {
+        self.by_side[side.index()].view().column(index).0
+    }
+
+    /// Entries that are held out.
+    pub fn count(&self) -> usize {
+        self.by_side[Side::Coef.index()].view().n_stored()
     }
 }
 
 /// The loss over the entries that are not held out.  `data` has zeros at those
 /// that are.
-pub struct Observed<'a> {
+pub struct Observed<'a, 'h> {
     data: Data<'a>,
-    held: &'a Held,
+    held: &'h HeldOut,
     rank: usize,
     loss: Loss,
     /// The part of the loss that no factor changes.
@@ -110,8 +105,8 @@ pub struct Observed<'a> {
     scale: f64,
 }
 
-impl<'a> Observed<'a> {
-    pub fn new(data: Data<'a>, held: &'a Held, rank: usize, loss: Loss) -> Self {
+impl<'a, 'h> Observed<'a, 'h> {
+    pub fn new(data: Data<'a>, held: &'h HeldOut, rank: usize, loss: Loss) -> Self {
         let data = data.with_lines();
         let (constant, scale) = match loss {
             Loss::Squares => (0.5 * data.squares(), data.squares()),
@@ -122,7 +117,7 @@ impl<'a> Observed<'a> {
         Observed { data, held, rank, loss, constant, scale }
     }
 
-    /// Calls `f` with each line's program: Gram matrix and right-hand side, for
+    /// Calls `f` with each line's problem: Gram matrix and right-hand side, for
     /// squares.
     fn squares(
         &self,
@@ -164,13 +159,13 @@ impl<'a> Observed<'a> {
         sums.iter().sum()
     }
 
-    /// Calls `f` with each line's program for the divergence.
+    /// Calls `f` with each line's problem for the divergence.
     fn divergence(
         &self,
         side: Side,
         fixed: &[f64],
         current: &mut [f64],
-        f: impl Fn(&Problem<'_>, &mut [f64], &mut Work) -> f64 + Sync,
+        f: impl Fn(&LineProblem<'_>, &mut [f64], &mut Work) -> f64 + Sync,
     ) -> f64 {
         let rank = self.rank;
         let mut full = vec![0.0; rank];
@@ -190,7 +185,7 @@ impl<'a> Observed<'a> {
                 }
                 // rounding must not make a component cost less than nothing
                 totals.iter_mut().zip(&full).for_each(|(t, f)| *t = t.max(1e-12 * f));
-                let problem = Problem {
+                let problem = LineProblem {
                     factor: fixed,
                     entries: self.data.line(side, first + offset),
                     totals: &totals,
@@ -207,7 +202,7 @@ impl<'a> Observed<'a> {
     }
 }
 
-impl Model for Observed<'_> {
+impl Model for Observed<'_, '_> {
     fn update(&self, side: Side, fixed: &[f64], current: &mut [f64], value: bool) -> f64 {
         let sum = match self.loss {
             Loss::Squares => self.squares(side, fixed, current, |gram, b, x| {
@@ -291,7 +286,7 @@ const MIXED: f64 = 1e-3;
 /// and an infinite loss compares nothing.
 pub fn judge(
     pair: &Pair,
-    held: &Held,
+    held: &HeldOut,
     loss: Loss,
     reference: &Reference,
     judged: impl Fn(usize, usize) -> Option<f64>,
@@ -325,16 +320,6 @@ pub fn judge(
     (fitted, constant, count)
 }
 
-/// Value of a line at one place.
-pub fn entry(line: Line<'_>, index: usize) -> f64 {
-    match line {
-        Line::Dense(x) => x[index],
-        Line::Sparse { at, values } => {
-            at.binary_search(&(index as i32)).map_or(0.0, |place| values[place])
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,11 +346,11 @@ mod tests {
     #[test]
     fn both_directions_list_the_same_entries() {
         let mask = Mask::new(1, 0.2, 1).unwrap();
-        let held = Held::new(13, 9, |i, j| mask.holds(i, j));
+        let held = HeldOut::new((13, 9), |i, j| mask.holds(i, j)).unwrap();
         for i in 0..13 {
             for j in 0..9 {
-                let by_row = held.line(Side::Basis, i).contains(&(j as u32));
-                let by_column = held.line(Side::Coef, j).contains(&(i as u32));
+                let by_row = held.line(Side::Basis, i).contains(&(j as i32));
+                let by_column = held.line(Side::Coef, j).contains(&(i as i32));
                 assert_eq!((by_row, by_column), (mask.holds(i, j), mask.holds(i, j)));
             }
         }
