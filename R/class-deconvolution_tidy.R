@@ -27,9 +27,9 @@ NULL
 
 #' @rdname tidy.deconvolution
 #' @export
-tidy.deconvolution <- function(x, what = c("proportions", "cell_fractions", "exposures"),
+tidy.deconvolution <- function(x, what = NULL,
                                conf.int = FALSE, conf.level = 0.95, ...) {
-  what <- check_choice(what, SHARES, "what")
+  what <- share_asked_for(what, x)
   if (check_flag(conf.int, "conf.int")) {
     out <- confint(x, level = conf.level, what = what, ...)
     names(out)[4:6] <- c("std.error", "conf.low", "conf.high")
