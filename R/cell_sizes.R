@@ -155,6 +155,75 @@ auto_sizes <- function(types, verbose) {
   stats::setNames(as.double(sizes), types)
 }
 
+# mRNA per cell of each type (`sizes`) and the covariance of its log error
+# (`error`), or NULL.
+cell_sizes <- function(cell_size, signatures, verbose, .call) {
+  types <- colnames(signatures$profiles)
+  if (identical(cell_size, "none")) return(NULL)
+  if (identical(cell_size, "auto")) {
+    sizes <- auto_sizes(types, verbose)
+    return(if (!is.null(sizes)) list(sizes = sizes, error = literature_size_error(types)))
+  }
+  if (identical(cell_size, "literature")) {
+    return(list(sizes = match_sizes(types, .call = .call), error = literature_size_error(types)))
+  }
+  own <- identical(cell_size, "reference")
+  if (own) {
+    cell_size <- signatures$umi
+    if (anyNA(cell_size)) {
+      stop_user("cell_size", "The signatures do not say how much mRNA a cell has.",
+                i = paste("`build_signatures()` keeps the mean UMI per cell; a plain matrix has",
+                          "none. Give `cell_size` as a named vector."), .call = .call)
+    }
+  }
+  if (!is.numeric(cell_size) || is.null(names(cell_size))) {
+    stop_user("cell_size", paste("`cell_size` must be \"auto\", \"none\", \"reference\",",
+                                 "\"literature\" or a vector named by type."),
+              x = paste0("It is ", describe(cell_size), "."), .call = .call)
+  }
+  absent <- setdiff(types, names(cell_size))
+  if (length(absent)) {
+    stop_user("cell_size", "`cell_size` must have every type.",
+              x = paste0("Without: ", some_of(absent), "."), .call = .call)
+  }
+  sizes <- cell_size[types]
+  bad <- types[!is.finite(sizes) | sizes <= 0]
+  if (length(bad)) {
+    stop_user("cell_size", "`cell_size` must be positive.",
+              x = paste0("Not so: ", some_of(bad), "."), .call = .call)
+  }
+  # given figures are taken as they are; UMI per cell are one more source
+  error <- diag(if (own) CELL_SIZE_ERROR^2 else 0, length(types))
+  list(sizes = stats::setNames(as.double(sizes), types), error = error)
+}
+
+# Covariance of the log error of literature sizes, types x types: that of a mean
+# over sources.  Types that share a figure share its error; types without one have
+# the spread of sizes between types.
+literature_size_error <- function(types) {
+  rows <- size_row(types)
+  table <- relative_sizes("consensus")
+  blood <- setdiff(names(table), names(CELL_SIZE_FIGURES$Sosina))
+  # subsets of T cells and macrophages have the figures of their parents
+  root <- ifelse(rows %in% names(CELL_SIZE_PARENT), size_root(rows), rows)
+  n <- vapply(root, function(row) {
+    sum(vapply(CELL_SIZE_FIGURES, function(sizes) {
+      row %in% names(sizes) || row %in% CELL_SIZE_PARENT[names(sizes)]
+    }, NA))
+  }, 0)
+  sd <- ifelse(is.na(root), stats::mad(log(table[blood])), CELL_SIZE_ERROR / sqrt(pmax(n, 1)))
+  key <- ifelse(is.na(root), paste("unknown", seq_along(types)), root)
+  outer(key, key, "==") * outer(sd, sd)
+}
+
+size_root <- function(rows) {
+  repeat {
+    parent <- CELL_SIZE_PARENT[rows]
+    if (all(is.na(parent))) return(rows)
+    rows <- unname(ifelse(is.na(parent), rows, parent))
+  }
+}
+
 stop_no_cell_size <- function(types, source, .call) {
   stop_user(
     "cell_size", "The literature table does not have every type.",

@@ -79,7 +79,7 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
                               signatures = NULL) {
   exposures <- fit$exposures
   dimnames(exposures) <- list(colnames(model$sources), bulk$samples)
-  parts <- shares_of(exposures, model$n_types, sizes)
+  parts <- shares_of(exposures, model$n_types, sizes$sizes)
   genes <- c(model$matching["genes"], model$matching$report, list(unit = unit))
   result <- c(list(exposures = exposures), parts, list(
     metrics = fit_metrics(fit, model, bulk$samples),
@@ -96,15 +96,25 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
     length_profile = model$length_profile, genes = genes,
     error_model = if (is.null(fit$tau2)) "poisson" else "platform",
     model = c(model[intersect(names(model), MODEL_FIELDS)], list(tau2 = fit$tau2)),
-    settings = settings, cell_size = sizes,
+    settings = settings, cell_size = sizes$sizes, cell_size_error = sizes$error,
     counts = if (keep_counts) bulk, signatures = signatures, call = call
   ))
-  structure(result[!vapply(result, is.null, NA)], class = "deconvolution")
+  result <- structure(result[!vapply(result, is.null, NA)], class = "deconvolution")
+  result$gene_error <- gene_error(result$model, exposures, bulk)
+  result
 }
+
+TABLE_SHARES <- c("proportions", "cell_fractions", "proportions_with_intercept", "exposures")
 
 # What fitted values, predictions and intervals need of the model.
 MODEL_FIELDS <- c("sources", "n_types", "lengths", "length_factor", "length_exponent", "weights",
                   "insert_size", "matching", "variance", "discount", "reference")
+
+# mRNA per cell and the covariance of its log error, as cell_sizes() gives them.
+sizes_of <- function(object) {
+  if (is.null(object$cell_size)) return(NULL)
+  list(sizes = object$cell_size, error = object$cell_size_error)
+}
 
 # Every kind of share of the exposures (sources x samples).
 shares_of <- function(exposures, n_types, sizes) {
@@ -222,7 +232,7 @@ refit <- function(object, newdata, .call = caller_env()) {
   if (is_eliminated(settings)) {
     fit <- eliminate_types(fit, model, bulk, settings, .call)
   }
-  new_deconvolution(fit, model, bulk, object$settings, object$cell_size, TRUE, values$unit,
+  new_deconvolution(fit, model, bulk, object$settings, sizes_of(object), TRUE, values$unit,
                     object$call, object$signatures)
 }
 
@@ -246,12 +256,10 @@ nobs.deconvolution <- function(object, ...) {
 #' @rdname deconvolution
 #' @export
 as.data.frame.deconvolution <- function(x, row.names = NULL, optional = FALSE,
-                                        what = c("proportions", "cell_fractions",
-                                                 "proportions_with_intercept", "exposures"),
-                                        ...) {
+                                        what = NULL, ...) {
   refuse_dots(..., .besides = "stringsAsFactors")
   refuse_row_names(row.names)
-  what <- check_choice(what, eval(formals()$what), "what")
+  what <- share_asked_for(what, x, choices = TABLE_SHARES)
   shares <- coef(x, what)
   column <- c(proportions = "proportion", cell_fractions = "fraction",
               proportions_with_intercept = "proportion", exposures = "exposure")[[what]]

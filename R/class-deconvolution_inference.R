@@ -87,8 +87,8 @@ NULL
 
 #' @rdname inference
 #' @export
-vcov.deconvolution <- function(object, samples = NULL, what = c("proportions", "cell_fractions",
-                                                                "exposures"),
+vcov.deconvolution <- function(object, samples = NULL, what = NULL,
+                               of = c("shares", "differences"),
                                variance = c("robust", "quasi", "poisson"),
                                method = c("sandwich", "bootstrap"),
                                over = c("donors", "genes"), replicates = 200, seed = NULL,
@@ -96,11 +96,13 @@ vcov.deconvolution <- function(object, samples = NULL, what = c("proportions", "
   here <- environment()
   refuse_dots(..., .call = here)
   how <- check_inference(method, over, replicates, variance, names(match.call()), here)
-  object <- ready_for_inference(object, samples, what, here)
+  how$of <- check_choice(of, OF_WHAT, "of")
+  what <- share_asked_for(what, object, here)
+  object <- ready_for_inference(object, samples, here)
   covariance <- if (how$method == "sandwich") {
-    infer_samples(object, what[1L], how$variance, 0.95, threads, here)$covariance
+    infer_samples(object, what, how$variance, 0.95, threads, here, how$of)$covariance
   } else {
-    covariance_over(bootstrap_shares(object, what[1L], how, seed, threads, here))
+    infer_bootstrap(object, what, how, 0.95, seed, threads, here)$covariance
   }
   if (dim(covariance)[3L] > 1L) return(covariance)
   matrix(covariance, nrow(covariance), dimnames = dimnames(covariance)[1:2])
@@ -109,7 +111,7 @@ vcov.deconvolution <- function(object, samples = NULL, what = c("proportions", "
 #' @rdname inference
 #' @export
 confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = NULL,
-                                  what = c("proportions", "cell_fractions", "exposures"),
+                                  what = NULL, of = c("shares", "differences"),
                                   variance = c("robust", "quasi", "poisson"),
                                   method = c("sandwich", "bootstrap"),
                                   over = c("donors", "genes"), replicates = 200, seed = NULL,
@@ -118,20 +120,18 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
   refuse_dots(..., .call = here)
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   how <- check_inference(method, over, replicates, variance, names(match.call()), here)
-  object <- ready_for_inference(object, samples, what, here)
+  how$of <- check_choice(of, OF_WHAT, "of")
+  what <- share_asked_for(what, object, here)
+  object <- ready_for_inference(object, samples, here)
   types <- chosen_types(object, parm, here)
   inferred <- if (how$method == "sandwich") {
-    found <- infer_samples(object, what[1L], how$variance, level, threads, here)
+    found <- infer_samples(object, what, how$variance, level, threads, here, how$of)
     found$seen <- seen_at(object, found$scales, how$variance, level, threads, here)
     found
   } else {
-    drawn <- bootstrap_shares(object, what[1L], how, seed, threads, here)
-    at <- function(p) apply(drawn, 1:2, stats::quantile, p, na.rm = TRUE, names = FALSE)
-    list(estimate = shares_as(object$exposures, object, what[1L]),
-         covariance = covariance_over(drawn),
-         limits = at(level), seen = at((1 - level) / 2) > 0)
+    infer_bootstrap(object, what, how, level, seed, threads, here)
   }
-  intervals <- intervals_from(inferred, level, what[1L])
+  intervals <- intervals_from(inferred, level, what)
   out <- long_shares(inferred$estimate, "estimate")
   out[c("std_error", "lower", "upper")] <- lapply(intervals, as.vector)
   if (!is.null(types)) out <- out[out$type %in% types, ]
@@ -158,10 +158,11 @@ check_inference <- function(method, over, replicates, variance, given, .call) {
   list(method = method, over = over, replicates = replicates, variance = variance)
 }
 
+# Of what an error is asked for; see the documentation.
+OF_WHAT <- c("shares", "differences")
+
 # The result, checked and reduced to the samples that were asked for.
-ready_for_inference <- function(object, samples, what, .call) {
-  what <- check_choice(what, SHARES, "what", .call = .call)
-  if (what == "cell_fractions") need_cell_fractions(object, .call = .call)
+ready_for_inference <- function(object, samples, .call) {
   need_unpenalised(object, .call)
   if (is.null(samples)) return(object)
   object[sample_index(samples, object$convergence$sample, .call = .call)]
@@ -178,12 +179,38 @@ chosen_types <- function(object, parm, .call) {
   if (is.numeric(parm)) types[parm] else parm
 }
 
-# Bootstrap replicates of shares, types x samples x replicates.
-bootstrap_shares <- function(object, what, how, seed, threads, .call) {
+# Estimates, covariance and limits from bootstrap replicates.
+#
+# Donors of the reference carry the part of the shared error that donors make: beside
+# them only that between platforms is added.  Over donors alone the reference's part
+# is all that is asked for.
+infer_bootstrap <- function(object, what, how, level, seed, threads, .call) {
   threads <- check_threads(threads, .call = .call)
   drawn <- bootstrap_exposures(object, how$over, how$replicates, seed, threads, .call)
+  at <- function(values, p) {
+    apply(values, 1:2, stats::quantile, p, na.rm = TRUE, names = FALSE)
+  }
   shares <- apply(drawn, 3L, function(exposures) shares_as(exposures, object, what))
-  array(shares, dim(drawn), c(dimnames(object$proportions), list(NULL)))
+  shares <- array(shares, dim(drawn), c(dimnames(object$proportions), list(NULL)))
+  inferred <- list(estimate = shares_as(object$exposures, object, what),
+                   covariance = covariance_over(shares), limits = at(shares, level),
+                   seen = at(shares, (1 - level) / 2) > 0)
+  if (how$of == "differences" || identical(how$over, "donors")) return(inferred)
+  add_to_shares(inferred, object, what, stats::qnorm(level),
+                if ("donors" %in% how$over) "platform" else "sd")
+}
+
+# The shared error added to the covariance and the limits of shares.
+add_to_shares <- function(inferred, object, what, z, size) {
+  types <- seq_len(object$model$n_types)
+  none <- list(covariance = array(0, c(rep(length(types), 2L), ncol(object$exposures))),
+               limits = 0 * object$exposures[types, , drop = FALSE])
+  alone <- add_shared_error(none, object, what, z, size)
+  alone <- as_shares(object$exposures, alone$covariance, alone$limits, length(types), what,
+                     object$cell_size)
+  inferred$covariance <- inferred$covariance + alone$covariance
+  inferred$limits <- sqrt(inferred$limits^2 + alone$limits^2)
+  inferred
 }
 
 # Covariance over replicates, types x types x samples.
@@ -193,11 +220,21 @@ covariance_over <- function(drawn) {
 }
 
 # Estimates (types x samples), covariance (types x types x samples) and upper
-# limits at zero (types x samples) of one kind of share.
-infer_samples <- function(object, what, variance, level, threads, .call) {
+# limits at zero (types x samples) of one kind of share; `scales` are those of the
+# test of presence.  `of` says whether the error that the samples of a cohort share
+# is in them.
+infer_samples <- function(object, what, variance, level, threads, .call, of = "differences") {
   threads <- check_threads(threads, .call = .call)
   inferred <- infer_exposures(object, variance, stats::qchisq(max(2 * level - 1, 0), 1), threads,
                               .call)
+  if (!is_counting_only(variance)) {
+    types <- seq_len(object$model$n_types)
+    inferred$scales[types, ] <- inferred$scales[types, ] *
+      presence_inflation(inferred, object)
+    if (of == "shares") {
+      inferred <- add_shared_error(inferred, object, what, stats::qnorm(max(level, 0.5)))
+    }
+  }
   shares <- as_shares(object$exposures, inferred$covariance, inferred$limits,
                       object$model$n_types, what, object$cell_size)
   c(shares, inferred["scales"])
@@ -208,4 +245,41 @@ infer_samples <- function(object, what, variance, level, threads, .call) {
 seen_at <- function(object, scales, variance, level, threads, .call) {
   threshold <- stats::qnorm(1 - (1 - level) / 2)^2
   presence_statistics(object, scales, variance, 2 * threshold, threads, .call) > threshold
+}
+
+# The joint distribution of the errors of all shares of a cohort, for whatever
+# compares samples:
+#   estimate        types x samples
+#   covariance      types x types x samples, V_s: errors of each sample's own
+#   moves           types x errors x samples, M_s: what the shared log errors move
+#   log_covariance  errors x errors, S
+# Cov(p_s, p_t) = [s = t] V_s + M_s S M_t'.  Sums with weights c of sum 0 are
+# differences, in which M = sum c_s M_s vanishes where compositions agree.
+#
+# A type at zero has the error of its limit here, for it may differ from others.
+within_cohort <- function(object, what, variance, threads, .call) {
+  level <- 0.95
+  inferred <- infer_samples(object, what, variance, level, threads, .call)
+  estimate <- inferred$estimate
+  n_types <- nrow(estimate)
+  for (s in seq_len(ncol(estimate))) {
+    zero <- which(estimate[, s] == 0)
+    inferred$covariance[cbind(zero, zero, rep(s, length(zero)))] <-
+      (inferred$limits[zero, s] / stats::qnorm(level))^2
+  }
+  shared <- shared_error(object)
+  size <- if (what == "cell_fractions") object$cell_size_error
+  own <- object$exposures[seq_len(n_types), , drop = FALSE]
+  per <- if (what == "cell_fractions") object$cell_size else rep(1, n_types)
+  moves <- vapply(seq_len(ncol(estimate)), function(s) {
+    slope <- (diag(n_types) - estimate[, s]) / sum(own[, s] / per) / rep(per, each = n_types)
+    cbind(slope * rep(shared$moves[, s], each = n_types),
+          if (!is.null(size)) slope * rep(own[, s], each = n_types))
+  }, matrix(0, n_types, n_types * (1L + !is.null(size))))
+  none <- matrix(0, n_types, if (is.null(size)) 0L else n_types)
+  log_covariance <- rbind(cbind(shared$log_covariance, none),
+                          if (!is.null(size)) cbind(none, size))
+  if (is_counting_only(variance)) log_covariance <- 0 * log_covariance
+  list(estimate = estimate, covariance = inferred$covariance, moves = moves,
+       log_covariance = log_covariance)
 }

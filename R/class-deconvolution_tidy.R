@@ -27,11 +27,11 @@ NULL
 
 #' @rdname tidy.deconvolution
 #' @export
-tidy.deconvolution <- function(x, what = c("proportions", "cell_fractions", "exposures"),
+tidy.deconvolution <- function(x, what = NULL,
                                conf.int = FALSE, conf.level = 0.95, ...) {
   with_intervals <- check_flag(conf.int, "conf.int")
   refuse_dots(..., .known = if (with_intervals) arguments_of(confint.deconvolution))
-  what <- check_choice(what, SHARES, "what")
+  what <- share_asked_for(what, x)
   if (with_intervals) {
     out <- confint(x, level = conf.level, what = what, ...)
     names(out)[4:6] <- c("std.error", "conf.low", "conf.high")

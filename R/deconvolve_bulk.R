@@ -111,6 +111,9 @@
 #'   of the types are blood cells that it knows by name; the others count as
 #'   average, and a message names them. Mean UMI depends on the protocol and on
 #'   how cells were sorted; look at the values before you trust them.
+#' @param type_error Standard deviation of the log error that the genes of a type
+#'   share, for intervals and tests: `"auto"` (see [type_error()]), one number, or a
+#'   vector named by type. 0 leaves it out.
 #' @param l1_lambda,l2_lambda Penalties; see *Penalties*. Higher values move
 #'   more to the intercept (L1) or pull types towards each other (L2).
 #' @param sparsity `"lrt"` leaves out, sample by sample, the types that the data
@@ -180,7 +183,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             error_model = c("auto", "poisson", "platform"),
                             protocol = c("auto", "full_length", "umi"), length_exponent = NULL,
                             insert_size = 500, intercept = NULL, background = NULL,
-                            cell_size = "auto", l1_lambda = 0, l2_lambda = 0,
+                            cell_size = "auto", type_error = "auto", l1_lambda = 0, l2_lambda = 0,
                             sparsity = c("none", "lrt"), sparsity_level = 0.05, max_iter = NULL,
                             ll_tolerance = 1e-8, sparsity_tolerance = 1e-4, poll_interval = 10,
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
@@ -209,6 +212,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   verbose <- check_flag(verbose, "verbose")
   keep_counts <- check_flag(keep_counts, "keep_counts")
   signatures <- as_signatures(signatures)
+  settings$type_error <- check_type_error(type_error, colnames(signatures$profiles))
   if (is_marker_list(gene_weights)) {
     gene_weights <- as_gene_weights(gene_weights, rownames(signatures$profiles), .call = here)
   }
@@ -268,39 +272,6 @@ check_identifiable <- function(model, .call) {
                          "."),
               i = "Only the sum of their proportions is meaningful: merge them.", .call = .call)
   }
-}
-
-# mRNA per cell of each type, or NULL.
-cell_sizes <- function(cell_size, signatures, verbose, .call) {
-  types <- colnames(signatures$profiles)
-  if (identical(cell_size, "none")) return(NULL)
-  if (identical(cell_size, "auto")) return(auto_sizes(types, verbose))
-  if (identical(cell_size, "literature")) return(match_sizes(types, .call = .call))
-  if (identical(cell_size, "reference")) {
-    cell_size <- signatures$umi
-    if (anyNA(cell_size)) {
-      stop_user("cell_size", "The signatures do not say how much mRNA a cell has.",
-                i = paste("`build_signatures()` keeps the mean UMI per cell; a plain matrix has",
-                          "none. Give `cell_size` as a named vector."), .call = .call)
-    }
-  }
-  if (!is.numeric(cell_size) || is.null(names(cell_size))) {
-    stop_user("cell_size", paste("`cell_size` must be \"auto\", \"none\", \"reference\",",
-                                 "\"literature\" or a vector named by type."),
-              x = paste0("It is ", describe(cell_size), "."), .call = .call)
-  }
-  absent <- setdiff(types, names(cell_size))
-  if (length(absent)) {
-    stop_user("cell_size", "`cell_size` must have every type.",
-              x = paste0("Without: ", some_of(absent), "."), .call = .call)
-  }
-  sizes <- cell_size[types]
-  bad <- types[!is.finite(sizes) | sizes <= 0]
-  if (length(bad)) {
-    stop_user("cell_size", "`cell_size` must be positive.",
-              x = paste0("Not so: ", some_of(bad), "."), .call = .call)
-  }
-  stats::setNames(as.double(sizes), types)
 }
 
 report_matching <- function(model, unit, verbose) {

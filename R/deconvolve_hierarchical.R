@@ -101,7 +101,7 @@ deconvolve_hierarchical <- function(signatures, bulk_counts, tree = NULL, gene_l
                                 base$weights > 0)
   coarse <- fit_groups(stage, call, .call = here)
   within <- fit_branches(stage, coarse, call, .call = here)
-  new_hierarchical(coarse, within, tree, sizes, call)
+  new_hierarchical(coarse, within, tree, sizes$sizes, call)
 }
 
 # What all fits of a tree share.

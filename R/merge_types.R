@@ -45,7 +45,12 @@
 #'   more types.
 #' @param per `"cohort"` reports the same nodes in all samples, by the medians of
 #'   correlation and split error over samples; `"sample"` decides sample by sample.
-#' @param what `"proportions"` (shares of mRNA) or `"cell_fractions"`.
+#' @param what `"proportions"` (shares of mRNA) or `"cell_fractions"`; by default
+#'   cells where their sizes are known.
+#' @param of Errors of the shares themselves, or for comparing samples; see
+#'   [confint()][confint.deconvolution].
+#' @param among Types that shares are taken of: they sum to 1 over these, as where
+#'   truth is known for some types only. `NULL`: all.
 #' @param level Coverage of the intervals.
 #' @param variance Assumption on the counts; see [vcov()][vcov.deconvolution].
 #' @param threads Threads to use.
@@ -85,7 +90,8 @@
 #' plot(merged)
 merge_types <- function(result, tree = NULL, groups = NULL, max_correlation = 0.6,
                         max_error = 0.25, per = c("cohort", "sample"),
-                        what = c("proportions", "cell_fractions"), level = 0.95,
+                        what = NULL, of = c("shares", "differences"), among = NULL,
+                        level = 0.95,
                         variance = c("robust", "quasi", "poisson"),
                         threads = getOption("unalloy.threads", 2L)) {
   if (inherits(result, "hierarchical_deconvolution")) {
@@ -100,17 +106,24 @@ merge_types <- function(result, tree = NULL, groups = NULL, max_correlation = 0.
   max_correlation <- check_number(max_correlation, "max_correlation", 0, 1)
   max_error <- check_number(max_error, "max_error", 0)
   per <- check_choice(per, c("cohort", "sample"), "per")
-  what <- check_choice(what, c("proportions", "cell_fractions"), "what")
+  what <- share_asked_for(what, result, choices = SHARES[1:2])
+  of <- check_choice(of, OF_WHAT, "of")
+  check_types(among, result)
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   variance <- check_choice(variance, VARIANCES, "variance")
   threads <- check_threads(threads)
   types <- rownames(result$proportions)
   levels <- if (!is.null(tree)) merge_levels(tree, types, FALSE)
             else if (!is.null(groups)) merge_levels(groups, types, TRUE)
-  leaves <- leaf_estimates(result, what, level, variance, threads)
+  need_unpenalised(result, rlang::current_env())
+  leaves <- leaf_estimates(result, what, of, among, level, variance, threads)
+  if (!is.null(among)) {
+    types <- intersect(types, among)
+    levels <- levels[levels$type %in% among, , drop = FALSE]
+  }
   cut <- if (is.null(groups)) {
     rule <- list(correlation = max_correlation, error = max_error)
-    cut_samples(result, levels, rule, per, threads)
+    cut_samples(result, types, levels, rule, per, threads)
   } else {
     list(list(nodes = as_given(levels), samples = seq_len(ncol(leaves$estimate))))
   }
@@ -140,15 +153,12 @@ merge_levels <- function(tree, types, finest, .call = caller_env()) {
 
 # Estimates and intervals of the types (types x samples), and their covariance
 # (types x types x samples).
-leaf_estimates <- function(result, what, level, variance, threads) {
-  table <- confint(result, level = level, what = what, variance = variance, threads = threads)
-  estimate <- coef(result, what)
-  covariance <- vcov(result, what = what, variance = variance, threads = threads)
-  columns <- lapply(stats::setNames(nm = c("std_error", "lower", "upper")), function(column) {
-    matrix(table[[column]], nrow(estimate), dimnames = dimnames(estimate))
-  })
-  c(list(estimate = estimate,
-         covariance = array(covariance, c(rep(nrow(estimate), 2L), ncol(estimate)))), columns)
+leaf_estimates <- function(result, what, of, among, level, variance, threads,
+                           .call = caller_env()) {
+  inferred <- infer_samples(result, what, variance, level, threads, .call, of)
+  inferred$seen <- seen_at(result, inferred$scales, variance, level, threads, .call)
+  if (!is.null(among)) inferred <- among_types(inferred, among)
+  c(inferred[c("estimate", "covariance")], intervals_from(inferred, level, what))
 }
 
 as_given <- function(levels) {
@@ -158,10 +168,9 @@ as_given <- function(levels) {
 
 # Cuts the tree for the cohort, or for every sample: a list of cuts, each with its
 # `samples`, `nodes` (types named by node), `joined` and `unresolved`.
-cut_samples <- function(result, levels, rule, per, threads, .call = caller_env()) {
+cut_samples <- function(result, types, levels, rule, per, threads, .call = caller_env()) {
   numbers <- diagnosis_numbers(result, threads, TRUE, .call = .call)
-  types <- rownames(result$proportions)
-  errors <- design_errors(result, numbers)
+  errors <- errors_among(design_errors(result, numbers), match(types, rownames(result$proportions)))
   cut <- function(samples) {
     apart <- function(first, second) told_apart(first, second, errors, samples, rule)
     found <- if (is.null(levels)) cut_greedily(types, apart) else cut_tree(levels, apart)
@@ -190,6 +199,13 @@ cut_tree <- function(levels, apart) {
     }
   }
   finish_cut(units, types, joined, apart)
+}
+
+# The errors of some of the types.
+errors_among <- function(errors, kept) {
+  n <- nrow(errors$exposures)
+  list(exposures = errors$exposures[kept, , drop = FALSE],
+       covariance = errors$covariance[as.vector(outer(kept, (kept - 1L) * n, "+")), , drop = FALSE])
 }
 
 # The two that can be told apart least are joined, until all can.

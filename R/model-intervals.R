@@ -7,8 +7,6 @@ VARIANCES <- c("robust", "quasi", "poisson")
 # its error is mostly that of the other types and does not shrink with it.
 LOGIT_LIMIT <- 0.15
 
-SHARES <- c("proportions", "cell_fractions", "exposures")
-
 # Standard errors and intervals, types x samples.
 intervals_from <- function(inferred, level, what) {
   estimate <- inferred$estimate
@@ -22,7 +20,7 @@ intervals_from <- function(inferred, level, what) {
     upper <- estimate * width
   } else {
     ends <- share_interval(estimate, std_error, level)
-    lower <- ends$lower
+    lower <- below_limits(estimate, ends$lower, inferred$limits)
     upper <- ends$upper
   }
   zero <- which(estimate == 0)
@@ -42,6 +40,16 @@ share_interval <- function(estimate, std_error, level) {
     ifelse(inside, on_logit, pmin(1, pmax(0, estimate + side * z * std_error)))
   }
   list(lower = end(-1), upper = end(1))
+}
+
+# Types at zero may have up to their limits, which the others then lack: their
+# limits, taken as independent, lower the lower ends.
+below_limits <- function(estimate, lower, limits) {
+  odds <- limits / (1 - limits)
+  odds[which(estimate > 0)] <- 0
+  others <- sqrt(colSums(odds^2, na.rm = TRUE))
+  fall <- estimate * rep(others / (1 + others), each = nrow(estimate))
+  pmax(estimate - sqrt((estimate - lower)^2 + fall^2), 0)
 }
 
 logit_error <- function(estimate, std_error) std_error / (estimate * (1 - estimate))
@@ -87,4 +95,24 @@ as_shares <- function(exposures, covariance, limits, n_types, what, sizes) {
   }
   dimnames(covariance) <- list(rownames(estimate), rownames(estimate), colnames(estimate))
   list(estimate = estimate, covariance = covariance, limits = limits)
+}
+
+# Shares of the types `among` alone, which then sum to 1.
+among_types <- function(inferred, among) {
+  kept <- which(rownames(inferred$estimate) %in% among)
+  estimate <- inferred$estimate[kept, , drop = FALSE]
+  total <- colSums(estimate)
+  estimate <- estimate / rep(total, each = length(kept))
+  covariance <- inferred$covariance[kept, kept, , drop = FALSE]
+  for (s in seq_len(ncol(estimate))) {
+    slope <- (diag(length(kept)) - estimate[, s]) / total[s]
+    covariance[, , s] <- slope %*% covariance[, , s] %*% t(slope)
+    zero <- which(estimate[, s] == 0)
+    covariance[zero, , s] <- 0
+    covariance[, zero, s] <- 0
+  }
+  limits <- inferred$limits[kept, , drop = FALSE]
+  odds <- limits / (1 - limits) / rep(total, each = length(kept))
+  list(estimate = estimate, covariance = covariance, limits = odds / (1 + odds),
+       seen = inferred$seen[kept, , drop = FALSE])
 }

@@ -2,9 +2,9 @@
 #' @export
 plot_forest <- function(result, samples = NULL, types = NULL, group = NULL,
                         by = c("auto", "type", "sample"), level = 0.95,
-                        what = c("proportions", "cell_fractions")) {
+                        what = NULL) {
   check_result(result)
-  what <- check_choice(what, c("proportions", "cell_fractions"), "what")
+  what <- share_asked_for(what, result, choices = SHARES[1:2])
   table <- grouped_intervals(result, samples, types, group, level, what)
   by <- panels_by(by, table)
   rows <- if (by == "sample") type_rows(table) else sample_rows(table, NAMED_ROWS)

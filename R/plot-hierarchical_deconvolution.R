@@ -10,9 +10,9 @@ plot.hierarchical_deconvolution <- function(x, ...) {
 #' @export
 autoplot.hierarchical_deconvolution <- function(object, level = c("types", "groups"),
                                                 group = NULL, order = c("cluster", "none"),
-                                                what = c("proportions", "cell_fractions"), ...) {
+                                                what = NULL, ...) {
   refuse_dots(...)
-  what <- check_choice(what, names(SHARE_LABELS)[1:2], "what")
+  what <- share_asked_for(what, object, choices = SHARES[1:2])
   order <- check_choice(order, c("cluster", "none"), "order")
   shares <- coef(object, level, what)
   types <- object$tree$levels$type

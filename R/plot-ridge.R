@@ -2,9 +2,9 @@
 #' @export
 plot_ridge <- function(result, samples = NULL, types = NULL, group = NULL,
                        by = c("auto", "type", "sample"), level = 0.95,
-                       what = c("proportions", "cell_fractions")) {
+                       what = NULL) {
   check_result(result)
-  what <- check_choice(what, c("proportions", "cell_fractions"), "what")
+  what <- share_asked_for(what, result, choices = SHARES[1:2])
   table <- grouped_intervals(result, samples, types, group, level, what)
   by <- panels_by(by, table)
   n_rows <- nlevels(table$sample) * ggplot2::wrap_dims(nlevels(table$type))[1L]

@@ -3,10 +3,9 @@
 #' @rdname plot_deconvolution
 #' @export
 plot_proportions <- function(result, group = NULL, order = c("cluster", "none"),
-                             what = c("proportions", "cell_fractions",
-                                      "proportions_with_intercept")) {
+                             what = NULL) {
   check_result(result)
-  what <- check_choice(what, names(SHARE_LABELS), "what")
+  what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
   shares <- coef(result, what)
   table <- place_samples(long_shares(shares), shares, group, order)
   # a sample without any type keeps its place, and has no bar
@@ -22,10 +21,9 @@ plot_proportions <- function(result, group = NULL, order = c("cluster", "none"),
 #' @rdname plot_deconvolution
 #' @export
 plot_heatmap <- function(result, group = NULL, order = c("cluster", "none"),
-                         what = c("proportions", "cell_fractions",
-                                  "proportions_with_intercept")) {
+                         what = NULL) {
   check_result(result)
-  what <- check_choice(what, names(SHARE_LABELS), "what")
+  what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
   order <- check_choice(order, c("cluster", "none"), "order")
   shares <- coef(result, what)
   is_type <- seq_len(nrow(shares)) <= size_of(result)[1L]

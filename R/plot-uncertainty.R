@@ -1,7 +1,7 @@
 #' @rdname plot_deconvolution
 #' @export
 plot_uncertainty <- function(result, level = 0.95, samples = NULL, types = NULL,
-                             what = c("proportions", "cell_fractions"),
+                             what = NULL,
                              view = c("interval", "forest", "ridge"), group = NULL,
                              by = c("auto", "type", "sample")) {
   check_result(result)
@@ -14,7 +14,7 @@ plot_uncertainty <- function(result, level = 0.95, samples = NULL, types = NULL,
     stop_user("argument", "`group` and `by` are for the views \"forest\" and \"ridge\".",
               i = "Say `view = \"forest\"`.")
   }
-  what <- check_choice(what, c("proportions", "cell_fractions"), "what")
+  what <- share_asked_for(what, result, choices = SHARES[1:2])
   check_types(types, result)
   table <- confint(result, parm = types, level = level, samples = samples, what = what)
   # without the samples in which no type was found

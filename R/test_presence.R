@@ -55,7 +55,7 @@ test_presence <- function(result, types = NULL, samples = NULL,
   threads <- check_threads(threads)
   need_unpenalised(result, here)
   if (!is.null(samples)) result <- result[sample_index(samples, result$convergence$sample)]
-  scales <- infer_exposures(result, variance, 1, threads, here)$scales
+  scales <- infer_samples(result, "exposures", variance, 0.95, threads, here)$scales
   statistic <- presence_statistics(result, scales, variance, CLEAR, threads, here)
   out <- as.data.frame(result, what = "proportions")
   names(out)[3L] <- "estimate"

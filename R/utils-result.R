@@ -55,6 +55,21 @@ need_unpenalised <- function(object, .call) {
   }
 }
 
+# Cell fractions are what cytometry counts: they come first where sizes are known.
+main_share <- function(result) {
+  if (is.null(result$cell_fractions)) "proportions" else "cell_fractions"
+}
+
+SHARES <- c("proportions", "cell_fractions", "exposures")
+
+# The kind of share that `what` names; that which comes first where it is NULL.
+share_asked_for <- function(what, result, .call = caller_env(), choices = SHARES) {
+  if (is.null(what)) return(main_share(result))
+  if (!identical(what, choices)) what <- check_choice(what, choices, "what", .call = .call)
+  if (what[1L] == "cell_fractions") need_cell_fractions(result, .call = .call)
+  what[1L]
+}
+
 SHARE_LABELS <- c(proportions = "Share of mRNA", cell_fractions = "Share of cells",
                   proportions_with_intercept = "Share of mRNA, intercept included")
 
