@@ -148,10 +148,13 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
                                   plural(ncol(data$counts), "sample"), " of at least ",
                                   LEAST_SAMPLES, " that learning them needs."))
     }
-    out$model <- call_rs(rs_fit_expression(
-      data, reference, if (out$learnt) "genes" else "nothing", count_noise(result, data$counts),
-      threads, progress_bar("Learning variances", nrow(data$counts), verbose)
-    ))
+    noise <- count_noise(result, data$counts)
+    out$model <- call_rs(
+      rs_fit_expression, data = data, reference = reference,
+      learn = if (out$learnt) "genes" else "nothing", noise = noise[1L], least_noise = noise[2L],
+      threads = threads,
+      progress = progress_bar("Learning variances", nrow(data$counts), verbose)
+    )
     out$model <- name_model(out$model, data)
     out$covariance <- if (exposure_error) exposure_covariance(result, threads, verbose)
   }

@@ -176,12 +176,12 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
   sources <- match(types, colnames(x$data$sources))
   columns <- match(samples, colnames(x$data$counts))
   found <- if (x$method == "allocation") {
-    call_rs(rs_allocate(x$data, sources, columns), .call = .call)
+    call_rs(rs_allocate, data = x$data, sources = sources, samples = columns, .call = .call)
   } else {
     # a bar of its own for every block would flicker
     covariance <- if (!is.null(x$covariance)) x$covariance[, , columns, drop = FALSE]
-    call_rs(rs_predict_expression(x$data, x$model, sources, columns, covariance, x$threads,
-                                  no_progress), .call = .call)
+    call_rs(rs_predict_expression, data = x$data, fit = x$model, sources = sources,
+            samples = columns, covariance = covariance, threads = x$threads, .call = .call)
   }
   shape <- c(length(x$genes), length(types), length(samples))
   scale <- if (x$units == "cpm") copies_per_million(x, sources, columns) else 1

@@ -45,9 +45,8 @@ top_genes <- function(x, n = 20) {
 predict.consensus_programs <- function(object, newdata, assay = NULL,
                                        threads = getOption("unalloy.threads", 2L), ...) {
   refuse_dots(...)
-  input <- nmf_input(newdata, assay, prefer = c("counts", "logcounts", "data"))
-  check_factorisable(input)
-  x <- input$matrix
+  x <- nmf_input(newdata, assay, prefer = c("counts", "logcounts", "data"))
+  check_factorisable(x)
   genes <- object$features$gene
   x <- align_rows(x, genes, length(genes), "`newdata`")
   totals <- Matrix::colSums(x)

@@ -186,7 +186,8 @@ fitted.deconvolution <- function(object, samples = NULL, ...) {
   refuse_dots(...)
   kept <- if (is.null(samples)) TRUE else sample_index(samples, object$convergence$sample)
   exposures <- object$exposures[, kept, drop = FALSE]
-  means <- call_rs(rs_fitted(object$model$sources, object$model$length_factor, exposures))
+  means <- call_rs(rs_fitted, signatures = object$model$sources,
+                   lengths = object$model$length_factor, exposures = exposures)
   dimnames(means) <- list(rownames(object$model$sources), colnames(exposures))
   means
 }

@@ -154,7 +154,7 @@ check_inference <- function(method, over, replicates, variance, given, .call) {
     stop_user("argument", "`over` must be \"donors\", \"genes\" or both.",
               x = paste0("It is ", describe(over), "."), .call = .call)
   }
-  replicates <- check_count(replicates, "replicates", min = 2, .call = .call)
+  replicates <- check_count(replicates, "replicates", 2, MOST_REPEATS, .call = .call)
   list(method = method, over = over, replicates = replicates, variance = variance)
 }
 

@@ -32,7 +32,7 @@ print.deconvolution <- function(x, digits = 3, ...) {
 
 # How the counts were modelled and the optimum found.
 model_text <- function(x) {
-  if (x$error_model == "poisson") return(paste0("method \"", METHODS[x$settings$method], "\""))
+  if (x$error_model == "poisson") return(paste0("method \"", x$settings$method, "\""))
   paste0("platform error model, log factor per gene of sd ", format(sqrt(x$model$tau2), digits = 2))
 }
 

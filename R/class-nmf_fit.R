@@ -215,7 +215,7 @@ aligned_features <- function(fit, newdata, .call = caller_env()) {
   if (is.numeric(newdata) && is.null(dim(newdata))) {
     newdata <- matrix(newdata, dimnames = list(names(newdata), NULL))
   }
-  newdata <- nmf_input(newdata, NULL, nmf_method(fit$method)$prefer, .call = .call)$matrix
+  newdata <- nmf_input(newdata, NULL, nmf_method(fit$method)$prefer, .call = .call)
   newdata <- align_rows(newdata, rownames(fit$basis), nrow(fit$basis), "`newdata`", .call)
   values <- if (is.matrix(newdata)) newdata else newdata@x
   ok <- is.numeric(values) && !anyNA(values) && all(is.finite(values)) && all(values >= 0)

@@ -95,7 +95,7 @@ consensus_programs <- function(x, rank, nrun = 100, n_features = 2000, features 
                                verbose = interactive()) {
   call <- match.call()
   settings <- list(
-    nrun = check_count(nrun, "nrun", min = 2), n_features = check_count(n_features, "n_features"),
+    nrun = check_count(nrun, "nrun", 2, MOST_REPEATS), n_features = check_count(n_features, "n_features"),
     loss = check_choice(loss, c("frobenius", "kl"), "loss"),
     density_threshold = check_number(density_threshold, "density_threshold", 0, above = TRUE),
     neighbours = check_number(neighbours, "neighbours", 0, 1),
@@ -105,13 +105,13 @@ consensus_programs <- function(x, rank, nrun = 100, n_features = 2000, features 
   )
   verbose <- check_flag(verbose, "verbose")
   ranks <- check_program_ranks(rank)
-  input <- nmf_input(x, assay, prefer = c("counts", "logcounts", "data"))
-  whole <- check_factorisable(input)
+  x <- nmf_input(x, assay, prefer = c("counts", "logcounts", "data"))
+  whole <- check_factorisable(x)
   if (!whole) {
     warn_user("not_counts", "`x` has values that are not whole numbers.",
               i = "Programs are found in counts; logarithms hide how strongly genes are used.")
   }
-  data <- program_data(input$matrix, features, settings)
+  data <- program_data(x, features, settings)
   if (max(ranks) > min(dim(data$scaled))) {
     stop_user("argument", "`rank` must not be above the number of chosen genes or cells.",
               x = paste0("It is ", max(ranks), "; there are ",
@@ -157,11 +157,10 @@ check_program_ranks <- function(rank, .call = caller_env()) {
 
 new_consensus_programs <- function(data, replicates, rank, settings, call, .call) {
   clustered <- function(threshold) {
-    call_rs(rs_cluster_spectra(
-      replicates$spectra, as.integer(rank),
-      as.integer(max(1, floor(settings$neighbours * settings$nrun))), threshold,
-      settings$seed, as.integer(settings$threads)
-    ), .call = .call)
+    call_rs(rs_cluster_spectra, spectra = replicates$spectra, rank = rank,
+            neighbours = max(1, floor(settings$neighbours * settings$nrun)),
+            threshold = threshold, seed = settings$seed, threads = settings$threads,
+            .call = .call)
   }
   all <- clustered(.Machine$double.xmax)
   kept <- sum(all$density <= settings$density_threshold)

@@ -321,7 +321,7 @@ warn_not_converged <- function(result, .call) {
                else " units of the objective."),
     i = if (!any(open$reason == "max_iter")) {
       "Rounding stopped the fit: a larger `ll_tolerance` can be met."
-    } else if (result$settings$method == 1L) {
+    } else if (result$settings$method == "newton") {
       "Raise `max_iter`."
     } else {
       "Raise `max_iter`, or use `method = \"newton\"`."

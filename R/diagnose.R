@@ -108,7 +108,7 @@ diagnose <- function(result, observed_counts = NULL, programs = 3, draws = 19,
   check_result(result)
   result <- with_counts(result, observed_counts)
   programs <- check_count(programs, "programs", min = 0)
-  draws <- check_count(draws, "draws")
+  draws <- check_count(draws, "draws", max = MOST_REPEATS)
   threads <- check_threads(threads)
   verbose <- check_flag(verbose, "verbose")
   bulk <- kept_counts(result)

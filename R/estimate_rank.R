@@ -91,7 +91,7 @@ estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$metho
     more$init <- check_choice(seed, NMF_STARTS, "seed")
     seed <- NULL
   }
-  nrun <- check_count(nrun, "nrun")
+  nrun <- check_count(nrun, "nrun", max = MOST_REPEATS)
   if (nrun > 1 && (more$init %||% "random") != "random") {
     warn_same_start()
     nrun <- 1
@@ -100,7 +100,7 @@ estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$metho
                    seed = check_seed(seed), folds = check_folds(folds),
                    held_out = check_number(held_out, "held_out", 0, 0.5, above = TRUE),
                    blocks = check_blocks(blocks),
-                   null_runs = check_count(null_runs, "null_runs", min = 0),
+                   null_runs = check_count(null_runs, "null_runs", 0, MOST_REPEATS),
                    threads = check_threads(threads), loss = algorithm$loss,
                    verbose = check_flag(verbose, "verbose"),
                    weighted = !is.null(more$weights %||% more$weight))
@@ -108,13 +108,17 @@ estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$metho
     stop_user("argument", "`folds` of a fraction `held_out` each must fit into the matrix.",
               x = paste0(folds, " x ", held_out, " is above 1."))
   }
-  input <- nmf_input(x, assay, algorithm$prefer)
-  check_nmf_values(input, more$na %||% "refuse", algorithm)
+  x <- nmf_input(x, assay, algorithm$prefer)
+  if (settings$blocks > min(dim(x))) {
+    stop_user("argument", "`blocks` must not be above the number of features or samples.",
+              x = paste0("It is ", count_text(blocks), "; `x` is ", nrow(x), " x ", ncol(x), "."))
+  }
+  check_nmf_values(x, more$na %||% "refuse", algorithm)
   fitting <- function(data, rank, nrun, ...) {
     do.call(nmf, c(list(x = data, rank = rank, method = method, nrun = nrun, seed = settings$seed,
                         verbose = FALSE, threads = settings$threads, ...), more))
   }
-  ranked <- measure_ranks(input$matrix, fitting, settings)
+  ranked <- measure_ranks(x, fitting, settings)
   measures <- ranked$measures
   failed <- is.na(measures$residuals)
   if (all(failed)) {
@@ -123,9 +127,9 @@ estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$metho
   }
   warn_of_ranks(measures, ranked$fits)
   usable <- measures$rank[!failed]
-  cv <- safely(speckled_errors(input$matrix, usable, settings))
-  bicv <- safely(block_errors(input$matrix, usable, fitting, settings))
-  null <- safely(null_residuals(input$matrix, usable, fitting, settings))
+  cv <- safely(speckled_errors(x, usable, settings))
+  bicv <- safely(block_errors(x, usable, fitting, settings))
+  null <- safely(null_residuals(x, usable, fitting, settings))
   measures <- join_errors(measures, cv$value, "cv")
   measures <- join_errors(measures, bicv$value, "bicv")
   if (!is.null(null$value)) measures$residuals.null <- null$value[match(measures$rank, usable)]
@@ -252,7 +256,7 @@ matched_cosines <- function(fit) {
   for (i in seq_len(n - 1L)) {
     for (j in seq(i + 1L, n)) {
       cosine <- crossprod(bases[[i]], bases[[j]])
-      pairs <- call_rs(rs_best_assignment(cosine))
+      pairs <- call_rs(rs_best_assignment, similarity = cosine)
       cosines[i, j] <- cosines[j, i] <- mean(cosine[cbind(seq_along(pairs), pairs)])
     }
   }

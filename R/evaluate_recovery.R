@@ -97,9 +97,9 @@ evaluate_recovery <- function(truth, recovered, level = 0.95, groups = 20, max_d
 
 evaluate_matrices <- function(truth, recovered, groups, max_distances, threads, verbose,
                               .call = caller_env()) {
-  call_rs(rs_evaluate_recovery(truth, recovered, as.integer(groups), as.integer(max_distances),
-                               as.integer(threads), progress_bar("Evaluating", groups, verbose)),
-          .call = .call)
+  call_rs(rs_evaluate_recovery, truth = truth, recovered = recovered, groups = groups,
+          most_distances = max_distances, threads = threads,
+          progress = progress_bar("Evaluating", groups, verbose), .call = .call)
 }
 
 place_of_samples <- function(wanted, samples, .call = caller_env()) {

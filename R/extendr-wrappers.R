@@ -4,135 +4,150 @@
 
 #' Weights of genes, n × replicates, columns with mean 1.
 #' @noRd
-rs_gene_weights <- function(seed, n, replicates) .Call(wrap__rs_gene_weights, seed, n, replicates)
+rs_gene_weights <- function(given) .Call(wrap__rs_gene_weights, given)
 
 #' Uniform numbers for the weights of donors, n × replicates.
 #' @noRd
-rs_donor_uniforms <- function(seed, n, replicates) .Call(wrap__rs_donor_uniforms, seed, n, replicates)
+rs_donor_uniforms <- function(given) .Call(wrap__rs_donor_uniforms, given)
 
 #' Seeds for n independent parts of one computation.
 #' @noRd
-rs_derived_seeds <- function(seed, n) .Call(wrap__rs_derived_seeds, seed, n)
+rs_derived_seeds <- function(given) .Call(wrap__rs_derived_seeds, given)
 
+#' `sources` and `samples` are the ones asked for.
 #' @noRd
-rs_allocate <- function(data, sources, samples) .Call(wrap__rs_allocate, data, sources, samples)
+rs_allocate <- function(given) .Call(wrap__rs_allocate, given)
 
-#' `noise` is the start and the least of φ.
+#' `noise` is the start of φ, `least_noise` the least that it may be.
 #' @noRd
-rs_fit_expression <- function(data, reference, learn, noise, threads, progress) .Call(wrap__rs_fit_expression, data, reference, learn, noise, threads, progress)
+rs_fit_expression <- function(given) .Call(wrap__rs_fit_expression, given)
 
 #' `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
 #' `covariance` that of the exposures (types × types × asked samples), or empty.
 #' @noRd
-rs_predict_expression <- function(data, fit, sources, samples, covariance, threads, progress) .Call(wrap__rs_predict_expression, data, fit, sources, samples, covariance, threads, progress)
+rs_predict_expression <- function(given) .Call(wrap__rs_predict_expression, given)
 
-#' 1 - consensus below the diagonal, as `dist` holds it.
+#' 1 - consensus below the diagonal, as `dist` holds it, of `labels` (samples ×
+#' runs).
 #' @noRd
-rs_consensus_distances <- function(labels, threads, progress) .Call(wrap__rs_consensus_distances, labels, threads, progress)
+rs_consensus_distances <- function(given) .Call(wrap__rs_consensus_distances, given)
 
 #' Sums of the consensus and of its square over all ordered pairs.
 #' @noRd
-rs_consensus_moments <- function(labels, threads, progress) .Call(wrap__rs_consensus_moments, labels, threads, progress)
+rs_consensus_moments <- function(given) .Call(wrap__rs_consensus_moments, given)
+
+#' `program` counts from 1, with 0 for a spectrum that is left out.
+#' @noRd
+rs_cluster_spectra <- function(given) .Call(wrap__rs_cluster_spectra, given)
+
+#' Levels and scores of the features of `x` in programs with a `usage` (programs ×
+#' samples); `mean` and `sd` are those of the features.
+#' @noRd
+rs_program_spectra <- function(given) .Call(wrap__rs_program_spectra, given)
 
 #' @noRd
-rs_cluster_spectra <- function(spectra, rank, neighbours, threshold, seed, threads) .Call(wrap__rs_cluster_spectra, spectra, rank, neighbours, threshold, seed, threads)
+rs_deconvolve_bulk <- function(given) .Call(wrap__rs_deconvolve_bulk, given)
 
 #' @noRd
-rs_program_spectra <- function(x, n_columns, usage, mean, sd, threads, progress) .Call(wrap__rs_program_spectra, x, n_columns, usage, mean, sd, threads, progress)
+rs_fit_platform <- function(given) .Call(wrap__rs_fit_platform, given)
+
+#' Expected counts from `signatures`, `lengths` and `exposures`.
+#' @noRd
+rs_fitted <- function(given) .Call(wrap__rs_fitted, given)
 
 #' @noRd
-rs_deconvolve_bulk <- function(problem, settings, progress) .Call(wrap__rs_deconvolve_bulk, problem, settings, progress)
-
-#' @noRd
-rs_fit_platform <- function(problem, settings, progress) .Call(wrap__rs_fit_platform, problem, settings, progress)
-
-#' @noRd
-rs_fitted <- function(signatures, lengths, exposures) .Call(wrap__rs_fitted, signatures, lengths, exposures)
-
-#' @noRd
-rs_diagnose <- function(problem, exposures, threads, progress) .Call(wrap__rs_diagnose, problem, exposures, threads, progress)
+rs_diagnose <- function(given) .Call(wrap__rs_diagnose, given)
 
 #' `gene_of_row` and `signatures` are over the genes to look at.
 #' @noRd
-rs_residual_programs <- function(values, n_rows, n_columns, gene_of_row, signatures, lengths, exposures, floors, basis, settings, progress) .Call(wrap__rs_residual_programs, values, n_rows, n_columns, gene_of_row, signatures, lengths, exposures, floors, basis, settings, progress)
+rs_residual_programs <- function(given) .Call(wrap__rs_residual_programs, given)
 
-#' Errors over held-out entries: a row per fold and rank.  Missing entries are NaN
-#' in `x` when it is dense.
+#' Errors over held-out entries of `x` at each of `ranks`: a row per fold and rank.
+#' Missing entries are NaN in `x` when it is dense.
 #' @noRd
-rs_cross_validate <- function(x, n_rows, n_columns, ranks, settings, progress) .Call(wrap__rs_cross_validate, x, n_rows, n_columns, ranks, settings, progress)
+rs_cross_validate <- function(given) .Call(wrap__rs_cross_validate, given)
 
-#' Values permuted within columns: a vector, or a list of rows and values for the
-#' slots of a `dgCMatrix`.
+#' Values of `x` permuted within columns: a vector, or a list of rows and values for
+#' the slots of a `dgCMatrix`.
 #' @noRd
-rs_permute_columns <- function(x, n_rows, seed) .Call(wrap__rs_permute_columns, x, n_rows, seed)
+rs_permute_columns <- function(given) .Call(wrap__rs_permute_columns, given)
 
-#' For each row of a square similarity, the column that it is matched with.
+#' For each row of a square `similarity`, the column that it is matched with.
 #' @noRd
-rs_best_assignment <- function(similarity) .Call(wrap__rs_best_assignment, similarity)
-
-#' @noRd
-rs_evaluate_recovery <- function(truth, recovered, groups, most_distances, threads, progress) .Call(wrap__rs_evaluate_recovery, truth, recovered, groups, most_distances, threads, progress)
+rs_best_assignment <- function(given) .Call(wrap__rs_best_assignment, given)
 
 #' @noRd
-rs_fit_program <- function(data, weights, tau2, settings, progress) .Call(wrap__rs_fit_program, data, weights, tau2, settings, progress)
-
-#' `shared` holds the `noise` and the `factors` of the sources.
-#' @noRd
-rs_test_program <- function(data, reference, shared, loading, composition) .Call(wrap__rs_test_program, data, reference, shared, loading, composition)
-
-#' Each data set is `list(shared =, own = or NULL, rows =, own_rows =, samples =)`.
-#' @noRd
-rs_factorise_integrative <- function(datasets, settings, progress) .Call(wrap__rs_factorise_integrative, datasets, settings, progress)
+rs_evaluate_recovery <- function(given) .Call(wrap__rs_evaluate_recovery, given)
 
 #' @noRd
-rs_call_genotypes <- function(reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight) .Call(wrap__rs_call_genotypes, reference, alternative, n_rows, n_columns, min_coverage, min_allele, weight)
+rs_fit_program <- function(given) .Call(wrap__rs_fit_program, given)
+
+#' `noise` is that of the counts, `factors` those of the sources' variances.
+#' @noRd
+rs_test_program <- function(given) .Call(wrap__rs_test_program, given)
+
+#' Each of `datasets` is `list(shared =, own = or NULL)`.
+#' @noRd
+rs_factorise_integrative <- function(given) .Call(wrap__rs_factorise_integrative, given)
+
+#' Calls from the numbers of `reference` and `alternative` reads.
+#' @noRd
+rs_call_genotypes <- function(given) .Call(wrap__rs_call_genotypes, given)
+
+#' `calls` is sparse; `weights` are those of its entries.
+#' @noRd
+rs_factorise_variants <- function(given) .Call(wrap__rs_factorise_variants, given)
 
 #' @noRd
-rs_factorise_variants <- function(calls, weights, n_rows, n_columns, settings, progress) .Call(wrap__rs_factorise_variants, calls, weights, n_rows, n_columns, settings, progress)
-
-#' @noRd
-rs_infer <- function(problem, exposures, variance, fall, threads, progress) .Call(wrap__rs_infer, problem, exposures, variance, fall, threads, progress)
+rs_infer <- function(given) .Call(wrap__rs_infer, given)
 
 #' Likelihood ratio statistics in units of their scales, types × samples.
-#' `settings`: `null_scale` and `only_active` (0 or 1), `clear` and `threads`.
 #' @noRd
-rs_test_presence <- function(problem, exposures, scales, settings, progress) .Call(wrap__rs_test_presence, problem, exposures, scales, settings, progress)
+rs_test_presence <- function(given) .Call(wrap__rs_test_presence, given)
 
 #' Which types backward elimination keeps, types × samples.
 #' @noRd
-rs_eliminate <- function(problem, exposures, scales, threshold, threads, progress) .Call(wrap__rs_eliminate, problem, exposures, scales, threshold, threads, progress)
+rs_eliminate <- function(given) .Call(wrap__rs_eliminate, given)
 
 #' Exposures (sources × samples) sought from `starts`.
 #' @noRd
-rs_refit <- function(problem, starts, only_active, threads, progress) .Call(wrap__rs_refit, problem, starts, only_active, threads, progress)
+rs_refit <- function(given) .Call(wrap__rs_refit, given)
 
 #' @noRd
-rs_learn_dictionary <- function(profiles, settings, progress) .Call(wrap__rs_learn_dictionary, profiles, settings, progress)
+rs_learn_dictionary <- function(given) .Call(wrap__rs_learn_dictionary, given)
+
+#' Weights (genes × measurements), or where two measurements are too much alike.
+#' @noRd
+rs_measurement_matrix <- function(given) .Call(wrap__rs_measurement_matrix, given)
 
 #' @noRd
-rs_measurement_matrix <- function(settings, progress) .Call(wrap__rs_measurement_matrix, settings, progress)
+rs_coherence <- function(given) .Call(wrap__rs_coherence, given)
+
+#' Readings of `profiles`, whose row `r` is gene `gene_of_row[r]` of `weights`.
+#' @noRd
+rs_measure <- function(given) .Call(wrap__rs_measure, given)
+
+#' `weights` is NULL, a matrix like `x`, or a list of `features` and `samples`; `x`
+#' may hold missing values if `missing` says so.
+#' @noRd
+rs_nmf <- function(given) .Call(wrap__rs_nmf, given)
+
+#' Coefficients of the columns of `data` on a fixed `basis`, components x samples.
+#' @noRd
+rs_nmf_coefficients <- function(given) .Call(wrap__rs_nmf_coefficients, given)
+
+#' `examples` are activities of the training samples, or NULL.
+#' @noRd
+rs_recover <- function(given) .Call(wrap__rs_recover, given)
+
+#' The first entries of `counts` (row and column) that no count matrix may hold,
+#' totals of the columns, the largest entry, and whether all are whole numbers.
+#' @noRd
+rs_scan_counts <- function(given) .Call(wrap__rs_scan_counts, given)
 
 #' @noRd
-rs_coherence <- function(weights, threads, progress) .Call(wrap__rs_coherence, weights, threads, progress)
+rs_simulate_bulk <- function(given) .Call(wrap__rs_simulate_bulk, given)
 
 #' @noRd
-rs_measure <- function(weights, profiles, n_samples, gene_of_row, settings, progress) .Call(wrap__rs_measure, weights, profiles, n_samples, gene_of_row, settings, progress)
-
-#' `weights` is NULL, a matrix (or its slots) like `x`, or a list of `features`
-#' and `samples`; `x` may hold missing values if `settings$missing` says so.
-#' @noRd
-rs_nmf <- function(x, n_rows, n_columns, weights, settings, progress) .Call(wrap__rs_nmf, x, n_rows, n_columns, weights, settings, progress)
-
-#' Coefficients of new samples on a fixed basis, components x samples.
-#' @noRd
-rs_nmf_coefficients <- function(basis, offset, data, n_samples, loss, threads, progress) .Call(wrap__rs_nmf_coefficients, basis, offset, data, n_samples, loss, threads, progress)
-
-#' @noRd
-rs_recover <- function(readings, weights, modules, residual_variance, examples, settings, progress) .Call(wrap__rs_recover, readings, weights, modules, residual_variance, examples, settings, progress)
-
-#' @noRd
-rs_scan_counts <- function(counts, n_rows, n_columns) .Call(wrap__rs_scan_counts, counts, n_rows, n_columns)
-
-#' @noRd
-rs_simulate_bulk <- function(settings, in_reference, proportions, progress) .Call(wrap__rs_simulate_bulk, settings, in_reference, proportions, progress)
+rs_most_threads <- function(given) .Call(wrap__rs_most_threads, given)
 # nolint end

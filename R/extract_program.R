@@ -128,14 +128,16 @@ extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5,
   tau2 <- factor_variance(cohort, shared)
   weights <- gene_precision(cohort, shared)
   bar <- progress_bar("Extracting programs", (1 + 2 * test) * n_starts, verbose)
-  fit <- call_rs(rs_fit_program(cohort$data, weights, tau2, settings, bar))
+  fit <- call_rs(rs_fit_program, data = cohort$data, weights = weights, tau2 = tau2,
+                 settings = settings, progress = bar)
   out <- new_program(fit, cohort, weights)
   if (test) {
     fits <- lapply(halves(cohort$data$counts), function(rows) {
       part <- list(data = data_rows(cohort$data, rows),
                    reference = reference_rows(cohort$reference, rows), noise = cohort$noise)
-      found <- call_rs(rs_fit_program(part$data, weights[rows], tau2[rows], settings,
-                                      function(done) bar(n_starts + done)))
+      found <- call_rs(rs_fit_program, data = part$data, weights = weights[rows],
+                       tau2 = tau2[rows], settings = settings,
+                       progress = function(done) bar(n_starts + done))
       match_programs(list(rows = rows, part = part, fit = found, weights = weights[rows]),
                      out$loadings)
     })

@@ -75,7 +75,7 @@ factorise_integrative <- function(datasets, rank, lambda = 5, unshared = NULL, s
   call <- match.call()
   settings <- list(
     rank = check_count(rank, "rank"), lambda = check_number(lambda, "lambda", 0),
-    nrun = check_count(nrun, "nrun"), max_iter = check_count(max_iter, "max_iter"),
+    nrun = check_count(nrun, "nrun", max = MOST_REPEATS), max_iter = check_count(max_iter, "max_iter"),
     tolerance = check_number(tolerance, "tolerance", 0), threads = check_threads(threads),
     seed = check_seed(seed)
   )
@@ -85,14 +85,11 @@ factorise_integrative <- function(datasets, rank, lambda = 5, unshared = NULL, s
     stop_user("argument", "`rank` must not be above the number of shared features or samples.",
               x = paste0("It is ", settings$rank, "; the smaller number is ", smallest, "."))
   }
-  handed <- lapply(sets, function(set) {
-    list(shared = rust_values(set$shared), own = if (!is.null(set$own)) rust_values(set$own),
-         rows = nrow(set$shared), own_rows = if (is.null(set$own)) 0L else nrow(set$own),
-         samples = ncol(set$shared))
-  })
-  fitted <- call_rs(rs_factorise_integrative(
-    handed, settings, progress_bar("Factorising", settings$nrun, check_flag(verbose, "verbose"))
-  ))
+  fitted <- call_rs(
+    rs_factorise_integrative, datasets = lapply(sets, `[`, c("shared", "own")),
+    settings = settings,
+    progress = progress_bar("Factorising", settings$nrun, check_flag(verbose, "verbose"))
+  )
   out <- new_integrative_factorisation(fitted, sets, settings, call)
   best <- out$runs[fitted$best, ]
   if (!best$converged) {

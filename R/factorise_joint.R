@@ -106,9 +106,9 @@ check_joint_blocks <- function(blocks, .call = caller_env()) {
   }
   names(blocks) <- names
   blocks <- lapply(blocks, function(block) {
-    input <- nmf_input(block, .call = .call)
-    check_factorisable(input, .call = .call)
-    input$matrix
+    block <- nmf_input(block, .call = .call)
+    check_factorisable(block, .call = .call)
+    block
   })
   samples <- lapply(blocks, colnames)
   if (all(lengths(samples) > 0L)) {

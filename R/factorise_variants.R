@@ -129,10 +129,10 @@ factorise_variants <- function(ref, alt, rank, weights = c("constant", "coverage
     min_cell_coverage = check_number(min_cell_coverage, "min_cell_coverage", 0, 1)
   )
   settings <- list(
-    rank = check_count(rank, "rank"), nrun = check_count(nrun, "nrun"),
-    bootstrap = check_count(bootstrap, "bootstrap", min = 0),
+    rank = check_count(rank, "rank"), nrun = check_count(nrun, "nrun", max = MOST_REPEATS),
+    bootstrap = check_count(bootstrap, "bootstrap", 0, MOST_REPEATS),
     level = check_number(level, "level", 0.5, 0.999),
-    noise = as.double(noise == "variant"),
+    noise = noise,
     ridge = check_number(ridge %||% if (noise == "variant") 3 else 0, "ridge", 0),
     max_iter = check_count(max_iter, "max_iter"),
     tolerance = check_number(tolerance, "tolerance", 0, 1),
@@ -146,11 +146,10 @@ factorise_variants <- function(ref, alt, rank, weights = c("constant", "coverage
                          plural(nrow(made$calls), "variant"), " and ",
                          plural(ncol(made$calls), "cell"), "."))
   }
-  fitted <- call_rs(rs_factorise_variants(
-    rust_values(made$calls), made$weights@x, nrow(made$calls), ncol(made$calls), settings,
-    progress_bar("Factorising", settings$nrun + settings$bootstrap, check_flag(verbose, "verbose"))
-  ))
-  settings$noise <- noise
+  total <- settings$nrun + settings$bootstrap
+  fitted <- call_rs(rs_factorise_variants, calls = made$calls, weights = made$weights@x,
+                    settings = settings,
+                    progress = progress_bar("Factorising", total, check_flag(verbose, "verbose")))
   out <- new_variant_factorisation(fitted, made, c(settings, filters), call)
   warn_variant_fit(out, fitted$exhausted)
   out

@@ -1,6 +1,6 @@
 # Bulk counts in every form that users have them, behind one face: a list with
-#   values   what Rust borrows (a double or integer matrix, or the slots p, i
-#            and x of a sparse one), or NULL when the counts are on disk
+#   values   what Rust borrows (a double or integer matrix, or a dgCMatrix), or
+#            NULL when the counts are on disk
 #   source   the matrix itself
 #   genes, samples, n_rows, n_samples
 
@@ -86,11 +86,11 @@ sample_names <- function(names, n, .call) {
   names
 }
 
-# Calls `f(values, n_samples, columns)` for the whole matrix at once or, on
+# Calls `f(values, columns)` for the whole matrix at once or, on
 # disk, for blocks of samples; returns the list of answers.
 over_samples <- function(bulk, f) {
   if (!is.null(bulk$values)) {
-    return(list(f(bulk$values, bulk$n_samples, seq_len(bulk$n_samples))))
+    return(list(f(bulk$values, seq_len(bulk$n_samples))))
   }
   size <- max(1, floor(disk_block() / (8 * bulk$n_rows * CORE_BLOCK))) * CORE_BLOCK
   starts <- seq(1, bulk$n_samples, by = size)
@@ -99,14 +99,14 @@ over_samples <- function(bulk, f) {
     block <- bulk$source[, columns, drop = FALSE]
     block <- if (DelayedArray::is_sparse(block)) methods::as(block, "dgCMatrix")
              else as.matrix(block)
-    f(rust_values(block), length(columns), columns)
+    f(rust_values(block), columns)
   })
 }
 
 # Refuses what no count matrix may hold, and says what unit the values have.
 check_bulk_values <- function(bulk, .call = caller_env()) {
-  scans <- over_samples(bulk, function(values, n_samples, columns) {
-    scan <- call_rs(rs_scan_counts(values, bulk$n_rows, n_samples), .call = .call)
+  scans <- over_samples(bulk, function(values, columns) {
+    scan <- call_rs(rs_scan_counts, counts = values, .call = .call)
     for (kind in c("missing", "infinite", "negative")) {
       if (length(scan[[kind]])) stop_bad_count(kind, scan[[kind]], bulk, columns, .call)
     }

@@ -39,13 +39,11 @@ as_csc <- function(x) {
   methods::as(methods::as(methods::as(x, "dMatrix"), "generalMatrix"), "CsparseMatrix")
 }
 
+# What Rust borrows: NULL for what is not in memory.
 rust_values <- function(x) {
-  if (methods::is(x, "dgCMatrix")) return(list(x@p, x@i, x@x))
-  if (is.matrix(x)) {
-    if (is.logical(x)) storage.mode(x) <- "double"
-    return(x)
-  }
-  NULL
+  if (!is.matrix(x) && !methods::is(x, "dgCMatrix")) return(NULL)
+  if (is.logical(x)) storage.mode(x) <- "double"
+  x
 }
 
 # Columns scaled to sum 1; NA where a column is all zero.

@@ -1,8 +1,6 @@
 # Matrices to factorise in every form that users have them, behind one face: a
-# list with
-#   matrix   a double matrix or a dgCMatrix, features x samples, named if it was
-#   values   what Rust borrows of it
-# `prefer` are names of assays or layers, the one to take first in front.
+# double matrix or a dgCMatrix, features x samples, named if it was.  `prefer` are
+# names of assays or layers, the one to take first in front.
 
 nmf_input <- function(x, assay = NULL, prefer = c("logcounts", "data", "counts"),
                       .call = caller_env()) {
@@ -12,7 +10,7 @@ nmf_input <- function(x, assay = NULL, prefer = c("logcounts", "data", "counts")
               x = paste0("It is ", nrow(x), " x ", ncol(x), "."), .call = .call)
   }
   if (is.matrix(x) && !is.double(x)) storage.mode(x) <- "double"
-  list(matrix = x, values = if (is.matrix(x)) x else list(x@p, x@i, x@x))
+  x
 }
 
 nmf_matrix <- function(x, assay, prefer, .call) {
@@ -63,17 +61,16 @@ nmf_seurat <- function(x, assay, prefer, .call) {
 
 # Refuses what has no non-negative factorisation.  Returns what was seen, with
 # the number of missing entries.
-check_nmf_values <- function(input, na, method, .call = caller_env()) {
-  x <- input$matrix
+check_nmf_values <- function(x, na, method, .call = caller_env()) {
   entries <- if (is.matrix(x)) x else x@x
-  values <- input$values
+  values <- x
   missing <- sum(is.na(entries))
   if (missing && na == "missing") {
     check_takes(method, "weights", "na = \"missing\"", .call = .call)
     entries[is.na(entries)] <- 0
-    values <- if (is.matrix(x)) entries else list(x@p, x@i, entries)
+    if (is.matrix(x)) values <- entries else values@x <- entries
   }
-  scan <- call_rs(rs_scan_counts(values, nrow(x), ncol(x)), .call = .call)
+  scan <- call_rs(rs_scan_counts, counts = values, .call = .call)
   where <- function(at) {
     name <- function(names, i) if (is.null(names)) i else paste0("\"", names[i], "\"")
     paste0("The first is at feature ", name(rownames(x), at[1L]), ", sample ",
@@ -103,15 +100,15 @@ check_nmf_values <- function(input, na, method, .call = caller_env()) {
 
 # For the verbs that factorise complete data: refuses what has no non-negative
 # factorisation, and says whether all values are whole numbers.
-check_factorisable <- function(input, .call = caller_env()) {
-  entries <- if (is.matrix(input$matrix)) input$matrix else input$matrix@x
+check_factorisable <- function(x, .call = caller_env()) {
+  entries <- if (is.matrix(x)) x else x@x
   if (anyNA(entries)) {
     stop_user("missing_values", "The data have missing values.",
               x = paste0("There are ", count_text(sum(is.na(entries))), "."),
               i = "Leave their features or samples out, or see `nmf(na = \"missing\")`.",
               .call = .call)
   }
-  check_nmf_values(input, "refuse", NULL, .call = .call)
+  check_nmf_values(x, "refuse", NULL, .call = .call)
   invisible(all(entries == round(entries)))
 }
 

@@ -99,13 +99,13 @@ learn_dictionary <- function(x, size, method = c("smaf", "snmf", "svd", "svd_k",
     method,
     smaf = smaf_settings(error_bound, module_lower, activity_lower, min_sparsity, nrow(x$values)),
     snmf = list(penalty = check_number(penalty, "penalty", 0)),
-    ksvd = list(starts = check_count(starts, "starts"))
+    ksvd = list(starts = check_count(starts, "starts", max = MOST_REPEATS))
   ))
   verbose <- check_flag(verbose, "verbose")
   settings$seed <- if (method %in% c("svd", "svd_k")) 0 else check_seed(seed)
   total <- settings$max_iter * (settings$starts %||% 1)
-  found <- call_rs(rs_learn_dictionary(x$values, settings,
-                                       progress_bar("Learning modules", total, verbose)))
+  found <- call_rs(rs_learn_dictionary, profiles = x$values, settings = settings,
+                   progress = progress_bar("Learning modules", total, verbose))
   if (found$stop == "max_iter" && method %in% c("ksvd", "snmf")) warn_not_settled(found, settings)
   new_dictionary(found, x, settings)
 }

@@ -42,11 +42,11 @@ measure <- function(x, A, snr = Inf, seed = NULL, assay = NULL,
   place <- place_of_genes(A$genes, x$genes, ncol(A$weights), nrow(x$values), "A", "x")
   gene_of_row <- rep(-1L, nrow(x$values))
   gene_of_row[place] <- seq_along(place) - 1L
-  readings <- call_rs(rs_measure(
-    t(A$weights), rust_values(x$values), ncol(x$values), gene_of_row,
-    list(snr = snr, seed = seed, threads = threads),
-    progress_bar("Measuring", ncol(x$values), verbose)
-  ))
+  readings <- call_rs(
+    rs_measure, weights = t(A$weights), profiles = rust_values(x$values),
+    gene_of_row = gene_of_row, snr = snr, seed = seed, threads = threads,
+    progress = progress_bar("Measuring", ncol(x$values), verbose)
+  )
   dimnames(readings) <- list(A$measurements, x$samples)
   readings
 }

@@ -58,6 +58,7 @@ measurement_matrix <- function(m, genes, type = c("gaussian", "sparse"), max_cor
   max_correlation <- check_number(max_correlation, "max_correlation", 0, 1)
   genes <- measured_genes(genes)
   n <- length(genes)
+  check_matrix_size(list(m = m, genes = n))
   if (type == "gaussian" && !is.null(genes_per_pool)) {
     stop_user("argument", "`genes_per_pool` is for `type = \"sparse\"`.",
               x = "Gaussian measurements have a weight for every gene.")
@@ -72,11 +73,11 @@ measurement_matrix <- function(m, genes, type = c("gaussian", "sparse"), max_cor
   }
   threads <- check_threads(threads)
   seed <- check_seed(seed)
-  settings <- list(measurements = m, genes = n, genes_per_pool = genes_per_pool %||% 0,
-                   max_correlation = max_correlation, seed = seed)
-  drawn <- call_rs(rs_measurement_matrix(settings, progress_bar("Drawing", m, TRUE)))
+  drawn <- call_rs(rs_measurement_matrix, measurements = m, genes = n,
+                   genes_per_pool = genes_per_pool, max_correlation = max_correlation,
+                   seed = seed, progress = progress_bar("Drawing", m, TRUE))
   if (is.null(drawn$weights)) stop_crowded(drawn, max_correlation, n, type)
-  coherence <- call_rs(rs_coherence(drawn$weights, threads, progress_bar("", 1, FALSE)))
+  coherence <- call_rs(rs_coherence, weights = drawn$weights, threads = threads)
   weights <- t(drawn$weights)
   if (type == "sparse") weights <- as_csc(Matrix::Matrix(weights, sparse = TRUE))
   dimnames(weights) <- list(numbered("M", m), genes)

@@ -14,7 +14,10 @@ bootstrap_exposures <- function(object, over, replicates, seed, threads, .call) 
   types <- seq_len(object$model$n_types)
   only_active <- is_eliminated(object$settings)
   draw <- function(unit, numbers) {
-    if (unit %in% over) call_rs(numbers(seed, resample$units[[unit]], replicates), .call = .call)
+    if (unit %in% over) {
+      call_rs(numbers, seed = seed, n = resample$units[[unit]], replicates = replicates,
+              .call = .call)
+    }
   }
   donors <- draw("donors", rs_donor_uniforms)
   genes <- draw("genes", rs_gene_weights)
@@ -22,10 +25,10 @@ bootstrap_exposures <- function(object, over, replicates, seed, threads, .call) 
   out <- array(0, c(length(types), ncol(object$exposures), replicates))
   for (replicate in seq_len(replicates)) {
     model <- resample$model(donors[, replicate], genes[, replicate])
-    parts <- over_samples(bulk, function(values, n_samples, columns) {
-      call_rs(rs_refit(core_problem(model, bulk, values, columns),
-                       object$exposures[, columns, drop = FALSE], only_active, threads,
-                       no_progress), .call = .call)
+    parts <- over_samples(bulk, function(values, columns) {
+      call_rs(rs_refit, problem = core_problem(model, values, columns),
+              starts = object$exposures[, columns, drop = FALSE], only_active = only_active,
+              threads = threads, .call = .call)
     })
     out[, , replicate] <- do.call(cbind, parts)[types, ]
     show(replicate)

@@ -37,16 +37,14 @@ sample_tree <- function(labels) stats::hclust(label_distances(labels), "average"
 # 1 - consensus as a `dist`.
 label_distances <- function(labels, .call = caller_env()) {
   storage.mode(labels) <- "integer"
-  values <- call_rs(rs_consensus_distances(labels, as.integer(nmf_threads()), no_progress),
-                    .call = .call)
+  values <- call_rs(rs_consensus_distances, labels = labels, threads = nmf_threads(), .call = .call)
   structure(values, Size = nrow(labels), Diag = FALSE, Upper = FALSE, method = "agreement",
             class = "dist")
 }
 
 dispersion_of <- function(labels, .call = caller_env()) {
   storage.mode(labels) <- "integer"
-  sums <- call_rs(rs_consensus_moments(labels, as.integer(nmf_threads()), no_progress),
-                  .call = .call)
+  sums <- call_rs(rs_consensus_moments, labels = labels, threads = nmf_threads(), .call = .call)
   # mean of 4 (C - 1/2)^2
   1 + 4 * (sums[2L] - sums[1L]) / nrow(labels)^2
 }

@@ -36,8 +36,8 @@ data_of <- function(fit, data = NULL, .call = caller_env()) {
 # The exact optimum over the coefficients for a basis that is held fixed.
 fixed_coefficients <- function(basis, offset, data, loss, threads = nmf_threads(),
                                .call = caller_env()) {
-  call_rs(rs_nmf_coefficients(basis, as.double(offset), rust_values(data), ncol(data), loss,
-                              as.integer(threads), no_progress), .call = .call)
+  call_rs(rs_nmf_coefficients, basis = basis, offset = as.double(offset), data = rust_values(data),
+          loss = loss, threads = threads, .call = .call)
 }
 
 # The best usages for given spectra.

@@ -42,7 +42,7 @@ with_exponent <- function(model, exponent) {
 profile_exponent <- function(model, bulk, settings, .call) {
   part <- bulk_subset(bulk, spread_samples(bulk$n_samples))
   settings[c("method", "poll_interval", "ll_tolerance", "l1_lambda", "l2_lambda")] <-
-    list(1, 1, 1e-6, 0, 0)
+    list("newton", 1, 1e-6, 0, 0)
   settings$max_iter <- max(settings$max_iter, 50)
   exponents <- c(0, 0.25, 0.5, 0.75, 1)
   deviance <- vapply(exponents, function(exponent) {

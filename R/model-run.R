@@ -1,6 +1,5 @@
 # Runs of the core: fits, inference and tests, in blocks of samples.
 
-# In the order of the numbers that Rust knows them by.
 METHODS <- c("newton", "em", "gd")
 
 # Stages of a hierarchical fit have no such setting, and `$` would take
@@ -16,25 +15,23 @@ run_any_fit <- function(model, bulk, settings, verbose, .call) {
 # Runs the core over the samples, in blocks when they are on disk.
 run_fit <- function(model, bulk, settings, verbose, .call) {
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
-  merge_fits(over_samples(bulk, function(values, n_samples, columns) {
-    call_rs(rs_deconvolve_bulk(
-      core_problem(model, bulk, values, columns), settings,
-      function(done) show(columns[1L] - 1 + done)
-    ), bulk$samples[columns], .call = .call)
+  merge_fits(over_samples(bulk, function(values, columns) {
+    call_rs(rs_deconvolve_bulk, problem = core_problem(model, values, columns),
+            settings = settings, progress = function(done) show(columns[1L] - 1 + done),
+            .samples = bulk$samples[columns], .call = .call)
   }))
 }
 
 # What every binding that fits, tests or infers takes: the model and the counts
 # of a block of samples.
-core_problem <- function(model, bulk, values, columns) {
+core_problem <- function(model, values, columns) {
   problem <- list(
-    values = values, n_rows = bulk$n_rows, n_samples = length(columns),
-    gene_of_row = model$matching$gene_of_row, sources = model$sources,
+    values = values, gene_of_row = model$matching$gene_of_row, sources = model$sources,
     lengths = model$length_factor, weights = model$weights, n_types = model$n_types
   )
   if (is.null(model$variance)) return(problem)
   c(problem, list(variance = model$variance, discount = model$discount,
-                  floors = model$floors[columns], tau2 = model$tau2 %||% NaN))
+                  floors = model$floors[columns], tau2 = model$tau2))
 }
 
 # What a fit has per sample beside exposures, moments and trace.
@@ -88,11 +85,10 @@ run_platform_fit <- function(model, bulk, settings, verbose, .call) {
 
 platform_parts <- function(model, bulk, settings, verbose, .call) {
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
-  over_samples(bulk, function(values, n_samples, columns) {
-    call_rs(rs_fit_platform(
-      core_problem(model, bulk, values, columns), settings,
-      function(done) show(columns[1L] - 1 + done)
-    ), bulk$samples[columns], .call = .call)
+  over_samples(bulk, function(values, columns) {
+    call_rs(rs_fit_platform, problem = core_problem(model, values, columns),
+            settings = settings, progress = function(done) show(columns[1L] - 1 + done),
+            .samples = bulk$samples[columns], .call = .call)
   })
 }
 
@@ -105,27 +101,28 @@ kept_counts <- function(object, .call = caller_env()) {
   object$counts
 }
 
-# Calls `f(problem, columns, progress)` for the samples of a result, in blocks
-# when they are on disk.
-with_problem <- function(object, title, f, .call, verbose = TRUE) {
+# Calls a function of Rust for the samples of a result, in blocks when they are on
+# disk; `more(columns)` is what it takes beside the problem.
+with_problem <- function(object, title, binding, more, .call, verbose = TRUE) {
   bulk <- kept_counts(object, .call = .call)
   model <- object$model
   if (!is.null(model$tau2)) {
     model$floors <- platform_floors(check_bulk_values(bulk, .call = .call))
   }
   show <- progress_bar(title, bulk$n_samples, verbose)
-  over_samples(bulk, function(values, n_samples, columns) {
-    progress <- function(done) show(columns[1L] - 1 + done)
-    call_rs(f(core_problem(model, bulk, values, columns), columns, progress),
-            bulk$samples[columns], .call = .call)
+  over_samples(bulk, function(values, columns) {
+    call_rs(binding, problem = core_problem(model, values, columns), .given = more(columns),
+            progress = function(done) show(columns[1L] - 1 + done),
+            .samples = bulk$samples[columns], .call = .call)
   })
 }
 
 # Covariance (sources x sources x samples), limits and scales (sources x
 # samples) of the exposures.
 infer_exposures <- function(object, variance, fall, threads, .call) {
-  parts <- with_problem(object, "Intervals", function(problem, columns, progress) {
-    rs_infer(problem, object$exposures[, columns, drop = FALSE], variance, fall, threads, progress)
+  parts <- with_problem(object, "Intervals", rs_infer, function(columns) {
+    list(exposures = object$exposures[, columns, drop = FALSE], variance = variance, fall = fall,
+         threads = threads)
   }, .call)
   join <- function(name) do.call(cbind, lapply(parts, `[[`, name))
   size <- dim(object$exposures)
@@ -136,12 +133,10 @@ infer_exposures <- function(object, variance, fall, threads, .call) {
 # Statistics in units of their scales, types x samples.  Where the quadratic
 # model at the fit says that a statistic is beyond `clear`, its value is taken.
 presence_statistics <- function(object, scales, variance, clear, threads, .call) {
-  settings <- list(null_scale = as.double(variance == "robust"),
-                   only_active = as.double(is_eliminated(object$settings)),
-                   clear = clear, threads = threads)
-  do.call(cbind, with_problem(object, "Tests", function(problem, columns, progress) {
-    rs_test_presence(problem, object$exposures[, columns, drop = FALSE],
-                     scales[, columns, drop = FALSE], settings, progress)
+  do.call(cbind, with_problem(object, "Tests", rs_test_presence, function(columns) {
+    list(exposures = object$exposures[, columns, drop = FALSE],
+         scales = scales[, columns, drop = FALSE], null_scale = variance == "robust",
+         only_active = is_eliminated(object$settings), clear = clear, threads = threads)
   }, .call))
 }
 
@@ -154,10 +149,11 @@ eliminate_types <- function(fit, model, bulk, settings, .call) {
   object <- list(exposures = fit$exposures, model = model, counts = bulk)
   scales <- infer_exposures(object, "robust", 1, settings$threads, .call)$scales
   threshold <- stats::qchisq(1 - 2 * settings$sparsity_level, 1)
-  kept <- do.call(cbind, with_problem(object, "Elimination", function(problem, columns, progress) {
-    rs_eliminate(problem, fit$exposures[, columns, drop = FALSE],
-                 scales[, columns, drop = FALSE], threshold, settings$threads, progress)
-  }, .call)) > 0
+  kept <- do.call(cbind, with_problem(object, "Elimination", rs_eliminate, function(columns) {
+    list(exposures = fit$exposures[, columns, drop = FALSE],
+         scales = scales[, columns, drop = FALSE], threshold = threshold,
+         threads = settings$threads)
+  }, .call))
   groups <- split(seq_len(bulk$n_samples), apply(kept, 2L, paste, collapse = " "))
   fits <- lapply(groups, function(columns) {
     sources <- c(types[kept[, columns[1L]]], setdiff(seq_len(ncol(model$sources)), types))

@@ -22,12 +22,12 @@ uses_platform_error <- function(error_model, poisson_only, .call) {
 }
 PLATFORM_LACKS <- c("method", "intercept", "background", "l1_lambda", "l2_lambda")
 
-# Settings as Rust takes them; NaN stands for "not given".
+# Settings as Rust takes them; NULL stands for "not given".
 solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,
                             sparsity_tolerance, poll_interval, learning_rate, init_log_exp,
                             threads, seed, .call) {
   list(
-    method = match(method, METHODS),
+    method = method,
     l1_lambda = check_number(l1_lambda, "l1_lambda", 0, .call = .call),
     l2_lambda = check_number(l2_lambda, "l2_lambda", 0, .call = .call),
     max_iter = check_count(max_iter %||% if (method == "newton") 200 else 10000, "max_iter",
@@ -38,10 +38,10 @@ solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance
     poll_interval = if (method == "newton") 1 else
       check_count(poll_interval, "poll_interval", .call = .call),
     learning_rate = check_number(learning_rate, "learning_rate", 0, above = TRUE, .call = .call),
-    init_log_exp = if (is.null(init_log_exp)) NaN else
+    init_log_exp = if (!is.null(init_log_exp))
       check_number(init_log_exp, "init_log_exp", -50, 50, .call = .call),
     threads = check_threads(threads, .call = .call),
-    seed = if (is.null(seed)) NaN else check_seed(seed, .call = .call)
+    seed = if (!is.null(seed)) check_seed(seed, .call = .call)
   )
 }
 

@@ -207,13 +207,12 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
   max_iter <- other$maxIter %||% max_iter
   weights <- weights %||% other$weight
   method <- nmf_method(method)
-  input <- nmf_input(x, assay, method$prefer)
-  x <- input$matrix
+  x <- nmf_input(x, assay, method$prefer)
   rank <- check_rank(rank, dim(x))
   options <- nmf_options(.options, list(verbose = verbose, keep_all = keep_all,
                                         threads = threads))
   start <- nmf_start(seed, init, nrun, rank, dim(x), method)
-  scan <- check_nmf_values(input, check_choice(na, c("refuse", "missing"), "na"), method)
+  scan <- check_nmf_values(x, check_choice(na, c("refuse", "missing"), "na"), method)
   weights <- nmf_weights(weights, x, method)
   model <- nmf_model(method, theta, eta, beta, max(scan$max))
   constraints <- nmf_constraints(
@@ -228,15 +227,14 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
   )
   engine <- c(
     settings[c("rank", "nrun", "init", "max_iter", "threads")],
-    list(algorithm = method$algorithm, keep_all = as.double(settings$keep_all),
+    list(algorithm = method$algorithm, keep_all = settings$keep_all,
          tolerance = settings$tolerance %||% 1e-6, seed = start$seed,
-         unchanged = if (method$multiplicative && is.null(tolerance)) 400 else 0,
-         missing = as.double(scan$n_missing > 0),
+         unchanged = if (method$multiplicative && is.null(tolerance)) 400,
          start_basis = start$basis, start_coef = start$coef),
     model$engine, constraints
   )
-  fitted <- call_rs(rs_nmf(input$values, nrow(x), ncol(x), weights$rust, engine,
-                           progress_bar("Factorising", settings$nrun, options$verbose)))
+  fitted <- call_rs(rs_nmf, x = x, weights = weights$rust, .given = engine,
+                    progress = progress_bar("Factorising", settings$nrun, options$verbose))
   settings <- c(settings, constraints[c("l1", "l2", "angle", "upper")], model$settings)
   fit <- new_nmf_fit(fitted, x, method, settings, colnames(known_basis))
   fit$x <- if (check_flag(keep_x, "keep_x")) x

@@ -57,7 +57,7 @@ plan_measurements <- function(x, target = 0.9, score = "sample_pearson", method 
   }
   score <- check_choice(score, utils::head(names(SCORE_NAMES), -1L), "score")
   method <- check_choice(method, DICTIONARY_METHODS, "method")
-  splits <- check_count(splits, "splits", min = 3)
+  splits <- check_count(splits, "splits", 3, MOST_REPEATS)
   level <- check_number(level, "level", 0, 1)
   sparsity <- check_count(sparsity, "sparsity")
   if (is.null(measurements)) {

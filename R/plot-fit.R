@@ -74,7 +74,7 @@ scale_log1p <- function(values) {
 # `points_of(observed, fitted)` gives x and y.
 count_hexes <- function(result, observed_counts, bins, square, points_of, .call = caller_env()) {
   result <- with_counts(result, observed_counts, .call = .call)
-  bins <- check_count(bins, "bins", min = 2, .call = .call)
+  bins <- check_count(bins, "bins", 2, MOST_REPEATS, .call = .call)
   used <- result$model$weights > 0
   n_samples <- nrow(result$convergence)
   block_size <- max(1, floor(2e6 / length(used)))

@@ -2,6 +2,8 @@
 # from white, black and the grey of the intercept, under normal vision and
 # simulated protanopia, deuteranopia and tritanopia (Machado 2009), starting
 # from Okabe and Ito's seven.
+# More colours than anyone can tell apart.
+MOST_TYPES <- 1e5
 TYPE_COLOURS <- c(
   "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#7D08F8",
   "#662905", "#552C57", "#3D1CA2", "#A0F180", "#856DFA", "#E5114F", "#90CA8A", "#6B0077",
@@ -26,7 +28,7 @@ INTERCEPT_COLOUR <- "#B3B3B3"
 #' type_palette(5)
 #' type_palette(c("B cell", "T cell", "Intercept"))
 type_palette <- function(types) {
-  if (is.numeric(types)) types <- rep("", check_count(types, "types"))
+  if (is.numeric(types)) types <- rep("", check_count(types, "types", max = MOST_TYPES))
   if (!is.character(types)) {
     stop_user("argument", "`types` must be names or a number.",
               x = paste0("It is ", describe(types), "."))

@@ -46,6 +46,7 @@ pseudo_bulk <- function(x, cell_types = NULL, donors = NULL, n_samples = 20,
   protocol_shift <- check_number(protocol_shift, "protocol_shift")
   counts <- named_rows(cells$counts, "x", here)
   check_single_cell_counts(counts, here)
+  check_matrix_size(list(genes = nrow(counts), n_samples = n_samples), here)
   if (!is.null(seed)) seed <- check_seed(seed)
   with_seed(seed, {
     parts <- split_cells(types, donors, held_out, here)

@@ -89,11 +89,12 @@ recover_profiles <- function(y, A, dictionary,
   if (counted && sparsity > nrow(A$weights)) stop_few_measurements(nrow(A$weights), sparsity)
   weights <- matrix(0, nrow(modules$values), nrow(A$weights))
   weights[place, ] <- t(A$weights)
-  settings <- list(method = method, sparsity = sparsity, penalty = penalty %||% 0,
-                   standard_errors = as.double(standard_errors), threads = threads)
-  found <- call_rs(rs_recover(y$values, weights, modules$values, modules$variance,
-                              modules$examples, settings,
-                              progress_bar("Recovering", ncol(y$values), verbose)))
+  found <- call_rs(
+    rs_recover, readings = y$values, weights = weights, modules = modules$values,
+    residual_variance = modules$variance, examples = modules$examples, method = method,
+    sparsity = sparsity, penalty = penalty, standard_errors = standard_errors, threads = threads,
+    progress = progress_bar("Recovering", ncol(y$values), verbose)
+  )
   new_recovery(found, modules, y$samples, nrow(A$weights), method,
                if (counted) sparsity, penalty)
 }
@@ -128,7 +129,7 @@ modules_of <- function(dictionary, .call = caller_env()) {
   if (inherits(dictionary, "dictionary")) {
     values <- dictionary$modules
     variance <- unname(dictionary$residual_sd)^2
-    examples <- rust_values(dictionary$activities)
+    examples <- dictionary$activities
   } else if (is.matrix(dictionary) && is.numeric(dictionary) && length(dictionary)) {
     values <- dictionary
     variance <- rep(0, nrow(values))

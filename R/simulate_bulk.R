@@ -66,6 +66,10 @@ simulate_bulk <- function(n_genes = 2000, n_types = 6, n_samples = 12, n_donors 
                  n_donors = n_donors, cells_per_type = cells_per_type,
                  cells_per_sample = cells_per_sample)
   counts <- Map(check_count, counts, names(counts), MoreArgs = list(.call = environment()))
+  check_matrix_size(counts[c("n_genes", "n_types")])
+  check_matrix_size(counts[c("n_genes", "n_samples")])
+  check_matrix_size(counts[c("n_types", "n_samples")])
+  check_matrix_size(counts[c("n_types", "n_donors", "cells_per_type")])
   sizes <- list(depth = depth, umi_per_cell = umi_per_cell)
   sizes <- Map(check_number, sizes, names(sizes),
                MoreArgs = list(min = 0, above = TRUE, .call = environment()))
@@ -79,9 +83,9 @@ simulate_bulk <- function(n_genes = 2000, n_types = 6, n_samples = 12, n_donors 
                 list(marker_fraction = marker_fraction, seed = check_seed(seed)))
   types <- rownames(shares) %||% type_labels(n_types)
   missing_type <- simulated_missing(missing_type, types)
-  made <- call_rs(rs_simulate_bulk(settings, as.integer(!types %in% missing_type),
-                                   as.double(shares),
-                                   progress_bar("Simulating", n_samples, TRUE)))
+  made <- call_rs(rs_simulate_bulk, .given = settings, in_reference = !types %in% missing_type,
+                  proportions = as.double(shares),
+                  progress = progress_bar("Simulating", n_samples, TRUE))
   name_simulation(made, types, settings, missing_type)
 }
 
@@ -130,7 +134,8 @@ name_simulation <- function(made, types, settings, missing_type) {
   structure(
     list(
       reference = Matrix::sparseMatrix(
-        i = made$i + 1L, p = made$p, x = made$x, dims = c(n_genes, nrow(cells)),
+        i = made$reference$i + 1L, p = made$reference$p, x = made$reference$x,
+        dims = c(n_genes, nrow(cells)),
         dimnames = list(genes, cells$cell)
       ),
       cells = cells,

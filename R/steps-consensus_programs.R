@@ -62,10 +62,9 @@ chosen_features <- function(table, varies, features, n, .call) {
 refit_programs <- function(data, medians, settings, .call) {
   counts_usage <- usage_of(medians, data$scaled, settings$loss, settings, .call)
   squares <- sum_of_squares(data$scaled)
-  refitted <- call_rs(rs_program_spectra(
-    rust_values(data$tpm), ncol(data$tpm), to_shares(counts_usage),
-    data$features$mean, data$features$sd, as.integer(settings$threads), no_progress
-  ), .call = .call)
+  refitted <- call_rs(rs_program_spectra, x = data$tpm, usage = to_shares(counts_usage),
+                      mean = data$features$mean, sd = data$features$sd,
+                      threads = settings$threads, .call = .call)
   sd <- data$features$sd[data$chosen]
   chosen_tpm <- scale_rows(data$tpm[data$chosen, , drop = FALSE], 1 / sd)
   final <- usage_of(refitted$levels[data$chosen, , drop = FALSE] / sd, chosen_tpm, "frobenius",

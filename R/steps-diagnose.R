@@ -3,8 +3,8 @@
 # What the core finds in one pass over the samples.
 diagnosis_numbers <- function(result, threads, verbose, .call) {
   model <- result$model
-  parts <- with_problem(result, "Diagnosing", function(problem, columns, progress) {
-    rs_diagnose(problem, result$exposures[, columns, drop = FALSE], threads, progress)
+  parts <- with_problem(result, "Diagnosing", rs_diagnose, function(columns) {
+    list(exposures = result$exposures[, columns, drop = FALSE], threads = threads)
   }, .call, verbose)
   join <- function(name, by = c) do.call(by, lapply(parts, `[[`, name))
   add <- function(name) Reduce(`+`, lapply(parts, `[[`, name))
@@ -42,13 +42,13 @@ shared_residuals <- function(result, bulk, values, programs, draws, seed, thread
   genes <- which(protocol_weights(strip_ensembl_version(rownames(model$sources))) > 0)
   place <- rows_among(model, genes)
   basis <- composition_basis(result$proportions[, chosen, drop = FALSE])
-  settings <- list(n_programs = programs, draws = draws, seed = seed, threads = threads)
-  found <- call_rs(rs_residual_programs(
-    part$values, part$n_rows, length(chosen), place, model$sources[genes, , drop = FALSE],
-    model$length_factor[genes], result$exposures[, chosen, drop = FALSE],
-    platform_floors(values)[chosen], basis, settings,
-    progress_bar("Comparing with chance", draws, verbose)
-  ), .call = .call)
+  found <- call_rs(
+    rs_residual_programs, values = part$values, gene_of_row = place,
+    signatures = model$sources[genes, , drop = FALSE], lengths = model$length_factor[genes],
+    exposures = result$exposures[, chosen, drop = FALSE], floors = platform_floors(values)[chosen],
+    basis = basis, n_programs = programs, draws = draws, seed = seed, threads = threads,
+    progress = progress_bar("Comparing with chance", draws, verbose), .call = .call
+  )
   dimnames(found$genes) <- list(rownames(model$sources)[genes], NULL)
   rownames(found$samples) <- bulk$samples[chosen]
   names(found$offsets) <- rownames(found$genes)

@@ -14,19 +14,20 @@ speckled_errors <- function(x, ranks, settings) {
     n <- max(2, floor(CV_ENTRIES / nrow(x)))
     x <- x[, unique(round(seq(1, ncol(x), length.out = n))), drop = FALSE]
   }
-  engine <- list(loss = settings$loss, fraction = settings$held_out, folds = settings$folds,
-                 starts = CV_STARTS, seed = settings$seed, max_iter = CV_ITERATIONS,
-                 tolerance = CV_TOLERANCE, threads = settings$threads)
   total <- settings$folds * length(ranks) * CV_STARTS
-  progress <- progress_bar("Cross-validation", total, settings$verbose)
-  found <- call_rs(rs_cross_validate(rust_values(x), nrow(x), ncol(x), as.integer(ranks), engine,
-                                     progress))
+  found <- call_rs(
+    rs_cross_validate, x = x, ranks = as.integer(ranks), loss = settings$loss,
+    fraction = settings$held_out, folds = settings$folds, starts = CV_STARTS,
+    seed = settings$seed, max_iter = CV_ITERATIONS, tolerance = CV_TOLERANCE,
+    threads = settings$threads,
+    progress = progress_bar("Cross-validation", total, settings$verbose)
+  )
   as.data.frame(found)
 }
 
 # Parts of rows or columns, drawn at random and as equal as can be.
 random_parts <- function(n, parts, seed) {
-  place <- call_rs(rs_permute_columns(as.double(seq_len(n)), n, seed))
+  place <- call_rs(rs_permute_columns, x = matrix(as.double(seq_len(n))), seed = seed)
   as.integer(place) %% parts
 }
 
@@ -87,12 +88,12 @@ null_residuals <- function(x, ranks, fitting, settings) {
   if (settings$null_runs == 0) return(NULL)
   if (settings$weighted) stop("not offered for weighted fits")
   permuted <- x
-  made <- call_rs(rs_permute_columns(rust_values(x), nrow(x), settings$seed))
+  made <- call_rs(rs_permute_columns, x = x, seed = settings$seed)
   if (is.matrix(x)) {
     permuted[] <- made
   } else {
-    permuted@i <- made$rows
-    permuted@x <- made$values
+    permuted@i <- made$i
+    permuted@x <- made$x
   }
   vapply(ranks, function(rank) {
     suppressWarnings(fitting(permuted, rank, settings$null_runs, keep_x = FALSE))$objective

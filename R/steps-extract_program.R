@@ -63,10 +63,10 @@ test_half <- function(program, out, cohort, other, rows, threads) {
   reference <- with_unknown(reference_rows(cohort$reference, rows), nrow(beside))
   place <- n_sources + seq_len(nrow(other$loadings))[-r]
   factors <- shared$factors[c(seq_len(n_sources), place)]
-  found <- call_rs(rs_test_program(
-    data, reference, list(noise = shared$noise, factors = factors), other$loadings[r, ],
-    c(composition, rep(0, nrow(beside)))
-  ))
+  found <- call_rs(
+    rs_test_program, data = data, reference = reference, noise = shared$noise, factors = factors,
+    loading = other$loadings[r, ], composition = c(composition, rep(0, nrow(beside)))
+  )
   gene_tests(found, program, data$lengths * out$factors[rows], rownames(data$counts))
 }
 
@@ -115,8 +115,8 @@ reference_rows <- function(reference, rows) {
 
 # Noise and variances that genes share.
 learn_shared <- function(cohort, threads) {
-  call_rs(rs_fit_expression(cohort$data, cohort$reference, "shared", cohort$noise, threads,
-                            no_progress))
+  call_rs(rs_fit_expression, data = cohort$data, reference = cohort$reference, learn = "shared",
+          noise = cohort$noise[1L], least_noise = cohort$noise[2L], threads = threads)
 }
 
 # The mixture of types nearest to a profile (in the weighted Poisson likelihood,
@@ -129,8 +129,8 @@ closest_mixture <- function(profile, sources, n_types, weights) {
   model <- list(sources = types, n_types = n_types, weights = weights,
                 length_factor = rep(1, length(profile)),
                 matching = list(gene_of_row = seq_along(profile) - 1L))
-  problem <- core_problem(model, list(n_rows = length(profile)), matrix(1e6 * profile), 1L)
-  found <- call_rs(rs_deconvolve_bulk(problem, settings, no_progress))
+  problem <- core_problem(model, matrix(1e6 * profile), 1L)
+  found <- call_rs(rs_deconvolve_bulk, problem = problem, settings = settings)
   mixture <- drop(found$exposures) / sum(found$exposures)
   c(mixture, rep(0, ncol(sources) - n_types))
 }

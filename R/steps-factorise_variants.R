@@ -36,7 +36,7 @@ check_alleles <- function(ref, alt, .call = caller_env()) {
 }
 
 check_reads <- function(x, what, .call) {
-  scan <- call_rs(rs_scan_counts(rust_values(x), nrow(x), ncol(x)), .call = .call)
+  scan <- call_rs(rs_scan_counts, counts = rust_values(x), .call = .call)
   bad <- c(missing = scan$missing[2L], negative = scan$negative[2L], infinite = scan$infinite[2L])
   bad <- bad[!is.na(bad)]
   if (length(bad) || !scan$integer) {
@@ -59,11 +59,9 @@ variant_calls <- function(alleles, weights, exclude, filters, .call = caller_env
     "binary"
   }
   call_all <- function(alleles) {
-    call_rs(rs_call_genotypes(
-      rust_values(alleles$ref), rust_values(alleles$alt), nrow(alleles$ref), ncol(alleles$ref),
-      filters$min_coverage, filters$min_allele_reads,
-      match(kind, c("constant", "coverage", "binary"))
-    ), .call = .call)
+    call_rs(rs_call_genotypes, reference = alleles$ref, alternative = alleles$alt,
+            min_coverage = filters$min_coverage, min_allele = filters$min_allele_reads,
+            weights = kind, .call = .call)
   }
   shape <- dim(alleles$ref)
   keep <- list(!excluded_variants(exclude, alleles$ref, .call), rep(TRUE, shape[2L]))

@@ -72,7 +72,7 @@ warn_same_start <- function(.call = caller_env()) {
 
 # How runs start: a seed, a number of runs, the name of a start or the start.
 nmf_start <- function(seed, init, nrun, rank, dim, method, .call = caller_env()) {
-  start <- list(nrun = check_count(nrun, "nrun", .call = .call))
+  start <- list(nrun = check_count(nrun, "nrun", max = MOST_REPEATS, .call = .call))
   if (is.character(seed)) {
     init <- check_choice(seed, NMF_STARTS, "seed", .call = .call)
     seed <- NULL
@@ -104,7 +104,8 @@ check_start <- function(x, what, dim, .call) {
                                  dim[2L], " matrix."),
               x = paste0("It is ", describe(x), "."), .call = .call)
   }
-  as.double(x)
+  storage.mode(x) <- "double"
+  x
 }
 
 # Weights in the forms that Rust borrows, and as they were given.
@@ -130,7 +131,7 @@ nmf_weights <- function(weights, x, method, .call = caller_env()) {
   }
   check_weights(if (sparse) weights@x else weights, .call)
   if (!sparse) storage.mode(weights) <- "double"
-  list(given = weights, rust = if (sparse) list(weights@p, weights@i, weights@x) else weights)
+  list(given = weights, rust = weights)
 }
 
 # Weights that are products of one per feature and one per sample.
@@ -226,7 +227,7 @@ check_graph <- function(graph, what, size, .call) {
                                  size, " matrix."),
               x = paste0("It is ", paste(dim(graph), collapse = " x "), "."), .call = .call)
   }
-  list(graph@p, graph@i, graph@x)
+  graph
 }
 
 check_known <- function(known, x, rank, method, .call) {

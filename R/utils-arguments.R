@@ -18,13 +18,32 @@ check_number <- function(x, what, min = -Inf, max = Inf, above = FALSE, .call = 
   as.double(x)
 }
 
-check_count <- function(x, what, min = 1, .call = caller_env()) {
+# Counts end where R's integers do; runs, draws, replicates and parts earlier, as
+# each of them takes time and memory.
+MOST_COUNT <- .Machine$integer.max
+MOST_REPEATS <- 1e6
+
+check_count <- function(x, what, min = 1, max = MOST_COUNT, .call = caller_env()) {
   x <- check_number(x, what, min = min, .call = .call)
   if (x != round(x)) {
     stop_user("argument", paste0("`", what, "` must be a whole number."),
               x = paste0("It is ", x, "."), .call = .call)
   }
+  if (x > max) {
+    stop_user("argument", paste0("`", what, "` must be at most ", count_text(max), "."),
+              x = paste0("It is ", count_text(x), "."), .call = .call)
+  }
   x
+}
+
+# The sizes of a matrix to be made, named by their arguments: R counts the entries
+# of a sparse matrix with integers.
+check_matrix_size <- function(sizes, .call = caller_env()) {
+  if (prod(unlist(sizes)) <= MOST_COUNT) return(invisible())
+  stop_user("argument", paste0(paste0("`", names(sizes), "`", collapse = " x "),
+                               " must be at most ", count_text(MOST_COUNT), "."),
+            x = paste0("It is ", paste(vapply(sizes, count_text, ""), collapse = " x "), "."),
+            i = "So many numbers a matrix may have.", .call = .call)
 }
 
 check_flag <- function(x, what, .call = caller_env()) {
@@ -94,19 +113,30 @@ nearest_name <- function(name, known) {
   known[near][which.min(apart[near])]
 }
 
+# More threads than there are processors only cost time.
 check_threads <- function(threads, .call = caller_env()) {
-  check_count(threads, "threads", .call = .call)
+  threads <- check_count(threads, "threads", .call = .call)
+  most <- call_rs(rs_most_threads, .call = .call)
+  if (threads <= most) return(threads)
+  inform_user(TRUE, paste0("`threads` is ", count_text(threads), "; ", most, " are used."),
+              i = "More than that gain nothing on this machine.")
+  most
 }
 
 # A seed drawn from R's stream when none is given.
 check_seed <- function(seed, .call = caller_env()) {
   if (is.null(seed)) return(as.double(sample.int(.Machine$integer.max, 1L)))
-  check_count(seed, "seed", min = 0, .call = .call)
+  seed <- check_count(seed, "seed", min = 0, max = Inf, .call = .call)
+  if (seed >= 2^64) {
+    stop_user("argument", "`seed` must be below 2^64.", x = paste0("It is ", seed, "."),
+              .call = .call)
+  }
+  seed
 }
 
 # Seeds of n parts of a computation that have random numbers of their own: seed + 1,
 # seed + 2, ... would be those of a call with the next seed.
-derived_seeds <- function(seed, n) call_rs(rs_derived_seeds(seed, as.integer(n)))
+derived_seeds <- function(seed, n) call_rs(rs_derived_seeds, seed = seed, n = n)
 
 # What a value is, in a few words: for error messages.
 describe <- function(x) {

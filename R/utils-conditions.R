@@ -18,33 +18,37 @@ inform_user <- function(verbose, ...) {
 # Turns a failure handed over by Rust into a classed error at the user's call,
 # or into an interrupt; every other value passes through.
 #
-# `samples` are the names of the samples that Rust was given.
-call_rs <- function(value, samples = NULL, .call = caller_env()) {
-  if (!inherits(value, "unalloy_failure")) return(value)
-  if (value$kind == "empty_sample") {
+# `.samples` are the names of the samples that Rust is given.
+call_rs <- function(binding, ..., .given = list(), .samples = NULL, .call = caller_env()) {
+  value <- binding(c(list(...), .given))
+  # where there was no memory even for the failure
+  if (is.null(value)) value <- list(failure = "memory", message = "There is none left.")
+  if (!is.list(value) || !identical(names(value)[1L], "failure")) return(value)
+  if (value$failure == "empty_sample") {
     stop_user("empty_sample", "Every sample needs counts in the genes of the fit.",
-              x = paste0("Only zeros in them: ", some_of(samples[value$sample]), "."),
+              x = paste0("Only zeros in them: ", some_of(.samples[value$sample]), "."),
               i = "Leave the sample out, or use more genes.", .call = .call)
   }
-  if (value$kind == "interrupted") {
+  if (value$failure == "interrupted") {
     rlang::interrupt()
     stop_user("interrupted", "The computation was interrupted.", .call = .call)
   }
-  problem <- if (value$kind == "internal") {
-    "The numerical core failed; this is a bug in unalloy."
-  } else {
+  problem <- switch(
+    value$failure,
+    internal = "The numerical core failed; this is a bug in unalloy.",
+    malformed_matrix = "The slots of a sparse matrix contradict each other.",
+    memory = "There is not enough memory.",
+    stopped = "R stopped the computation.",
     "The numerical core refused its input."
-  }
-  stop_user(value$kind, problem, x = value$message, .call = .call)
+  )
+  mend <- if (value$failure == "malformed_matrix") "`validObject()` says more; make it anew."
+  stop_user(value$failure, problem, x = value$message, i = mend, .call = .call)
 }
-
-# For Rust to call where there is nothing to show.
-no_progress <- function(done) invisible()
 
 # A function for Rust to call with the number of units done: a progress bar
 # that shows itself only when the work takes more than two seconds.
 progress_bar <- function(title, total, verbose, .envir = caller_env()) {
-  if (!verbose) return(no_progress)
+  if (!verbose) return(function(done) invisible())
   bar <- cli::cli_progress_bar(title, total = total, clear = TRUE, .envir = .envir)
   function(done) {
     cli::cli_progress_update(set = done, id = bar, .envir = .envir)

@@ -278,13 +278,12 @@ test_that("Ctrl-C ends a long fit at once and the session lives on", {
 })
 
 test_that("failures of the core are classed and keep their text", {
-  failure <- structure(list(kind = "shape", message = "5% of %s rows, 100%n"),
-                       class = "unalloy_failure")
-  expect_error(call_rs(failure), "5% of %s rows, 100%n", fixed = TRUE,
+  failed <- function(given) list(failure = "shape", message = "5% of %s rows, 100%n")
+  expect_error(call_rs(failed), "5% of %s rows, 100%n", fixed = TRUE,
                class = "unalloy_error_shape")
-  problem <- list(values = 1, n_rows = 1, n_samples = 1, gene_of_row = 0L, sources = -1,
-                  lengths = 1, weights = 1, n_types = 1)
-  expect_error(call_rs(rs_deconvolve_bulk(problem, list(), function(done) NULL)),
+  problem <- list(values = matrix(1), gene_of_row = 0L, sources = matrix(-1), lengths = 1,
+                  weights = 1, n_types = 1)
+  expect_error(call_rs(rs_deconvolve_bulk, problem = problem, settings = list()),
                class = "unalloy_error_argument")
 })
 

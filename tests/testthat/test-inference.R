@@ -197,7 +197,7 @@ test_that("means over donors vary as they should, whichever donors have the type
   type <- rep(1:5, c(8, 4, 3, 2, 1))
   value <- withr::with_seed(1, stats::rnorm(8, 10, 2))[donor]
   n_draws <- 8000
-  uniform <- rs_donor_uniforms(1, 8L, as.integer(n_draws))
+  uniform <- rs_donor_uniforms(list(seed = 1, n = 8, replicates = n_draws))
   weights <- apply(uniform, 2L, donor_weights, type = type, donor = donor)
   expect_equal(drop(rowsum(weights, type)), matrix(1, 5, n_draws), ignore_attr = TRUE)
   means <- rowsum(weights * value, type)

@@ -1,118 +1,69 @@
 //! Expression of each type in each sample.
 
-use crate::arguments::{array3, element, entries, number, numbers, r_array2, view};
-use crate::guard::guard;
-use crate::interrupt::supervise;
+use crate::bridge::{answer, guard, supervise, Given, Result, Value};
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{
-    allocate, prior, Cohort, CohortFit, CohortParams, Data, Expression, Learn, Prior, Reference,
+    allocate, prior, Cohort, CohortFit, CohortParams, Data, Expression, Prior, Reference,
 };
-use unalloy_core::matrix::Array2;
-use unalloy_core::CoreError;
 
-/// `data` holds `counts`, `sources`, `lengths` and `exposures`.
-pub struct Held {
-    counts: RMatrix<f64>,
-    sources: RMatrix<f64>,
-    lengths: Robj,
-    exposures: RMatrix<f64>,
-}
-
-impl Held {
-    pub fn new(data: &List) -> std::result::Result<Self, CoreError> {
-        Ok(Held {
-            counts: r_matrix_of(data, "counts")?,
-            sources: r_matrix_of(data, "sources")?,
-            lengths: element(data, "lengths"),
-            exposures: r_matrix_of(data, "exposures")?,
-        })
-    }
-
-    pub fn borrow(&self) -> std::result::Result<Data<'_>, CoreError> {
-        Ok(Data {
-            counts: view(&self.counts),
-            sources: view(&self.sources),
-            lengths: numbers(&self.lengths, "lengths")?,
-            exposures: view(&self.exposures),
-        })
-    }
-}
-
-fn r_matrix_of(list: &List, name: &'static str) -> std::result::Result<RMatrix<f64>, CoreError> {
-    let value = element(list, name);
-    RMatrix::try_from(&value).map_err(|_| CoreError::Shape { what: name, expected: 1, found: 0 })
-}
-
-fn owned(of: &RMatrix<f64>) -> Array2<f64> {
-    view(of).to_owned()
-}
-
-/// `reference` holds `variance`, `donors`, `totals` and `assumed`.
-pub fn reference_prior(held: &Held, reference: &List) -> std::result::Result<Prior, CoreError> {
-    let variance = r_matrix_of(reference, "variance")?;
-    let [donors, totals] = ["donors", "totals"].map(|name| element(reference, name));
-    prior(&Reference {
-        profiles: view(&held.sources),
-        variance: view(&variance),
-        donors: numbers(&donors, "donors")?,
-        totals: numbers(&totals, "totals")?,
-        assumed: number(reference, "assumed")?,
+/// Reads `data`: `counts`, `sources`, `lengths` and `exposures`.
+pub fn cohort_data<'a>(given: &Given<'a>) -> Result<Data<'a>> {
+    let data = given.list("data")?;
+    Ok(Data {
+        counts: data.array2("counts")?,
+        sources: data.array2("sources")?,
+        lengths: data.numbers("lengths")?,
+        exposures: data.array2("exposures")?,
     })
 }
 
-/// Indices that R counts from 1.
-fn indices(of: &[i32]) -> Vec<usize> {
-    of.iter().map(|&i| i.max(1) as usize - 1).collect()
+/// Reads `reference`: `variance`, `donors`, `totals` and `assumed`.
+pub fn reference_prior(given: &Given<'_>, data: &Data<'_>) -> Result<Prior> {
+    let reference = given.list("reference")?;
+    Ok(prior(&Reference {
+        profiles: data.sources,
+        variance: reference.array2("variance")?,
+        donors: reference.numbers("donors")?,
+        totals: reference.numbers("totals")?,
+        assumed: reference.number("assumed")?,
+    })?)
 }
 
-fn expression(found: Expression) -> List {
-    list!(
-        value = entries(found.value),
-        variance = entries(found.variance),
-        reliability = found.reliability.map(entries).unwrap_or_default()
-    )
+fn expression(found: Expression) -> Value<'static> {
+    answer!(value = found.value, variance = found.variance, reliability = found.reliability)
 }
 
+/// `sources` and `samples` are the ones asked for.
 /// @noRd
 #[extendr]
-fn rs_allocate(data: List, sources: &[i32], samples: &[i32]) -> Robj {
-    guard(|| {
-        let held = Held::new(&data)?;
-        Ok(expression(allocate(&held.borrow()?, &indices(sources), &indices(samples))?))
+fn rs_allocate(given: List) -> Robj {
+    guard(&given, |given| {
+        let data = cohort_data(&given)?;
+        let (sources, samples) = (given.positions("sources")?, given.positions("samples")?);
+        Ok(expression(supervise(&given, |monitor| allocate(&data, &sources, &samples, monitor))?))
     })
 }
 
-/// `noise` is the start and the least of φ.
+/// `noise` is the start of φ, `least_noise` the least that it may be.
 /// @noRd
 #[extendr]
-fn rs_fit_expression(
-    data: List,
-    reference: List,
-    learn: &str,
-    noise: &[f64],
-    threads: i32,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let held = Held::new(&data)?;
-        let known = reference_prior(&held, &reference)?;
-        let learn = match learn {
-            "nothing" => Learn::Nothing,
-            "shared" => Learn::Shared,
-            _ => Learn::Genes,
+fn rs_fit_expression(given: List) -> Robj {
+    guard(&given, |given| {
+        let data = cohort_data(&given)?;
+        let known = reference_prior(&given, &data)?;
+        let params = CohortParams {
+            learn: given.choice("learn")?,
+            noise: given.number("noise")?,
+            least_noise: given.number("least_noise")?,
+            threads: given.count("threads")?,
         };
-        let [noise, least_noise] = *noise else {
-            return Err(CoreError::Shape { what: "noise", expected: 2, found: noise.len() });
-        };
-        let threads = threads.max(0) as usize;
-        let params = CohortParams { learn, noise, least_noise, threads };
-        let cohort = Cohort::new(held.borrow()?, &known)?;
-        let fit = supervise(&progress, |monitor| cohort.fit(&params, monitor))?;
-        Ok(list!(
-            between = r_array2(&fit.between),
-            counting = r_array2(&known.counting),
-            donors = known.donors.clone(),
-            trend = known.trend.clone(),
+        let cohort = Cohort::new(data, &known)?;
+        let fit = supervise(&given, |monitor| cohort.fit(&params, monitor))?;
+        Ok(answer!(
+            between = fit.between,
+            counting = known.counting,
+            donors = known.donors,
+            trend = known.trend,
             log_factor = fit.log_factor,
             tau2 = fit.tau2,
             sizes = fit.sizes,
@@ -127,48 +78,35 @@ fn rs_fit_expression(
 /// `covariance` that of the exposures (types × types × asked samples), or NULL.
 /// @noRd
 #[extendr]
-fn rs_predict_expression(
-    data: List,
-    fit: List,
-    sources: &[i32],
-    samples: &[i32],
-    covariance: Robj,
-    threads: i32,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let held = Held::new(&data)?;
-        let doubles = |name: &'static str| -> std::result::Result<Vec<f64>, CoreError> {
-            Ok(numbers(&element(&fit, name), name)?.to_vec())
-        };
-        let between = owned(&r_matrix_of(&fit, "between")?);
+fn rs_predict_expression(given: List) -> Robj {
+    guard(&given, |given| {
+        let (data, fit) = (cohort_data(&given)?, given.list("fit")?);
+        let doubles = |name| fit.numbers(name).map(<[f64]>::to_vec);
+        let between = fit.array2("between")?.to_owned();
         let known = Prior {
             between: between.clone(),
-            counting: owned(&r_matrix_of(&fit, "counting")?),
+            counting: fit.array2("counting")?.to_owned(),
             donors: doubles("donors")?,
             trend: doubles("trend")?,
         };
         let learnt = CohortFit {
             between,
             log_factor: doubles("log_factor")?,
-            tau2: number(&fit, "tau2")?,
+            tau2: fit.number("tau2")?,
             sizes: doubles("sizes")?,
-            noise: number(&fit, "noise")?,
+            noise: fit.number("noise")?,
             factors: doubles("factors")?,
-            prior_freedom: number(&fit, "prior_freedom")?,
+            prior_freedom: fit.number("prior_freedom")?,
         };
-        let cohort = Cohort::new(held.borrow()?, &known)?;
-        let (sources, samples) = (indices(sources), indices(samples));
-        let covariance = array3(&covariance)?;
-        let found = supervise(&progress, |monitor| {
-            cohort.predict(
-                &learnt,
-                &sources,
-                &samples,
-                covariance,
-                threads.max(0) as usize,
-                monitor,
-            )
+        let cohort = Cohort::new(data, &known)?;
+        let (sources, samples) = (given.positions("sources")?, given.positions("samples")?);
+        let threads = given.count("threads")?;
+        let covariance = match given.has("covariance") {
+            true => Some(given.array3("covariance")?),
+            false => None,
+        };
+        let found = supervise(&given, |monitor| {
+            cohort.predict(&learnt, &sources, &samples, covariance, threads, monitor)
         })?;
         Ok(expression(found))
     })

@@ -1,68 +1,53 @@
 //! Consensus of the spectra of many factorisations.
 
-use crate::arguments::{r_array2, values, view};
-use crate::guard::guard;
-use crate::interrupt::supervise;
+use crate::bridge::{answer, guard, integers, supervise};
 use extendr_api::prelude::*;
+use unalloy_core::base::parallel::with_threads;
 use unalloy_core::factorisation::choose::consensus_programs::{
     cluster_spectra, program_spectra, Clustering,
 };
 use unalloy_core::factorisation::Data;
-use unalloy_core::parallel::with_threads;
 
+/// `program` counts from 1, with 0 for a spectrum that is left out.
 /// @noRd
 #[extendr]
-fn rs_cluster_spectra(
-    spectra: RMatrix<f64>,
-    rank: i32,
-    neighbours: i32,
-    threshold: f64,
-    seed: f64,
-    threads: i32,
-) -> Robj {
-    guard(|| {
-        let spectra = view(&spectra);
+fn rs_cluster_spectra(given: List) -> Robj {
+    guard(&given, |given| {
+        let (spectra, threads) = (given.array2("spectra")?, given.count("threads")?);
         let settings = Clustering {
-            rank: rank.max(0) as usize,
-            neighbours: neighbours.max(0) as usize,
-            threshold,
+            rank: given.count("rank")?,
+            neighbours: given.count("neighbours")?,
+            threshold: given.number("threshold")?,
             starts: 10,
-            seed: seed as i64 as u64,
+            seed: given.seed("seed")?,
         };
-        let found = with_threads(threads as usize, || cluster_spectra(spectra, &settings))??;
-        let program = found.program.iter().map(|p| p.map_or(0, |p| p as i32 + 1));
-        Ok(list!(
+        let found = supervise(&given, |monitor| {
+            with_threads(threads, || cluster_spectra(spectra, &settings, monitor))?
+        })?;
+        Ok(answer!(
             density = found.density,
-            program = program.collect::<Vec<_>>(),
+            program = integers(found.program.iter().map(|p| p.map_or(0, |p| p + 1)))?,
             silhouette = found.silhouette,
-            medians = r_array2(&found.medians),
-            cosines = r_array2(&found.cosines)
+            medians = found.medians,
+            cosines = found.cosines
         ))
     })
 }
 
+/// Levels and scores of the features of `x` in programs with a `usage` (programs ×
+/// samples); `mean` and `sd` are those of the features.
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)]
-fn rs_program_spectra(
-    x: Robj,
-    n_columns: i32,
-    usage: RMatrix<f64>,
-    mean: &[f64],
-    sd: &[f64],
-    threads: i32,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let shape = (mean.len(), n_columns.max(0) as usize);
-        let data = Data::new(values(&x)?.of_shape(shape)?)?;
-        let (rank, usage) = (usage.nrows(), usage.data());
-        let found = supervise(&progress, |monitor| {
-            with_threads(threads as usize, || {
-                program_spectra(&data, usage, rank, (mean, sd), monitor)
-            })?
+fn rs_program_spectra(given: List) -> Robj {
+    guard(&given, |given| {
+        let (data, usage) = (Data::new(given.matrix("x")?)?, given.array2("usage")?);
+        let (rank, usage) = (usage.nrows(), given.numbers("usage")?);
+        let (mean, sd) = (given.numbers("mean")?, given.numbers("sd")?);
+        let threads = given.count("threads")?;
+        let found = supervise(&given, |monitor| {
+            with_threads(threads, || program_spectra(&data, usage, rank, (mean, sd), monitor))?
         })?;
-        Ok(list!(levels = r_array2(&found.levels), scores = r_array2(&found.scores)))
+        Ok(answer!(levels = found.levels, scores = found.scores))
     })
 }
 

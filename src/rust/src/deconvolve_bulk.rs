@@ -1,67 +1,52 @@
-//! Fits, fitted values and uncertainty of bulk deconvolution.
+//! Fits and fitted values of bulk deconvolution.
 
-use crate::arguments::{number, view};
-use crate::guard::guard;
-use crate::interrupt::supervise;
-use crate::problem::Problem;
+use crate::bridge::{
+    answer, array2, guard, integers, positions, supervise, Given, Problem, Result, Value,
+};
 use extendr_api::prelude::*;
 use unalloy_core::base::convergence::Stop;
 use unalloy_core::deconvolution::metrics::{GeneMoments, Moments, SampleMetrics};
-use unalloy_core::deconvolution::{fit, Method, Model, Params};
-use unalloy_core::deconvolution::{fit_platform, PlatformParams};
-use unalloy_core::matrix::linalg::multiply;
-use unalloy_core::matrix::{from_columns_mut, Columns};
-use unalloy_core::CoreError;
+use unalloy_core::deconvolution::{
+    expected_counts, fit, fit_platform, Method, Model, Params, PlatformParams,
+};
+use unalloy_core::matrix::from_columns_mut;
 
 /// @noRd
 #[extendr]
-fn rs_deconvolve_bulk(problem: List, settings: List, progress: Function) -> Robj {
-    guard(|| {
-        let problem = Problem::read(&problem)?;
+fn rs_deconvolve_bulk(given: List) -> Robj {
+    guard(&given, |given| {
+        let problem = Problem::read(&given)?;
         let (model, bulk) = (&problem.model, problem.counts()?);
-        let params = params(&settings)?;
-        let fitted = supervise(&progress, |monitor| fit(model, &bulk, &params, monitor))?;
-        let samples: Vec<Sample<'_>> = fitted
-            .samples
-            .iter()
-            .map(|s| Sample {
-                exposures: &s.exposures,
-                iterations: s.iterations,
-                gap: s.gap,
-                stop: s.stop,
-                trace: &s.trace,
-                metrics: &s.metrics,
-            })
-            .collect();
-        Ok(answer(model, &samples, &fitted.genes))
+        let params = params(&given.list("settings")?)?;
+        let fitted = supervise(&given, |monitor| fit(model, &bulk, &params, monitor))?;
+        let samples = fitted.samples.iter().map(|s| Sample {
+            exposures: &s.exposures,
+            iterations: s.iterations,
+            gap: s.gap,
+            stop: s.stop,
+            trace: &s.trace,
+            metrics: &s.metrics,
+        });
+        fit_answer(model, &samples.collect::<Vec<_>>(), &fitted.genes)
     })
 }
 
-/// A number that may be "not given" (NaN).
-fn optional(settings: &List, name: &str) -> std::result::Result<Option<f64>, CoreError> {
-    number(settings, name).map(|value| (!value.is_nan()).then_some(value))
-}
-
-fn params(settings: &List) -> std::result::Result<Params, CoreError> {
-    let get = |name| number(settings, name);
-    let method = match get("method")? as i32 {
-        1 => Method::Newton,
-        2 => Method::Em,
-        _ => Method::Gradient {
-            learning_rate: get("learning_rate")?,
-            start: optional(settings, "init_log_exp")?,
-        },
-    };
+fn params(settings: &Given<'_>) -> Result<Params> {
+    let mut method = settings.choice("method")?;
+    if let Method::Gradient { learning_rate, start } = &mut method {
+        *learning_rate = settings.number("learning_rate")?;
+        *start = settings.optional("init_log_exp")?;
+    }
     Ok(Params {
         method,
-        l1_lambda: get("l1_lambda")?,
-        l2_lambda: get("l2_lambda")?,
-        max_iter: get("max_iter")? as usize,
-        poll_interval: get("poll_interval")? as usize,
-        tolerance: get("ll_tolerance")?,
-        sparsity_tolerance: get("sparsity_tolerance")?,
-        seed: optional(settings, "seed")?.map(|seed| seed as i64 as u64),
-        threads: get("threads")? as usize,
+        l1_lambda: settings.number("l1_lambda")?,
+        l2_lambda: settings.number("l2_lambda")?,
+        max_iter: settings.count("max_iter")?,
+        poll_interval: settings.count("poll_interval")?,
+        tolerance: settings.number("ll_tolerance")?,
+        sparsity_tolerance: settings.number("sparsity_tolerance")?,
+        seed: settings.optional_seed("seed")?,
+        threads: settings.count("threads")?,
     })
 }
 
@@ -75,31 +60,32 @@ struct Sample<'a> {
     metrics: &'a SampleMetrics,
 }
 
-fn answer(model: &Model, samples: &[Sample<'_>], genes: &GeneMoments) -> List {
-    let exposures =
-        RMatrix::new_matrix(model.n_sources(), samples.len(), |j, i| samples[i].exposures[j]);
+fn fit_answer(
+    model: &Model,
+    samples: &[Sample<'_>],
+    genes: &GeneMoments,
+) -> Result<Value<'static>> {
     let column = |f: fn(&Sample<'_>) -> f64| -> Vec<f64> { samples.iter().map(f).collect() };
+    let exposures: Vec<f64> = samples.iter().flat_map(|s| s.exposures).copied().collect();
     let silent = Moments::default();
     let genes = model.row_of_gene().iter().map(|&row| match usize::try_from(row) {
         Ok(row) => &genes.as_slice()[row],
         Err(_) => &silent,
     });
+    let of_sample = samples.iter().enumerate();
+    let of_sample = of_sample.flat_map(|(at, s)| std::iter::repeat_n(at, s.trace.len()));
     let trace = || samples.iter().flat_map(|s| s.trace);
-    list!(
-        exposures = exposures,
-        iterations = samples.iter().map(|s| s.iterations as i32).collect::<Vec<_>>(),
+    Ok(answer!(
+        exposures = Value::from(exposures).shaped(&[model.n_sources(), samples.len()]),
+        iterations = integers(samples.iter().map(|s| s.iterations))?,
         gap = column(|s| s.gap),
         reason = samples.iter().map(|s| s.stop.name()).collect::<Vec<_>>(),
         loglik = column(|s| s.metrics.log_likelihood),
         deviance = column(|s| s.metrics.deviance),
         null_deviance = column(|s| s.metrics.null_deviance),
-        trace = list!(
-            sample = samples
-                .iter()
-                .enumerate()
-                .flat_map(|(i, s)| vec![i as i32 + 1; s.trace.len()])
-                .collect::<Vec<_>>(),
-            iteration = trace().map(|t| t.0 as i32).collect::<Vec<_>>(),
+        trace = answer!(
+            sample = positions(of_sample)?,
+            iteration = integers(trace().map(|t| t.0))?,
             objective = trace().map(|t| t.1).collect::<Vec<_>>(),
             gap = trace().map(|t| t.2).collect::<Vec<_>>()
         ),
@@ -107,63 +93,60 @@ fn answer(model: &Model, samples: &[Sample<'_>], genes: &GeneMoments) -> List {
         relative_error = column(|s| s.metrics.relative_error),
         sample_moments = moments(samples.iter().map(|s| &s.metrics.moments)),
         gene_moments = moments(genes)
-    )
-}
-
-/// @noRd
-#[extendr]
-fn rs_fit_platform(problem: List, settings: List, progress: Function) -> Robj {
-    guard(|| {
-        let problem = Problem::read(&problem)?;
-        let (model, bulk) = (&problem.model, problem.counts()?);
-        let (platform, floors, tau2) = problem.platform()?;
-        let params = PlatformParams {
-            tau2: (!tau2.is_nan()).then_some(tau2),
-            seed: optional(&settings, "seed")?.map(|seed| seed as i64 as u64),
-            max_iter: number(&settings, "max_iter")? as usize,
-            tolerance: number(&settings, "ll_tolerance")?,
-            threads: number(&settings, "threads")? as usize,
-            ..PlatformParams::default()
-        };
-        let fitted = supervise(&progress, |monitor| {
-            fit_platform(&platform, &bulk, floors, &params, monitor)
-        })?;
-        let samples: Vec<Sample<'_>> = fitted
-            .samples
-            .iter()
-            .map(|s| Sample {
-                exposures: &s.exposures,
-                iterations: s.iterations,
-                gap: s.decrement,
-                stop: s.stop,
-                trace: &[],
-                metrics: &s.metrics,
-            })
-            .collect();
-        let fit = answer(model, &samples, &fitted.genes);
-        Ok(list!(fit = fit, tau2 = fitted.tau2))
-    })
+    ))
 }
 
 /// A matrix with a row per set of moments: n, means, and centred second
 /// moments of observed (x) and fitted (y) counts.
-fn moments<'a>(of: impl Iterator<Item = &'a Moments>) -> RMatrix<f64> {
+fn moments<'a>(of: impl Iterator<Item = &'a Moments>) -> Value<'static> {
     let rows: Vec<[f64; 6]> = of.map(|m| [m.n, m.mean_x, m.mean_y, m.xx, m.yy, m.xy]).collect();
-    RMatrix::new_matrix(rows.len(), 6, |i, j| rows[i][j])
+    array2((rows.len(), 6), move |i, j| rows[i][j])
 }
 
 /// @noRd
 #[extendr]
-fn rs_fitted(signatures: RMatrix<f64>, lengths: &[f64], exposures: RMatrix<f64>) -> Robj {
-    guard(|| {
+fn rs_fit_platform(given: List) -> Robj {
+    guard(&given, |given| {
+        let (problem, settings) = (Problem::read(&given)?, given.list("settings")?);
+        let (model, bulk, platform) = (&problem.model, problem.counts()?, problem.platform()?);
+        let params = PlatformParams {
+            tau2: platform.tau2,
+            seed: settings.optional_seed("seed")?,
+            max_iter: settings.count("max_iter")?,
+            tolerance: settings.number("ll_tolerance")?,
+            threads: settings.count("threads")?,
+            ..PlatformParams::default()
+        };
+        let fitted = supervise(&given, |monitor| {
+            fit_platform(&platform.model, &bulk, platform.floors, &params, monitor)
+        })?;
+        let samples = fitted.samples.iter().map(|s| Sample {
+            exposures: &s.exposures,
+            iterations: s.iterations,
+            gap: s.decrement,
+            stop: s.stop,
+            trace: &[],
+            metrics: &s.metrics,
+        });
+        let fit = fit_answer(model, &samples.collect::<Vec<_>>(), &fitted.genes)?;
+        Ok(answer!(fit = fit, tau2 = fitted.tau2))
+    })
+}
+
+/// Expected counts from `signatures`, `lengths` and `exposures`.
+/// @noRd
+#[extendr]
+fn rs_fitted(given: List) -> Robj {
+    guard(&given, |given| {
+        let (signatures, lengths) = (given.array2("signatures")?, given.numbers("lengths")?);
+        let exposures = given.array2("exposures")?;
         let (n_genes, n_samples) = (signatures.nrows(), exposures.ncols());
-        let mut out = RMatrix::<f64>::new(n_genes, n_samples);
-        let mut fitted = from_columns_mut(out.data_mut(), (n_genes, n_samples));
-        multiply(&mut fitted, &view(&signatures), &view(&exposures));
-        for j in 0..n_samples {
-            fitted.col_mut(j).iter_mut().zip(lengths).for_each(|(m, l)| *m *= l);
-        }
-        Ok(out)
+        Ok(Value::filled(vec![n_genes, n_samples], move |out| {
+            let out = from_columns_mut(out, (n_genes, n_samples));
+            supervise(&given, |monitor| {
+                expected_counts(signatures, lengths, exposures, out, monitor)
+            })
+        }))
     })
 }
 

@@ -1,41 +1,31 @@
 //! Expression programs that no signature holds.
 
-use crate::arguments::{number, r_array2};
-use crate::cell_type_expression::{reference_prior, Held};
-use crate::guard::guard;
-use crate::interrupt::supervise;
+use crate::bridge::{answer, guard, supervise};
+use crate::cell_type_expression::{cohort_data, reference_prior};
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{Cohort, CohortParams, Learn};
 use unalloy_core::deconvolution::extract_program::{fit_program, test_genes, ProgramParams};
 
 /// @noRd
 #[extendr]
-fn rs_fit_program(
-    data: List,
-    weights: &[f64],
-    tau2: &[f64],
-    settings: List,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let held = Held::new(&data)?;
-        let get = |name| number(&settings, name);
+fn rs_fit_program(given: List) -> Robj {
+    guard(&given, |given| {
+        let data = cohort_data(&given)?;
+        let (weights, tau2) = (given.numbers("weights")?, given.numbers("tau2")?);
+        let settings = given.list("settings")?;
         let params = ProgramParams {
-            n_programs: get("n_programs")? as usize,
-            n_starts: get("n_starts")? as usize,
-            max_iter: get("max_iter")? as usize,
-            tolerance: get("tolerance")?,
-            seed: get("seed")? as i64 as u64,
-            threads: get("threads")? as usize,
+            n_programs: settings.count("n_programs")?,
+            n_starts: settings.count("n_starts")?,
+            max_iter: settings.count("max_iter")?,
+            tolerance: settings.number("tolerance")?,
+            seed: settings.seed("seed")?,
+            threads: settings.count("threads")?,
         };
-        let borrowed = held.borrow()?;
-        let fit = supervise(&progress, |monitor| {
-            fit_program(&borrowed, weights, tau2, &params, monitor)
-        })?;
-        Ok(list!(
-            programs = r_array2(&fit.programs),
-            loadings = r_array2(&fit.loadings),
-            exposures = r_array2(&fit.exposures),
+        let fit = supervise(&given, |monitor| fit_program(&data, weights, tau2, &params, monitor))?;
+        Ok(answer!(
+            programs = fit.programs,
+            loadings = fit.loadings,
+            exposures = fit.exposures,
             factors = fit.factors,
             trace = fit.trace,
             null_objective = fit.null_objective,
@@ -45,31 +35,24 @@ fn rs_fit_program(
     })
 }
 
-/// `shared` holds the `noise` and the `factors` of the sources.
+/// `noise` is that of the counts, `factors` those of the sources' variances.
 /// @noRd
 #[extendr]
-fn rs_test_program(
-    data: List,
-    reference: List,
-    shared: List,
-    loading: &[f64],
-    composition: &[f64],
-) -> Robj {
-    guard(|| {
-        let held = Held::new(&data)?;
-        let known = reference_prior(&held, &reference)?;
-        let factors = crate::arguments::element(&shared, "factors");
-        let factors = crate::arguments::numbers(&factors, "factors")?;
-        let noise = number(&shared, "noise")?;
-        let cohort = Cohort::new(held.borrow()?, &known)?;
+fn rs_test_program(given: List) -> Robj {
+    guard(&given, |given| {
+        let data = cohort_data(&given)?;
+        let known = reference_prior(&given, &data)?;
+        let (noise, factors) = (given.number("noise")?, given.numbers("factors")?);
+        let (loading, composition) = (given.numbers("loading")?, given.numbers("composition")?);
+        let cohort = Cohort::new(data, &known)?;
         let params = CohortParams { learn: Learn::Nothing, noise, least_noise: noise, threads: 1 };
-        let mut fit = unalloy_core::parallel::unmonitored(|monitor| cohort.fit(&params, monitor))?;
-        for (j, factor) in factors.iter().enumerate() {
-            fit.between.column_mut(j).iter_mut().for_each(|v| *v *= factor);
-        }
-        let genes: Vec<usize> = (0..fit.log_factor.len()).collect();
-        let tests = test_genes(&cohort, &fit, loading, composition, &genes)?;
-        Ok(list!(
+        let tests = supervise(&given, |monitor| {
+            let mut fit = cohort.fit(&params, monitor)?;
+            fit.scale_between(factors)?;
+            let genes: Vec<usize> = (0..fit.log_factor.len()).collect();
+            test_genes(&cohort, &fit, loading, composition, &genes)
+        })?;
+        Ok(answer!(
             difference = tests.difference,
             std_error = tests.std_error,
             average = tests.average,

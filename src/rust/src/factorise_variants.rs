@@ -1,113 +1,80 @@
 //! Genotype calls of single cells and their weighted factorisation.
 
-use crate::arguments::{number, numbers, r_array2, values};
-use crate::guard::guard;
-use crate::interrupt::supervise;
-use crate::nmf::reason;
+use crate::bridge::{answer, array2, guard, positions, stop, supervise, Result, Value};
 use extendr_api::prelude::*;
+use unalloy_core::base::parallel::with_threads;
 use unalloy_core::factorisation::variants::{
-    call_genotypes, factorise_variants, CallWeight, Calls, Intervals, Noise, VariantFit,
-    VariantSettings,
+    call_genotypes, factorise_variants, Intervals, VariantFit, VariantSettings,
 };
 use unalloy_core::factorisation::Side;
-use unalloy_core::matrix::Matrix;
-use unalloy_core::parallel::with_threads;
-use unalloy_core::CoreError;
 
+/// Calls from the numbers of `reference` and `alternative` reads.
 /// @noRd
 #[extendr]
-fn rs_call_genotypes(
-    reference: Robj,
-    alternative: Robj,
-    n_rows: i32,
-    n_columns: i32,
-    min_coverage: f64,
-    min_allele: f64,
-    weight: i32,
-) -> Robj {
-    guard(|| {
-        let weight = match weight {
-            1 => CallWeight::Constant,
-            2 => CallWeight::Coverage,
-            _ => CallWeight::Binary,
-        };
-        let shape = (n_rows as usize, n_columns as usize);
-        let reference = values(&reference)?.of_shape(shape)?;
-        let alternative = values(&alternative)?.of_shape(shape)?;
-        let Calls { calls, weights } =
-            call_genotypes(reference, alternative, (min_coverage, min_allele), weight)?;
-        let calls = calls.view();
-        Ok(list!(p = calls.starts(), i = calls.rows(), calls = calls.values(), weights = weights))
+fn rs_call_genotypes(given: List) -> Robj {
+    guard(&given, |given| {
+        let reference = given.matrix("reference")?;
+        let alternative = given.matrix("alternative")?;
+        let least = (given.number("min_coverage")?, given.number("min_allele")?);
+        let weight = given.choice("weights")?;
+        let calls = supervise(&given, |monitor| {
+            call_genotypes(reference, alternative, least, weight, monitor)
+        })?;
+        let (starts, rows, values) = calls.calls.into_slots();
+        Ok(answer!(p = starts, i = rows, calls = values, weights = calls.weights))
     })
 }
 
+/// `calls` is sparse; `weights` are those of its entries.
 /// @noRd
 #[extendr]
-fn rs_factorise_variants(
-    calls: Robj,
-    weights: Robj,
-    n_rows: i32,
-    n_columns: i32,
-    settings: List,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let shape = (n_rows as usize, n_columns as usize);
-        let Matrix::Sparse(calls) = values(&calls)?.of_shape(shape)? else {
-            return Err(CoreError::Shape { what: "calls", expected: 3, found: 1 });
-        };
-        let weights = numbers(&weights, "weights")?;
-        let count = |name| number(&settings, name).map(|v| v as usize);
-        let threads = count("threads")?;
+fn rs_factorise_variants(given: List) -> Robj {
+    guard(&given, |given| {
+        let calls = given.sparse("calls")?;
+        let (weights, settings) = (given.numbers("weights")?, given.list("settings")?);
+        let threads = settings.count("threads")?;
         let settings = VariantSettings {
-            rank: count("rank")?,
-            runs: count("nrun")?,
-            resamples: count("bootstrap")?,
-            level: number(&settings, "level")?,
-            max_iterations: count("max_iter")?,
-            tolerance: number(&settings, "tolerance")?,
-            noise: if count("noise")? == 1 { Noise::Variant } else { Noise::Common },
-            ridge: number(&settings, "ridge")?,
-            seed: number(&settings, "seed")? as i64 as u64,
+            rank: settings.count("rank")?,
+            runs: settings.count("nrun")?,
+            resamples: settings.count("bootstrap")?,
+            level: settings.number("level")?,
+            max_iterations: settings.count("max_iter")?,
+            tolerance: settings.number("tolerance")?,
+            noise: settings.choice("noise")?,
+            ridge: settings.number("ridge")?,
+            seed: settings.seed("seed")?,
         };
-        let fit = supervise(&progress, |monitor| {
+        let fit = supervise(&given, |monitor| {
             with_threads(threads, || factorise_variants(calls, weights, &settings, monitor))?
         })?;
-        Ok(handed_back(fit))
+        handed_back(fit)
     })
 }
 
-fn handed_back(fit: VariantFit) -> List {
+fn handed_back(fit: VariantFit) -> Result<Value<'static>> {
     let of_runs = |f: &dyn Fn(usize) -> f64| (0..fit.runs.len()).map(f).collect::<Vec<f64>>();
-    let intervals: Robj = match &fit.intervals {
-        None => ().into(),
-        Some(Intervals { mean, sd, lower, upper, chosen }) => list!(
-            mean = r_array2(mean),
-            sd = r_array2(sd),
-            lower = r_array2(lower),
-            upper = r_array2(upper),
-            chosen = r_array2(chosen)
-        )
-        .into(),
-    };
-    let factors = &fit.best.factors;
+    let intervals = fit.intervals.map(|Intervals { mean, sd, lower, upper, chosen }| {
+        answer!(mean = mean, sd = sd, lower = lower, upper = upper, chosen = chosen)
+    });
+    let (factors, exhausted) = (&fit.best.factors, fit.best.factors.dead());
     let rank = factors.rank;
-    let (basis, coef) = (factors.side(Side::Basis), factors.side(Side::Coef));
-    list!(
-        basis = RMatrix::new_matrix(basis.len() / rank, rank, |i, r| basis[i * rank + r]),
-        coef = RMatrix::new_matrix(rank, coef.len() / rank, |r, j| coef[j * rank + r]),
-        shares = r_array2(&fit.shares),
+    let (basis, coef) = (factors.side(Side::Basis).to_vec(), factors.side(Side::Coef).to_vec());
+    let samples = coef.len() / rank;
+    Ok(answer!(
+        basis = array2((basis.len() / rank, rank), move |i, r| basis[i * rank + r]),
+        coef = Value::from(coef).shaped(&[rank, samples]),
+        shares = fit.shares,
         intervals = intervals,
-        residuals = [fit.residuals.0, fit.residuals.1],
-        best_run = fit.best_run as i32 + 1,
+        residuals = vec![fit.residuals.0, fit.residuals.1],
+        best_run = positions([fit.best_run])?,
         objective = of_runs(&|run| fit.runs[run].objective),
         kkt = of_runs(&|run| fit.runs[run].kkt),
         iterations = of_runs(&|run| fit.runs[run].iterations as f64),
-        reason = fit.runs.iter().map(|run| reason(run.stop)).collect::<Vec<_>>(),
+        reason = fit.runs.iter().map(|run| stop(run.stop)).collect::<Vec<_>>(),
         trace = fit.best.trace,
         noise = fit.best.noise,
-        exhausted = factors.dead().iter().map(|&r| r as i32 + 1).collect::<Vec<_>>()
-    )
+        exhausted = positions(exhausted)?
+    ))
 }
 
 extendr_module! {

@@ -1,101 +1,71 @@
 //! Dictionaries of gene modules.
 
-use crate::arguments::{element, number, r_array2, values, view, Values};
-use crate::guard::guard;
-use crate::interrupt::supervise;
+use crate::bridge::{answer, csc, guard, integers, supervise, Given, Result, Value};
 use extendr_api::prelude::*;
-use unalloy_core::matrix::{Csc, CscBuf};
-use unalloy_core::sensing::dictionary::{
-    learn, DictionaryParams, KsvdParams, Method, SmafParams, SnmfParams,
-};
-use unalloy_core::CoreError;
+use unalloy_core::sensing::dictionary::{learn, DictionaryParams, Method};
 
 /// @noRd
 #[extendr]
-fn rs_learn_dictionary(profiles: RMatrix<f64>, settings: List, progress: Function) -> Robj {
-    guard(|| {
-        let get = |name| number(&settings, name);
+fn rs_learn_dictionary(given: List) -> Robj {
+    guard(&given, |given| {
+        let (profiles, settings) = (given.array2("profiles")?, given.list("settings")?);
         let params = DictionaryParams {
             method: method(&settings)?,
-            size: get("size")? as usize,
-            sparsity: get("sparsity")? as usize,
-            seed: get("seed")? as u64,
-            threads: get("threads")? as usize,
+            size: settings.count("size")?,
+            sparsity: settings.count("sparsity")?,
+            seed: settings.seed("seed")?,
+            threads: settings.count("threads")?,
         };
-        let profiles = view(&profiles);
-        let found = supervise(&progress, |monitor| learn(profiles, &params, monitor))?;
-        let smaf: Robj = found.smaf.map_or_else(
-            || ().into(),
-            |end| {
-                list!(
-                    error_bound = end.error_bound,
-                    sparsity = end.sparsity as i32,
-                    module_size = end.module_size,
-                    activity_size = end.activity_size,
-                    genes_beyond_bound = end.genes_beyond_bound as i32
-                )
-                .into()
-            },
-        );
-        Ok(list!(
-            modules = r_array2(&found.atoms),
-            activities = sparse(found.codes.view()),
+        let found = supervise(&given, |monitor| learn(profiles, &params, monitor))?;
+        let smaf = match found.smaf {
+            None => Value::Null,
+            Some(end) => answer!(
+                error_bound = end.error_bound,
+                sparsity = integers([end.sparsity])?,
+                module_size = end.module_size,
+                activity_size = end.activity_size,
+                genes_beyond_bound = integers([end.genes_beyond_bound])?
+            ),
+        };
+        Ok(answer!(
+            activities = csc(found.codes),
+            modules = found.atoms,
             residual_variance = found.residual_variance,
             residual = found.residual,
             objective = found.trace,
             stop = found.stop.name(),
-            replaced = found.replaced as i32,
-            dropped = found.dropped as i32,
+            replaced = integers([found.replaced])?,
+            dropped = integers([found.dropped])?,
             smaf = smaf
         ))
     })
 }
 
-fn method(settings: &List) -> std::result::Result<Method, CoreError> {
-    let get = |name| number(settings, name);
-    let name = element(settings, "method");
-    match name.as_str().unwrap_or("") {
-        "svd" => Ok(Method::Svd),
-        "svd_k" => Ok(Method::SvdK),
-        "ksvd" => Ok(Method::Ksvd(KsvdParams {
-            max_iter: get("max_iter")? as usize,
-            tolerance: get("tolerance")?,
-            starts: get("starts")? as usize,
-        })),
-        "smaf" => Ok(Method::Smaf(SmafParams {
-            max_iter: get("max_iter")? as usize,
-            tolerance: get("tolerance")?,
-            error_bound: get("error_bound")?,
-            min_sparsity: get("min_sparsity")? as usize,
-            module_lower: get("module_lower")?,
-            activity_lower: get("activity_lower")?,
-        })),
-        "snmf" => Ok(Method::Snmf(SnmfParams {
-            max_iter: get("max_iter")? as usize,
-            tolerance: get("tolerance")?,
-            penalty: get("penalty")?,
-        })),
-        _ => Err(CoreError::Argument {
-            name: "method",
-            found: f64::NAN,
-            expected: "the name of a method",
-        }),
-    }
-}
-
-/// Activities as p, i and x of a sparse matrix; rows are not in order.
-pub fn sparse(codes: Csc<'_>) -> List {
-    list!(p = codes.starts(), i = codes.rows(), x = codes.values())
-}
-
-/// Activities of `size` modules from the slots of a `dgCMatrix`.
-pub fn activities(slots: &Robj, size: usize) -> std::result::Result<CscBuf, CoreError> {
-    match values(slots)? {
-        Values::Sparse { starts, rows, values } => {
-            Ok(Csc::new(size, starts, rows, values)?.to_owned())
+/// The method with what it alone reads.
+fn method(settings: &Given<'_>) -> Result<Method> {
+    let mut method = settings.choice("method")?;
+    match &mut method {
+        Method::Svd | Method::SvdK => {}
+        Method::Ksvd(own) => {
+            own.max_iter = settings.count("max_iter")?;
+            own.tolerance = settings.number("tolerance")?;
+            own.starts = settings.count("starts")?;
         }
-        _ => Err(CoreError::Shape { what: "activities (p, i, x)", expected: 3, found: 1 }),
+        Method::Smaf(own) => {
+            own.max_iter = settings.count("max_iter")?;
+            own.tolerance = settings.number("tolerance")?;
+            own.error_bound = settings.number("error_bound")?;
+            own.min_sparsity = settings.count("min_sparsity")?;
+            own.module_lower = settings.number("module_lower")?;
+            own.activity_lower = settings.number("activity_lower")?;
+        }
+        Method::Snmf(own) => {
+            own.max_iter = settings.count("max_iter")?;
+            own.tolerance = settings.number("tolerance")?;
+            own.penalty = settings.number("penalty")?;
+        }
     }
+    Ok(method)
 }
 
 extendr_module! {

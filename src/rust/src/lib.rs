@@ -1,7 +1,12 @@
 //! The R face of `unalloy-core`: thin functions that borrow R's memory, call
-//! the core and hand results back.  One file per verb; no numerics here.
+//! the core and hand results back.  One file per verb; no numerics here.  What
+//! they share is in `bridge`.
+//!
+//! Every function takes one named list, in which `progress` may be an R function
+//! of the number of units done.
 
-mod arguments;
+mod bridge;
+
 mod bootstrap;
 mod cell_type_expression;
 mod consensus;
@@ -13,17 +18,15 @@ mod evaluate_recovery;
 mod extract_program;
 mod factorise_integrative;
 mod factorise_variants;
-mod guard;
 mod inference;
-mod interrupt;
 mod learn_dictionary;
 mod measurement_matrix;
 mod nmf;
 mod nmf_fit;
-mod problem;
 mod recover;
 mod scan_counts;
 mod simulate_bulk;
+mod threads;
 
 use extendr_api::prelude::*;
 
@@ -48,4 +51,5 @@ extendr_module! {
     use recover;
     use scan_counts;
     use simulate_bulk;
+    use threads;
 }

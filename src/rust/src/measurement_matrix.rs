@@ -1,68 +1,56 @@
 //! Measurement matrices, and readings with them.
 
-use crate::arguments::{counts, number, r_array2, view};
-use crate::guard::guard;
-use crate::interrupt::supervise;
+use crate::bridge::{answer, guard, positions, supervise};
 use extendr_api::prelude::*;
 use unalloy_core::sensing::measurement::{coherence, measure, Design, Kind};
 
+/// Weights (genes × measurements), or where two measurements are too much alike.
 /// @noRd
 #[extendr]
-fn rs_measurement_matrix(settings: List, progress: Function) -> Robj {
-    guard(|| {
-        let get = |name| number(&settings, name);
-        let genes_per_pool = get("genes_per_pool")? as usize;
-        let design = Design {
-            measurements: get("measurements")? as usize,
-            genes: get("genes")? as usize,
-            kind: if genes_per_pool == 0 {
-                Kind::Gaussian
-            } else {
-                Kind::Sparse { genes_per_pool }
-            },
-            max_correlation: get("max_correlation")?,
-            seed: get("seed")? as u64,
+fn rs_measurement_matrix(given: List) -> Robj {
+    guard(&given, |given| {
+        let kind = match given.has("genes_per_pool") {
+            true => Kind::Sparse { genes_per_pool: given.count("genes_per_pool")? },
+            false => Kind::Gaussian,
         };
-        match supervise(&progress, |monitor| design.draw(monitor))? {
-            Ok(weights) => Ok(list!(weights = r_array2(&weights))),
+        let design = Design {
+            measurements: given.count("measurements")?,
+            genes: given.count("genes")?,
+            kind,
+            max_correlation: given.number("max_correlation")?,
+            seed: given.seed("seed")?,
+        };
+        Ok(match supervise(&given, |monitor| design.draw(monitor))? {
+            Ok(weights) => answer!(weights = weights),
             Err(crowded) => {
-                Ok(list!(row = crowded.row as i32 + 1, correlation = crowded.correlation))
+                answer!(row = positions([crowded.row])?, correlation = crowded.correlation)
             }
-        }
+        })
     })
 }
 
 /// @noRd
 #[extendr]
-fn rs_coherence(weights: RMatrix<f64>, threads: i32, progress: Function) -> Robj {
-    guard(|| {
-        let weights = view(&weights);
-        let threads = threads.max(0) as usize;
-        let found = supervise(&progress, |monitor| coherence(weights, threads, monitor))?;
-        Ok(list!(rows = found.rows, genes = found.genes, genes_rms = found.genes_rms))
+fn rs_coherence(given: List) -> Robj {
+    guard(&given, |given| {
+        let (weights, threads) = (given.array2("weights")?, given.count("threads")?);
+        let found = supervise(&given, |monitor| coherence(weights, threads, monitor))?;
+        Ok(answer!(rows = found.rows, genes = found.genes, genes_rms = found.genes_rms))
     })
 }
 
+/// Readings of `profiles`, whose row `r` is gene `gene_of_row[r]` of `weights`.
 /// @noRd
 #[extendr]
-fn rs_measure(
-    weights: RMatrix<f64>,
-    profiles: Robj,
-    n_samples: i32,
-    gene_of_row: &[i32],
-    settings: List,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let weights = view(&weights);
-        let n_rows = gene_of_row.len() as i32;
-        let profiles = counts(&profiles, n_rows, n_samples, gene_of_row, weights.nrows())?;
-        let (snr, seed) = (number(&settings, "snr")?, number(&settings, "seed")? as u64);
-        let threads = number(&settings, "threads")? as usize;
-        let readings = supervise(&progress, |monitor| {
-            measure(weights, &profiles, snr, seed, threads, monitor)
-        })?;
-        Ok(r_array2(&readings))
+fn rs_measure(given: List) -> Robj {
+    guard(&given, |given| {
+        let weights = given.array2("weights")?;
+        let profiles = given.counts("profiles", given.integers("gene_of_row")?, weights.nrows())?;
+        let (snr, seed) = (given.number("snr")?, given.seed("seed")?);
+        let threads = given.count("threads")?;
+        let readings =
+            supervise(&given, |monitor| measure(weights, &profiles, snr, seed, threads, monitor))?;
+        Ok(readings.into())
     })
 }
 

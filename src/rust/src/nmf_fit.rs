@@ -1,35 +1,23 @@
 //! What is computed from a finished factorisation.
 
-use crate::arguments::{r_array2, values, view};
-use crate::guard::guard;
-use crate::interrupt::supervise;
+use crate::bridge::{guard, supervise};
 use extendr_api::prelude::*;
+use unalloy_core::factorisation::choose::held_out::Loss;
 use unalloy_core::factorisation::project::{kullback_leibler, least_squares};
 
-/// Coefficients of new samples on a fixed basis, components x samples.
+/// Coefficients of the columns of `data` on a fixed `basis`, components x samples.
 /// @noRd
 #[extendr]
-fn rs_nmf_coefficients(
-    basis: RMatrix<f64>,
-    offset: &[f64],
-    data: Robj,
-    n_samples: i32,
-    loss: &str,
-    threads: i32,
-    progress: Function,
-) -> Robj {
-    guard(|| {
-        let (n_samples, threads) = (n_samples.max(0) as usize, threads.max(0) as usize);
-        let data = values(&data)?.of_shape((basis.nrows(), n_samples))?;
-        let basis = view(&basis);
-        let coef = supervise(&progress, |monitor| {
-            if loss == "kl" {
-                kullback_leibler(basis, data, threads, monitor)
-            } else {
-                least_squares(basis, offset, data, threads, monitor)
-            }
+fn rs_nmf_coefficients(given: List) -> Robj {
+    guard(&given, |given| {
+        let (basis, data) = (given.array2("basis")?, given.matrix("data")?);
+        let (offset, threads) = (given.numbers("offset")?, given.count("threads")?);
+        let loss = given.choice("loss")?;
+        let coef = supervise(&given, |monitor| match loss {
+            Loss::KullbackLeibler => kullback_leibler(basis, data, threads, monitor),
+            Loss::Squares => least_squares(basis, offset, data, threads, monitor),
         })?;
-        Ok(r_array2(&coef))
+        Ok(coef.into())
     })
 }
 

@@ -1,7 +1,8 @@
 //! Random numbers of the Bayesian bootstrap (Rubin 1981), in which units get
 //! random weights instead of multiplicities.
 
-use crate::base::error::{check_value, CoreError};
+use crate::base::error::{check_memory, check_value, CoreError};
+use crate::base::parallel::Monitor;
 use crate::base::rng::{stream, Purpose};
 use crate::matrix::{zeros, Array2, Columns};
 use rand_distr::{Distribution, Open01};
@@ -10,9 +11,14 @@ use rand_distr::{Distribution, Open01};
 /// flat Dirichlet distribution.  Each replicate has a stream of its own.
 ///
 /// # Errors
-/// `Argument` for no genes.
-pub fn gene_weights(seed: u64, n: usize, replicates: usize) -> Result<Array2<f64>, CoreError> {
-    let mut weights = uniforms(seed, Purpose::Bootstrap, n, replicates)?;
+/// `Argument` for no genes; `Memory`, `Interrupted`.
+pub fn gene_weights(
+    seed: u64,
+    n: usize,
+    replicates: usize,
+    monitor: &Monitor<'_>,
+) -> Result<Array2<f64>, CoreError> {
+    let mut weights = uniforms((seed, Purpose::Bootstrap), n, replicates, monitor)?;
     for replicate in 0..replicates {
         let column = weights.col_mut(replicate);
         // exponential numbers over their sum
@@ -27,20 +33,27 @@ pub fn gene_weights(seed: u64, n: usize, replicates: usize) -> Result<Array2<f64
 /// are quantiles; in streams that genes do not use.
 ///
 /// # Errors
-/// `Argument` for no donors.
-pub fn donor_uniforms(seed: u64, n: usize, replicates: usize) -> Result<Array2<f64>, CoreError> {
-    uniforms(seed, Purpose::BootstrapDonors, n, replicates)
+/// `Argument` for no donors; `Memory`, `Interrupted`.
+pub fn donor_uniforms(
+    seed: u64,
+    n: usize,
+    replicates: usize,
+    monitor: &Monitor<'_>,
+) -> Result<Array2<f64>, CoreError> {
+    uniforms((seed, Purpose::BootstrapDonors), n, replicates, monitor)
 }
 
 fn uniforms(
-    seed: u64,
-    purpose: Purpose,
+    (seed, purpose): (u64, Purpose),
     n: usize,
     replicates: usize,
+    monitor: &Monitor<'_>,
 ) -> Result<Array2<f64>, CoreError> {
     check_value("n", n as f64, "at least 1", |n| n >= 1.0)?;
+    check_memory("replicates", &[n, replicates])?;
     let mut out = zeros((n, replicates));
     for replicate in 0..replicates {
+        monitor.check()?;
         let mut rng = stream(seed, purpose, replicate);
         out.col_mut(replicate).iter_mut().for_each(|v| *v = Open01.sample(&mut rng));
     }
@@ -50,13 +63,22 @@ fn uniforms(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::parallel::unmonitored;
+
+    fn gene_weights(seed: u64, n: usize, replicates: usize) -> Array2<f64> {
+        unmonitored(|monitor| super::gene_weights(seed, n, replicates, monitor)).unwrap()
+    }
+
+    fn donor_uniforms(seed: u64, n: usize, replicates: usize) -> Array2<f64> {
+        unmonitored(|monitor| super::donor_uniforms(seed, n, replicates, monitor)).unwrap()
+    }
 
     #[test]
     fn weights_have_the_variance_of_a_flat_dirichlet() {
         // Var(w_i / n) = (n − 1) / (n² (n + 1))
         for n in [3, 10] {
             let replicates = 20_000;
-            let weights = gene_weights(7, n, replicates).unwrap();
+            let weights = gene_weights(7, n, replicates);
             let first: Vec<f64> = (0..replicates).map(|r| weights[(0, r)] / n as f64).collect();
             let mean = first.iter().sum::<f64>() / replicates as f64;
             let variance =
@@ -79,8 +101,8 @@ mod tests {
             values.iter().map(|&v| below(v)).collect()
         };
         for (donors_seed, genes_seed) in [(1, 1), (1, 2), (2, 1)] {
-            let donors = donor_uniforms(donors_seed, n, replicates).unwrap();
-            let genes = gene_weights(genes_seed, n, replicates).unwrap();
+            let donors = donor_uniforms(donors_seed, n, replicates);
+            let genes = gene_weights(genes_seed, n, replicates);
             for replicate in 0..replicates {
                 let a = ranks(donors.col(replicate));
                 let b = ranks(genes.col(replicate));

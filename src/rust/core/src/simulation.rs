@@ -6,7 +6,7 @@
 //! come from a donor of its own and are never those of the reference; its reads
 //! see lengths, and a factor per gene that the two platforms do not share.
 
-use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::error::{check_length, check_memory, check_value, CoreError};
 use crate::base::parallel::Monitor;
 use crate::base::rng::{stream, Purpose};
 use crate::matrix::{zeros, Array2, Columns, CscBuf};
@@ -110,6 +110,10 @@ impl Simulation {
         check_value("marker_fraction", self.marker_fraction, "in [0, 1]", |v| {
             (0.0..=1.0).contains(&v)
         })?;
+        check_memory("n_genes x n_types", &[self.n_genes, self.n_types])?;
+        check_memory("n_genes x n_samples", &[self.n_genes, self.n_samples])?;
+        check_memory("n_types x n_samples", &[2, self.n_types, self.n_samples])?;
+        check_memory("cells_per_sample", &[self.cells_per_sample])?;
         check_length("in_reference", self.n_types, self.in_reference.len())?;
         if !self.proportions.is_empty() {
             check_length("proportions", self.n_types * self.n_samples, self.proportions.len())?;
@@ -193,7 +197,7 @@ pub fn simulate(settings: &Simulation, monitor: &Monitor<'_>) -> Result<Simulate
     }
     for sample in 0..n_samples {
         monitor.check()?;
-        add_bulk_sample(settings, sample, &mut made);
+        add_bulk_sample(settings, sample, &mut made, monitor)?;
         monitor.advance(1);
     }
     Ok(made)
@@ -224,7 +228,12 @@ fn add_reference_cells(
     Ok(())
 }
 
-fn add_bulk_sample(settings: &Simulation, sample: usize, made: &mut Simulated) {
+fn add_bulk_sample(
+    settings: &Simulation,
+    sample: usize,
+    made: &mut Simulated,
+    monitor: &Monitor<'_>,
+) -> Result<(), CoreError> {
     let mut rng = stream(settings.seed, Purpose::Bulk, sample);
     let n_types = settings.n_types;
     let shares: Vec<f64> = if settings.proportions.is_empty() {
@@ -234,9 +243,10 @@ fn add_bulk_sample(settings: &Simulation, sample: usize, made: &mut Simulated) {
     } else {
         settings.proportions[sample * n_types..(sample + 1) * n_types].to_vec()
     };
-    let cells = multinomial(settings.cells_per_sample, &shares, &mut rng);
+    let cells = multinomial(settings.cells_per_sample, &shares, &mut rng, monitor)?;
     let mut molecules = vec![0.0; settings.n_genes];
     for k in (0..n_types).filter(|&k| cells[k] > 0) {
+        monitor.check()?;
         let sizes: Vec<f64> = (0..cells[k])
             .map(|_| made.cell_sizes[k] * (CELL_SIZE_SD * normal(&mut rng)).exp())
             .collect();
@@ -262,6 +272,7 @@ fn add_bulk_sample(settings: &Simulation, sample: usize, made: &mut Simulated) {
     for (count, read) in made.bulk.col_mut(sample).iter_mut().zip(&reads) {
         *count = poisson(settings.depth * read, &mut rng);
     }
+    Ok(())
 }
 
 fn normal(rng: &mut ChaCha8Rng) -> f64 {
@@ -272,9 +283,17 @@ fn poisson(mean: f64, rng: &mut ChaCha8Rng) -> f64 {
     Poisson::new(mean).map_or(0.0, |law| law.sample(rng))
 }
 
-fn multinomial(n: usize, shares: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize> {
+fn multinomial(
+    n: usize,
+    shares: &[f64],
+    rng: &mut ChaCha8Rng,
+    monitor: &Monitor<'_>,
+) -> Result<Vec<usize>, CoreError> {
     let mut counts = vec![0; shares.len()];
-    for _ in 0..n {
+    for draw in 0..n {
+        if draw % 65_536 == 0 {
+            monitor.check()?;
+        }
         let mut left: f64 = rng.random();
         let hit = shares.iter().position(|share| {
             left -= share;
@@ -283,7 +302,7 @@ fn multinomial(n: usize, shares: &[f64], rng: &mut ChaCha8Rng) -> Vec<usize> {
         // rounding may leave a draw beyond the last share
         counts[hit.unwrap_or(shares.len() - 1)] += 1;
     }
-    counts
+    Ok(counts)
 }
 
 fn scale_to_one(values: &mut [f64]) {

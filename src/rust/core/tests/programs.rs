@@ -9,6 +9,7 @@ use unalloy_core::factorisation::Data;
 use unalloy_core::matrix::linalg::norm;
 use unalloy_core::matrix::{from_fn, zeros, Array2, Columns, Matrix};
 use unalloy_core::parallel::{unmonitored, with_threads};
+use unalloy_core::CoreError;
 
 fn numbers(n: usize, seed: u64) -> Vec<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -26,12 +27,16 @@ fn spectra() -> Array2<f64> {
     })
 }
 
+fn clustered(spectra: &Array2<f64>, settings: &Clustering) -> Result<Clustered, CoreError> {
+    unmonitored(|monitor| cluster_spectra(spectra.view(), settings, monitor))
+}
+
 const CLUSTERING: Clustering =
     Clustering { rank: 3, neighbours: 4, threshold: 0.3, starts: 10, seed: 5 };
 
 #[test]
 fn spectra_are_sorted_by_direction_and_outliers_are_dropped() {
-    let found = cluster_spectra(spectra().view(), &CLUSTERING).unwrap();
+    let found = clustered(&spectra(), &CLUSTERING).unwrap();
     for s in 0..30 {
         assert_eq!(found.program[s], found.program[s % 3], "spectrum {s}");
         assert!(found.silhouette[s] > 0.8);
@@ -57,16 +62,16 @@ fn spectra_are_sorted_by_direction_and_outliers_are_dropped() {
 fn zero_spectra_are_dropped_and_too_few_left_are_refused() {
     let mut zero = spectra();
     (0..30).for_each(|i| zero[(i, 4)] = 0.0);
-    let found = cluster_spectra(zero.view(), &CLUSTERING).unwrap();
+    let found = clustered(&zero, &CLUSTERING).unwrap();
     assert!(found.program[4].is_none() && found.density[4].is_infinite());
     let strict = Clustering { threshold: 1e-6, ..CLUSTERING };
-    assert_eq!(cluster_spectra(zero.view(), &strict).err().unwrap().kind(), "argument");
+    assert_eq!(clustered(&zero, &strict).err().unwrap().kind(), "argument");
 }
 
 #[test]
 fn as_many_clusters_as_points_leave_each_point_alone() {
     let all = Clustering { rank: 32, threshold: f64::INFINITY, ..CLUSTERING };
-    let found = cluster_spectra(spectra().view(), &all).unwrap();
+    let found = clustered(&spectra(), &all).unwrap();
     let mut programs: Vec<usize> = found.program.iter().map(|p| p.unwrap()).collect();
     programs.sort_unstable();
     assert_eq!(programs, (0..32).collect::<Vec<_>>());
@@ -166,7 +171,10 @@ fn genotypes_are_called_and_the_objective_of_noisy_clones_never_rises() {
     }
     let [own, other] = &alleles;
     let views = (Matrix::Dense(own.view()), Matrix::Dense(other.view()));
-    let made = call_genotypes(views.0, views.1, (2.0, 1.0), CallWeight::Coverage).unwrap();
+    let called = |least, weight| {
+        unmonitored(|monitor| call_genotypes(views.0, views.1, least, weight, monitor)).unwrap()
+    };
+    let made = called((2.0, 1.0), CallWeight::Coverage);
     let calls = made.calls.view();
     assert_eq!(calls.n_stored(), n_rows * n_columns);
     assert!(made
@@ -174,7 +182,7 @@ fn genotypes_are_called_and_the_objective_of_noisy_clones_never_rises() {
         .iter()
         .zip(calls.values())
         .all(|(&w, &c)| { w == if c == 0.5 { 1.0 } else { 1.0 - 1.0 / 16.0 } }));
-    let none = call_genotypes(views.0, views.1, (5.0, 1.0), CallWeight::Binary).unwrap();
+    let none = called((5.0, 1.0), CallWeight::Binary);
     assert_eq!(none.calls.view().n_stored(), 0);
     let mut settings = VariantSettings {
         rank: 2,

@@ -11,6 +11,10 @@ pub enum CoreError {
     Shape { what: &'static str, expected: usize, found: usize },
     /// A value lies outside the range that the argument has.
     Argument { name: &'static str, found: f64, expected: &'static str },
+    /// A name that stands for nothing.
+    Name { what: &'static str, found: String, known: &'static [&'static str] },
+    /// More memory than there is.
+    Memory { what: &'static str, bytes: f64 },
     /// No gene of the sample that carries weight has a count above zero.
     EmptySample { sample: usize },
     /// A source that has no expression in any gene that carries weight.
@@ -29,6 +33,12 @@ impl fmt::Display for CoreError {
             }
             CoreError::Argument { name, found, expected } => {
                 write!(f, "`{name}` must be {expected}, not {found}")
+            }
+            CoreError::Name { what, found, known } => {
+                write!(f, "`{what}` must be one of {}, not {found:?}", quoted(known))
+            }
+            CoreError::Memory { what, bytes } => {
+                write!(f, "`{what}` takes {:.1} GB of memory, which is not there", bytes / 1e9)
             }
             CoreError::EmptySample { sample } => {
                 write!(f, "sample {} has no counts in genes that carry weight", sample + 1)
@@ -57,7 +67,8 @@ impl CoreError {
     pub fn kind(&self) -> &'static str {
         match self {
             CoreError::Shape { .. } => "shape",
-            CoreError::Argument { .. } => "argument",
+            CoreError::Argument { .. } | CoreError::Name { .. } => "argument",
+            CoreError::Memory { .. } => "memory",
             CoreError::EmptySample { .. } => "empty_sample",
             CoreError::EmptySource { .. } => "empty_type",
             CoreError::Threads(_) => "threads",
@@ -65,6 +76,32 @@ impl CoreError {
         }
     }
 }
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}
+
+/// `FromStr` of an enum whose values have names: a caller that misspells one is told
+/// which there are.
+macro_rules! named {
+    ($type:ty, $what:literal, $($name:literal => $value:expr),+ $(,)?) => {
+        impl std::str::FromStr for $type {
+            type Err = $crate::CoreError;
+
+            fn from_str(name: &str) -> Result<Self, Self::Err> {
+                match name {
+                    $($name => Ok($value),)+
+                    _ => Err($crate::CoreError::Name {
+                        what: $what,
+                        found: name.into(),
+                        known: &[$($name),+],
+                    }),
+                }
+            }
+        }
+    };
+}
+pub(crate) use named;
 
 /// `Err` unless `found == expected`.
 pub(crate) fn check_length(
@@ -79,6 +116,17 @@ pub(crate) fn check_length(
     }
 }
 
+/// `Err` unless there is memory for a product of sizes that settings chose: a vector
+/// that finds none ends the process.
+pub(crate) fn check_memory(what: &'static str, sizes: &[usize]) -> Result<(), CoreError> {
+    let bytes = sizes.iter().fold(8.0, |bytes, &size| bytes * size as f64);
+    let numbers = sizes.iter().try_fold(1usize, |numbers, &size| numbers.checked_mul(size));
+    match numbers.map(|numbers| Vec::<f64>::new().try_reserve_exact(numbers)) {
+        Some(Ok(())) => Ok(()),
+        _ => Err(CoreError::Memory { what, bytes }),
+    }
+}
+
 /// `Err` unless the value lies in the range that `accepts` draws.
 pub(crate) fn check_value(
     name: &'static str,
@@ -90,5 +138,37 @@ pub(crate) fn check_value(
         Ok(())
     } else {
         Err(CoreError::Argument { name, found, expected })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_not_there_is_an_error_that_names_what_asked() {
+        assert_eq!(check_memory("n", &[1000, 1000]), Ok(()));
+        let error = check_memory("n", &[1 << 40, 1 << 20]).unwrap_err();
+        assert_eq!(error.kind(), "memory");
+        let text = error.to_string();
+        assert_eq!(text, "`n` takes 9223372036.9 GB of memory, which is not there");
+        // a product beyond any address
+        let error = check_memory("n", &[1 << 40, 1 << 40]).unwrap_err();
+        assert_eq!(error.kind(), "memory");
+    }
+
+    #[test]
+    fn a_name_that_nobody_has_is_told_which_there_are() {
+        #[derive(Debug, PartialEq)]
+        enum Fruit {
+            Apple,
+            Pear,
+        }
+        named!(Fruit, "fruit", "apple" => Fruit::Apple, "pear" => Fruit::Pear);
+        assert_eq!("pear".parse(), Ok(Fruit::Pear));
+        assert_eq!("apple".parse(), Ok(Fruit::Apple));
+        let error = "plum\n".parse::<Fruit>().unwrap_err();
+        let text = "`fruit` must be one of \"apple\", \"pear\", not \"plum\\n\"";
+        assert_eq!((error.kind(), error.to_string().as_str()), ("argument", text));
     }
 }

@@ -1,5 +1,7 @@
 //! Functions of a few numbers.
 
+use super::error::{check_value, CoreError};
+
 /// Σ a_i b_i in the order of the entries, for vectors too short to be worth a
 /// dispatch ([`vectors::dot`](super::simd::vectors::dot) is for long ones).
 #[inline(always)]
@@ -69,6 +71,14 @@ pub fn trigamma(mut x: f64) -> f64 {
     sum + 1.0 / x + 0.5 * y + y / x * (1.0 / 6.0 - y * (1.0 / 30.0 - y * (1.0 / 42.0 - y / 30.0)))
 }
 
+/// A count that came as a double: a whole number from 0 to 2^53, up to which doubles
+/// tell whole numbers apart.
+pub fn whole(name: &'static str, value: f64) -> Result<usize, CoreError> {
+    let expected = "a whole number from 0 to 2^53";
+    check_value(name, value, expected, |v| (0.0..=2f64.powi(53)).contains(&v) && v.fract() == 0.0)?;
+    Ok(value as usize)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +104,18 @@ mod tests {
         // ψ(1) = −γ
         assert!((digamma(1.0) + 0.577_215_664_901_532_9).abs() < 1e-10);
         assert!((trigamma(2.5) - trigamma(3.5) - 0.16).abs() < 1e-12);
+    }
+
+    #[test]
+    fn counts_are_whole_and_neither_negative_nor_missing_nor_huge() {
+        assert_eq!(whole("n", 0.0), Ok(0));
+        assert_eq!(whole("n", -0.0), Ok(0));
+        assert_eq!(whole("n", 2f64.powi(53)), Ok(1 << 53));
+        let beyond = 2f64.powi(53) + 2.0;
+        for value in [-1.0, 0.5, beyond, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let error = whole("n", value).unwrap_err();
+            let text = format!("`n` must be a whole number from 0 to 2^53, not {value}");
+            assert_eq!(error.to_string(), text);
+        }
     }
 }

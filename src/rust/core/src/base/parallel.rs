@@ -20,6 +20,12 @@ pub fn with_threads<T: Send>(threads: usize, f: impl FnOnce() -> T + Send) -> Re
         .map_err(|e| CoreError::Threads(e.to_string()))
 }
 
+/// Threads beyond which more gain nothing.  Answers do not depend on their number, so
+/// a few more than there are processors do no harm.
+pub fn most_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).max(16)
+}
+
 /// Samples that are worked on together.  Fixed, so that the answer does not
 /// depend on the number of threads.
 pub const SAMPLE_BLOCK: usize = 16;

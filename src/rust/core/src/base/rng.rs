@@ -2,6 +2,7 @@
 //! index, so what is drawn for one sample or cell does not depend on which
 //! thread draws it, or on how many others are drawn.
 
+use super::error::{check_value, CoreError};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -43,6 +44,13 @@ pub fn derived_seeds(seed: u64, n: usize) -> Vec<u32> {
     (0..n).map(|_| rng.next_u32() >> 1).collect()
 }
 
+/// A seed that came as a double: a whole number from 0 to below 2^64.
+pub fn seed(name: &'static str, value: f64) -> Result<u64, CoreError> {
+    let expected = "a whole number from 0 to below 2^64";
+    check_value(name, value, expected, |v| (0.0..2f64.powi(64)).contains(&v) && v.fract() == 0.0)?;
+    Ok(value as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,5 +74,20 @@ mod tests {
         assert!(one.iter().all(|seed| !two.contains(seed)));
         // more parts leave the first ones as they are
         assert_eq!(one[..10], derived_seeds(1, 10));
+    }
+
+    #[test]
+    fn every_seed_is_itself_or_refused() {
+        assert_eq!(seed("seed", 0.0), Ok(0));
+        assert_eq!(seed("seed", 2f64.powi(63)), Ok(1 << 63));
+        let last = 2f64.powi(64) - 2048.0;
+        assert_eq!(seed("seed", last), Ok(u64::MAX - 2047));
+        for value in [-1.0, 1.5, 2f64.powi(64), f64::NAN, f64::INFINITY] {
+            let text = seed("seed", value).unwrap_err().to_string();
+            assert!(
+                text.starts_with("`seed` must be a whole number from 0 to below 2^64"),
+                "{text}"
+            );
+        }
     }
 }

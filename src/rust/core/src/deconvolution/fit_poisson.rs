@@ -31,6 +31,12 @@ pub enum Method {
     },
 }
 
+crate::base::error::named!(Method, "method",
+    "newton" => Method::Newton,
+    "em" => Method::Em,
+    "gd" => Method::Gradient { learning_rate: 0.5, start: None },
+);
+
 /// Settings of [`fit`]; [`Params::check`] is called there.
 #[derive(Clone, Debug)]
 pub struct Params {

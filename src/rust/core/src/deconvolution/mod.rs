@@ -18,4 +18,4 @@ pub mod solve;
 
 pub use fit_platform::{fit_platform, PlatformFit, PlatformParams, PlatformSample};
 pub use fit_poisson::{fit, Fit, Method, Params, SampleFit};
-pub use model::Model;
+pub use model::{expected_counts, Model};

@@ -2,9 +2,12 @@
 //! a_gj = ℓ_g S_gj, with a weight w_g per gene (power likelihood).
 
 use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::Monitor;
 use crate::base::simd::LANES;
 use crate::matrix::counts::Counts;
-use crate::matrix::{from_fn, zeros, Array2, ArrayView2, Columns};
+use crate::matrix::linalg::multiply;
+use crate::matrix::{from_fn, zeros, Array2, ArrayView2, ArrayViewMut2, Columns};
+use ndarray::s;
 use std::ops::Range;
 
 /// Genes per block: what a block needs (signatures, μ and its pairs of
@@ -200,4 +203,37 @@ impl SampleBlock {
     pub fn weighted(&self, sample: usize) -> &[f64] {
         self.weighted.col(sample)
     }
+}
+
+/// Samples whose expected counts are computed between two looks at the monitor.
+const EXPECTED_BLOCK: usize = 1024;
+
+/// Writes the expected counts ℓ_g Σ_j S_gj e_j, genes × samples, to `out`.
+///
+/// # Errors
+/// `Shape`, and `Interrupted` when the monitor says so.
+pub fn expected_counts(
+    signatures: ArrayView2<'_, f64>,
+    lengths: &[f64],
+    exposures: ArrayView2<'_, f64>,
+    mut out: ArrayViewMut2<'_, f64>,
+    monitor: &Monitor<'_>,
+) -> Result<(), CoreError> {
+    check_length("lengths", signatures.nrows(), lengths.len())?;
+    check_length("exposures", signatures.ncols(), exposures.nrows())?;
+    check_length("out", signatures.nrows(), out.nrows())?;
+    check_length("out", exposures.ncols(), out.ncols())?;
+    // no last block is small: products of few columns round in another order
+    let blocks = (exposures.ncols() / EXPECTED_BLOCK).max(1);
+    for block in 0..blocks {
+        monitor.check()?;
+        let first = block * EXPECTED_BLOCK;
+        let last = if block + 1 < blocks { first + EXPECTED_BLOCK } else { exposures.ncols() };
+        let mut out = out.slice_mut(s![.., first..last]);
+        multiply(&mut out, &signatures, &exposures.slice(s![.., first..last]));
+        for sample in 0..last - first {
+            out.col_mut(sample).iter_mut().zip(lengths).for_each(|(mean, l)| *mean *= l);
+        }
+    }
+    Ok(())
 }

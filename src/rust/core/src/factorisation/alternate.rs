@@ -3,8 +3,9 @@
 
 use super::data::Side;
 use crate::base::convergence::Stop;
-use crate::base::error::CoreError;
+use crate::base::error::{check_length, CoreError};
 use crate::base::parallel::Monitor;
+use crate::matrix::ArrayView2;
 
 /// Both factors, indexed by [`Side::index`]: rank × features, rank × samples.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,18 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// From features × components and components × samples.
+    ///
+    /// # Errors
+    /// `Shape` when the factors have different numbers of components.
+    pub fn new(basis: ArrayView2<'_, f64>, coef: ArrayView2<'_, f64>) -> Result<Self, CoreError> {
+        let rank = basis.ncols();
+        check_length("components of the start", rank, coef.nrows())?;
+        // rows of the basis, columns of the coefficients
+        let lines = |x: ArrayView2<'_, f64>| x.iter().copied().collect();
+        Ok(Pair { rank, factors: [lines(basis), lines(coef.t())] })
+    }
+
     pub fn side(&self, side: Side) -> &[f64] {
         &self.factors[side.index()]
     }

@@ -63,7 +63,7 @@ pub fn fit(
     let best: Mutex<Option<(usize, Outcome)>> = Mutex::new(None);
     let one = |run: usize| -> Result<Run, CoreError> {
         let began = Instant::now();
-        let start = settings.start((&data, mean), run, &constraints);
+        let start = settings.start((&data, mean), run, &constraints, monitor)?;
         let mut outcome = alternate(&*model, start, &rules, monitor)?;
         arrange(&mut outcome.pair, &constraints, scalable);
         let bare = settings.without_offset(&outcome.pair);

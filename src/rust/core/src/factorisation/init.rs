@@ -2,6 +2,8 @@
 
 use super::alternate::Pair;
 use super::data::{Data, Side};
+use crate::base::error::CoreError;
+use crate::base::parallel::Monitor;
 use crate::base::rng::{stream, Purpose};
 use crate::matrix::from_columns;
 use crate::matrix::linalg::{spectrum, Spectrum};
@@ -19,6 +21,13 @@ pub enum Init {
     /// Zeros replaced by random numbers below mean(X) / 100.
     NndsvdRandom,
 }
+
+crate::base::error::named!(Init, "init",
+    "random" => Init::Random,
+    "nndsvd" => Init::Nndsvd,
+    "nndsvda" => Init::NndsvdMean,
+    "nndsvdar" => Init::NndsvdRandom,
+);
 
 /// Uniform entries, scaled so that W H has the mean `mean`, that of X.
 pub fn random(data: &Data<'_>, mean: f64, rank: usize, seed: u64, run: usize) -> Pair {
@@ -40,10 +49,19 @@ const ROUNDS: usize = 6;
 /// A start from the leading singular vectors, found by subspace iteration.
 /// The signs of the vectors cancel: the positive or the negative parts are taken,
 /// whichever pair is larger.  `mean` is that of X.
-pub fn nndsvd(data: &Data<'_>, mean: f64, rank: usize, kind: Init, seed: u64) -> Pair {
+///
+/// # Errors
+/// `Interrupted`.
+pub fn nndsvd(
+    (data, mean): (&Data<'_>, f64),
+    rank: usize,
+    kind: Init,
+    seed: u64,
+    monitor: &Monitor<'_>,
+) -> Result<Pair, CoreError> {
     let (m, n) = (data.count(Side::Basis), data.count(Side::Coef));
     let width = (rank + OVERSAMPLING).min(m).min(n);
-    let (sigma, left, right) = singular(data, width, seed);
+    let (sigma, left, right) = singular(data, width, seed, monitor)?;
     let mut basis = vec![0.0; rank * m];
     let mut coef = vec![0.0; rank * n];
     for r in 0..rank.min(width) {
@@ -76,27 +94,32 @@ pub fn nndsvd(data: &Data<'_>, mean: f64, rank: usize, kind: Init, seed: u64) ->
             };
         }
     }
-    Pair { rank, factors: [basis, coef] }
+    Ok(Pair { rank, factors: [basis, coef] })
 }
 
 /// Leading singular values and vectors (width × features, width × samples).
-fn singular(data: &Data<'_>, width: usize, seed: u64) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+fn singular(
+    data: &Data<'_>,
+    width: usize,
+    seed: u64,
+    monitor: &Monitor<'_>,
+) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>), CoreError> {
     let (m, n) = (data.count(Side::Basis), data.count(Side::Coef));
     let mut rng = stream(seed, Purpose::Projection, 0);
     let mut right: Vec<f64> = (0..width * n).map(|_| StandardNormal.sample(&mut rng)).collect();
     let mut left = vec![0.0; width * m];
     for _ in 0..ROUNDS {
         data.product(Side::Basis, &right, width, &mut left);
-        orthonormalise(&mut left, width);
+        orthonormalise(&mut left, width, monitor)?;
         data.product(Side::Coef, &left, width, &mut right);
-        orthonormalise(&mut right, width);
+        orthonormalise(&mut right, width, monitor)?;
     }
     data.product(Side::Basis, &right, width, &mut left);
     // X V = L'; L Lᵀ = Q Σ² Qᵀ, so X = (L' Q) (V Q)'
     let gram = data.gram(Side::Basis, &left, width);
     let Spectrum { values, vectors: turned } = spectrum(&from_columns(&gram, (width, width)));
     if values.iter().any(|v| v.is_nan()) {
-        return (vec![0.0; width], left, right);
+        return Ok((vec![0.0; width], left, right));
     }
     let sigma: Vec<f64> = values.iter().map(|v| v.max(0.0).sqrt()).collect();
     let turn = |vectors: &[f64]| -> Vec<f64> {
@@ -114,13 +137,18 @@ fn singular(data: &Data<'_>, width: usize, seed: u64) -> (Vec<f64>, Vec<f64>, Ve
             *v = if s > 1e-12 * sigma[0] { *v / s } else { 0.0 };
         }
     }
-    (sigma, left, turn(&right))
+    Ok((sigma, left, turn(&right)))
 }
 
 /// Gram-Schmidt, twice, on the rows of a width × lines matrix.
-fn orthonormalise(vectors: &mut [f64], width: usize) {
+fn orthonormalise(
+    vectors: &mut [f64],
+    width: usize,
+    monitor: &Monitor<'_>,
+) -> Result<(), CoreError> {
     for _ in 0..2 {
         for r in 0..width {
+            monitor.check()?;
             let mut along = vec![0.0; r + 1];
             for line in vectors.chunks_exact(width) {
                 for (s, sum) in along.iter_mut().enumerate() {
@@ -142,4 +170,5 @@ fn orthonormalise(vectors: &mut [f64], width: usize) {
             }
         }
     }
+    Ok(())
 }

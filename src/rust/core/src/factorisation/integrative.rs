@@ -121,6 +121,33 @@ pub fn factorise_integrative(
     })
 }
 
+/// Factorises from `runs` random starts.  Of all fits but the best, whose index
+/// comes with them, only how they ended is kept.
+///
+/// # Errors
+/// As [`factorise_integrative`], and `Argument` for no runs.
+pub fn factorise_runs(
+    datasets: &[Dataset<'_>],
+    settings: &IntegrativeSettings,
+    runs: usize,
+    monitor: &Monitor<'_>,
+) -> Result<(Vec<IntegrativeFit>, usize), CoreError> {
+    check_value("runs", runs as f64, "at least 1", |v| v >= 1.0)?;
+    let mut fits: Vec<IntegrativeFit> = Vec::new();
+    let mut best = 0;
+    for run in 0..runs {
+        fits.push(factorise_integrative(datasets, settings, run, monitor)?);
+        monitor.advance(1);
+        let better = fits[run].objective().total_cmp(&fits[best].objective()).is_lt();
+        let forgotten = if better { std::mem::replace(&mut best, run) } else { run };
+        if forgotten != best {
+            fits[forgotten].shared = Vec::new();
+            fits[forgotten].parts = Vec::new();
+        }
+    }
+    Ok((fits, best))
+}
+
 struct Blocks<'a, 'd> {
     datasets: &'a [Dataset<'d>],
     rank: usize,

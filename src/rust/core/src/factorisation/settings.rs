@@ -6,6 +6,7 @@ use super::data::{Data, Side};
 use super::init::{nndsvd, random, Init};
 use super::penalty::Constraint;
 use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::parallel::Monitor;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Algorithm {
@@ -26,6 +27,17 @@ pub enum Algorithm {
     /// X ≈ W S H with S = (1 − θ) I + θ/k 11ᵀ, Kullback-Leibler.
     NonSmooth { theta: f64 },
 }
+
+crate::base::error::named!(Algorithm, "algorithm",
+    "hals" => Algorithm::Hals,
+    "anls" => Algorithm::Anls,
+    "gradient" => Algorithm::Gradient,
+    "lee" => Algorithm::Lee,
+    "offset" => Algorithm::Offset,
+    "kl" => Algorithm::KullbackLeibler,
+    "brunet" => Algorithm::Brunet,
+    "nonsmooth" => Algorithm::NonSmooth { theta: 0.5 },
+);
 
 impl Algorithm {
     fn is_multiplicative(self) -> bool {
@@ -104,11 +116,12 @@ impl Settings {
         (data, mean): (&Data<'_>, f64),
         run: usize,
         constraints: &[Constraint; 2],
-    ) -> Pair {
+        monitor: &Monitor<'_>,
+    ) -> Result<Pair, CoreError> {
         let mut pair = match (&self.start, self.init) {
             (Some(start), _) => start.clone(),
             (None, Init::Random) => random(data, mean, self.rank, self.seed, run),
-            (None, kind) => nndsvd(data, mean, self.rank, kind, self.seed),
+            (None, kind) => nndsvd((data, mean), self.rank, kind, self.seed, monitor)?,
         };
         let features = data.count(Side::Basis);
         for (component, known) in self.known.chunks_exact(features.max(1)).enumerate() {
@@ -122,7 +135,7 @@ impl Settings {
         for (side, constraint) in [Side::Basis, Side::Coef].into_iter().zip(constraints) {
             constraint.confine(pair.rank, pair.side_mut(side));
         }
-        pair
+        Ok(pair)
     }
 
     /// Constraints as the model sees them: known columns and the offset's

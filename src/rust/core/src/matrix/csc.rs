@@ -204,6 +204,14 @@ impl<T: Copy> CscBuf<T> {
         self.end_column()
     }
 
+    /// Starts, rows and values of the columns that are built.
+    pub fn into_slots(mut self) -> (Vec<i32>, Vec<i32>, Vec<T>) {
+        let stored = self.starts[self.starts.len() - 1] as usize;
+        self.rows.truncate(stored);
+        self.values.truncate(stored);
+        (self.starts, self.rows, self.values)
+    }
+
     /// The columns that are built.
     pub fn view(&self) -> Csc<'_, T> {
         let stored = self.starts[self.starts.len() - 1] as usize;

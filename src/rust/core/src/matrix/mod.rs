@@ -13,6 +13,7 @@ pub use csc::{Csc, CscBuf};
 pub use ndarray::{Array2, Array3, ArrayRef2, ArrayView2, ArrayView3, ArrayViewMut2};
 
 use crate::base::error::{check_length, CoreError};
+use crate::base::parallel::Monitor;
 use ndarray::{Axis, ShapeBuilder};
 
 /// R's missing integer.
@@ -151,9 +152,13 @@ impl<'a> Matrix<'a> {
     }
 
     /// What a caller must know of a count matrix before it is used.
-    pub fn scan(&self) -> Scan {
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn scan(&self, monitor: &Monitor<'_>) -> Result<Scan, CoreError> {
         let mut scan = Scan::default();
         for column in 0..self.n_columns() {
+            monitor.check()?;
             let mut total = 0.0;
             self.for_each(column, |row, value| {
                 if !value.is_finite() {
@@ -168,7 +173,7 @@ impl<'a> Matrix<'a> {
             });
             scan.totals.push(total);
         }
-        scan
+        Ok(scan)
     }
 }
 
@@ -320,6 +325,11 @@ impl<T> Columns<T> for ArrayRef2<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::parallel::unmonitored;
+
+    fn scanned(matrix: Matrix<'_>) -> Scan {
+        unmonitored(|monitor| matrix.scan(monitor)).unwrap()
+    }
 
     const DENSE: [f64; 6] = [1.0, 0.0, 2.0, 0.0, 5.0, 0.0];
 
@@ -337,7 +347,7 @@ mod tests {
             let mut column = [9.0; 3];
             matrix.column_into(0, &mut column);
             assert_eq!(column, [1.0, 0.0, 2.0]);
-            let scan = matrix.scan();
+            let scan = scanned(matrix);
             assert_eq!(
                 (scan.totals, scan.max, scan.integer, scan.missing),
                 (vec![3.0, 5.0], 5.0, true, None)
@@ -377,12 +387,12 @@ mod tests {
     #[test]
     fn a_scan_finds_the_first_bad_entry_of_each_kind() {
         let bad = [1.5, f64::NAN, -1.0, f64::INFINITY, f64::NAN, 0.0];
-        let scan = Matrix::dense(&bad, (3, 2)).unwrap().scan();
+        let scan = scanned(Matrix::dense(&bad, (3, 2)).unwrap());
         assert_eq!(scan.missing, Some((1, 0)));
         assert_eq!(scan.negative, Some((2, 0)));
         assert_eq!(scan.infinite, Some((0, 1)));
         assert!(!scan.integer);
-        let scan = Matrix::whole(&[1, NA_INTEGER], (2, 1)).unwrap().scan();
+        let scan = scanned(Matrix::whole(&[1, NA_INTEGER], (2, 1)).unwrap());
         assert_eq!(scan.missing, Some((1, 0)));
     }
 

@@ -1,7 +1,7 @@
 //! Composite measurements: which genes are pooled with which weight, and what
 //! the pools read.
 
-use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::error::{check_length, check_memory, check_value, CoreError};
 use crate::base::parallel::{over_blocks, with_threads, Monitor};
 use crate::base::rng::{stream, Purpose};
 use crate::base::simd::vectors::{add_scaled, dot, squared_norm};
@@ -53,6 +53,7 @@ impl Design {
     fn check(&self) -> Result<(), CoreError> {
         check_value("measurements", self.measurements as f64, "at least 1", |v| v >= 1.0)?;
         check_value("genes", self.genes as f64, "at least 2", |v| v >= 2.0)?;
+        check_memory("measurements", &[2, self.genes, self.measurements])?;
         check_value("max_correlation", self.max_correlation, "in (0, 1]", |v| v > 0.0 && v <= 1.0)?;
         if let Kind::Sparse { genes_per_pool } = self.kind {
             let genes = self.genes as f64;

@@ -33,6 +33,14 @@ pub enum Decoder {
     LeastSquares,
 }
 
+crate::base::error::named!(Decoder, "method",
+    "omp" => Decoder::Orthogonal,
+    "nn_omp" => Decoder::Nonnegative,
+    "lasso" => Decoder::Lasso { nonnegative: false, penalty: None },
+    "nn_lasso" => Decoder::Lasso { nonnegative: true, penalty: None },
+    "nnls" => Decoder::LeastSquares,
+);
+
 /// What [`recover`] works from.
 pub struct Measured<'a> {
     /// Measurements × samples.

@@ -75,6 +75,7 @@ pub fn allocate(
     data: &Data<'_>,
     sources: &[usize],
     samples: &[usize],
+    monitor: &Monitor<'_>,
 ) -> Result<Expression, CoreError> {
     data.check()?;
     check_requested(data, sources, samples)?;
@@ -82,6 +83,7 @@ pub fn allocate(
     let zeros = || Array3::zeros((n_genes, sources.len(), samples.len()).f());
     let mut out = Expression { value: zeros(), variance: zeros(), reliability: None };
     for (at, &s) in samples.iter().enumerate() {
+        monitor.check()?;
         let mut fitted = vec![0.0; n_genes];
         for j in 0..n_sources {
             let exposure = data.exposures[(j, s)];
@@ -126,6 +128,12 @@ pub enum Learn {
     Genes,
 }
 
+crate::base::error::named!(Learn, "learn",
+    "nothing" => Learn::Nothing,
+    "shared" => Learn::Shared,
+    "genes" => Learn::Genes,
+);
+
 /// Settings of [`Cohort::fit`].
 #[derive(Clone, Debug)]
 pub struct CohortParams {
@@ -156,6 +164,20 @@ pub struct CohortFit {
     /// Degrees of freedom that the prior of a variance is worth; infinite when
     /// nothing was learnt per gene.
     pub prior_freedom: f64,
+}
+
+impl CohortFit {
+    /// Multiplies the variances of each source by its factor.
+    ///
+    /// # Errors
+    /// `Shape` unless there is a factor per source.
+    pub fn scale_between(&mut self, factors: &[f64]) -> Result<(), CoreError> {
+        check_length("factors", self.between.ncols(), factors.len())?;
+        for (j, factor) in factors.iter().enumerate() {
+            self.between.col_mut(j).iter_mut().for_each(|v| *v *= factor);
+        }
+        Ok(())
+    }
 }
 
 /// A cohort ready for work gene by gene.

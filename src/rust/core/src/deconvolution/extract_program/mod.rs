@@ -22,7 +22,7 @@ pub use test::{test_genes, GeneTests};
 use self::alternation::Problem;
 use super::expression::Data;
 use crate::base::convergence::Stop;
-use crate::base::error::{check_length, check_value, CoreError};
+use crate::base::error::{check_length, check_memory, check_value, CoreError};
 use crate::base::parallel::Monitor;
 use crate::matrix::Array2;
 use ndarray::s;
@@ -81,6 +81,7 @@ pub fn fit_program(
     check_value("n_programs", params.n_programs as f64, "at least 1", at_least_one)?;
     check_value("n_starts", params.n_starts as f64, "at least 1", at_least_one)?;
     check_value("max_iter", params.max_iter as f64, "at least 1", at_least_one)?;
+    check_memory("n_starts", &[params.n_programs, data.counts.ncols(), params.n_starts])?;
     check_length("tau2", n_genes, tau2.len())?;
     for &t in tau2 {
         check_value("tau2", t, "positive", |t| t > 0.0 && t.is_finite())?;

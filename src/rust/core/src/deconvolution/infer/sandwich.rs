@@ -36,6 +36,12 @@ pub enum Variance {
     Poisson,
 }
 
+crate::base::error::named!(Variance, "variance",
+    "robust" => Variance::Robust,
+    "quasi" => Variance::Quasi,
+    "poisson" => Variance::Poisson,
+);
+
 /// Uncertainty of all samples.
 pub struct Inference {
     /// Of the exposures, sources × sources × samples; 0 for sources at zero.

@@ -48,10 +48,11 @@ pub struct Clustered {
 /// Clusters the columns of `spectra` (features × spectra).
 ///
 /// # Errors
-/// `Argument` when fewer spectra than programs are left.
+/// `Argument` when fewer spectra than programs are left; `Interrupted`.
 pub fn cluster_spectra(
     spectra: ArrayView2<'_, f64>,
     settings: &Clustering,
+    monitor: &Monitor<'_>,
 ) -> Result<Clustered, CoreError> {
     let (n_features, n) = spectra.dim();
     check_value("rank", settings.rank as f64, "at least 1", |v| v >= 1.0)?;
@@ -62,54 +63,60 @@ pub fn cluster_spectra(
             (0..n_features).for_each(|i| directions[(i, s)] = spectra[(i, s)] / size);
         }
     }
-    let cosines = gram(directions.view());
-    let density = local_density(&cosines, settings.neighbours);
+    let cosines = gram(directions.view(), monitor)?;
+    let density = local_density(&cosines, settings.neighbours, monitor)?;
     let kept: Vec<usize> = (0..n).filter(|&s| density[s] <= settings.threshold).collect();
     let enough = |left: f64| left >= settings.rank as f64;
     check_value("spectra", kept.len() as f64, "at least as many as programs", enough)?;
     let distance = |a: usize, b: usize| (2.0 - 2.0 * cosines[(kept[a], kept[b])]).max(0.0).sqrt();
     let cosine = |a: usize, b: usize| cosines[(kept[a], kept[b])];
-    let cluster = kmeans(kept.len(), settings, &cosine);
-    let widths = silhouettes(&cluster, settings.rank, &distance);
+    let cluster = kmeans(kept.len(), settings, &cosine, monitor)?;
+    let widths = silhouettes(&cluster, settings.rank, &distance, monitor)?;
     let (mut program, mut silhouette) = (vec![None; n], vec![f64::NAN; n]);
     for (at, &s) in kept.iter().enumerate() {
         program[s] = Some(cluster[at]);
         silhouette[s] = widths[at];
     }
-    let medians = medians(directions.view(), &program, settings.rank);
+    let medians = medians(directions.view(), &program, settings.rank, monitor)?;
     Ok(Clustered { density, program, silhouette, medians, cosines })
 }
 
 /// XᵀX by blocks of columns.
-fn gram(x: ArrayView2<'_, f64>) -> Array2<f64> {
+fn gram(x: ArrayView2<'_, f64>, monitor: &Monitor<'_>) -> Result<Array2<f64>, CoreError> {
     const BLOCK: usize = 64;
     let n = x.ncols();
     let blocks: Vec<Array2<f64>> = (0..n.div_ceil(BLOCK))
         .into_par_iter()
         .map(|block| {
+            monitor.check()?;
             let first = block * BLOCK;
-            product(&x.t(), &x.slice(s![.., first..(first + BLOCK).min(n)]))
+            Ok(product(&x.t(), &x.slice(s![.., first..(first + BLOCK).min(n)])))
         })
-        .collect();
-    from_fn((n, n), |i, j| blocks[j / BLOCK][(i, j % BLOCK)])
+        .collect::<Result<_, CoreError>>()?;
+    Ok(from_fn((n, n), |i, j| blocks[j / BLOCK][(i, j % BLOCK)]))
 }
 
 /// Mean distance of each unit vector to its nearest others.
-fn local_density(cosines: &Array2<f64>, neighbours: usize) -> Vec<f64> {
+fn local_density(
+    cosines: &Array2<f64>,
+    neighbours: usize,
+    monitor: &Monitor<'_>,
+) -> Result<Vec<f64>, CoreError> {
     let n = cosines.nrows();
     let neighbours = neighbours.clamp(1, (n - 1).max(1));
     (0..n)
         .into_par_iter()
         .map(|s| {
+            monitor.check()?;
             if cosines[(s, s)] == 0.0 {
-                return f64::INFINITY;
+                return Ok(f64::INFINITY);
             }
             let others = (0..n).filter(|&t| t != s && cosines[(t, t)] > 0.0);
             let mut distances: Vec<f64> =
                 others.map(|t| (2.0 - 2.0 * cosines[(s, t)]).max(0.0).sqrt()).collect();
             distances.sort_by(f64::total_cmp);
             let nearest = &distances[..neighbours.min(distances.len())];
-            nearest.iter().sum::<f64>() / nearest.len().max(1) as f64
+            Ok(nearest.iter().sum::<f64>() / nearest.len().max(1) as f64)
         })
         .collect()
 }
@@ -120,16 +127,18 @@ fn kmeans(
     n: usize,
     settings: &Clustering,
     cosine: &(dyn Fn(usize, usize) -> f64 + Sync),
-) -> Vec<usize> {
+    monitor: &Monitor<'_>,
+) -> Result<Vec<usize>, CoreError> {
     let runs: Vec<(f64, Vec<usize>)> = (0..settings.starts.max(1))
         .into_par_iter()
         .map(|start| {
             let mut rng = stream(settings.seed, Purpose::Resample, start);
-            lloyd(first_clusters(n, settings.rank, cosine, &mut rng), settings.rank, cosine)
+            let first = first_clusters(n, settings.rank, cosine, &mut rng);
+            lloyd(first, settings.rank, cosine, monitor)
         })
-        .collect();
+        .collect::<Result<_, CoreError>>()?;
     let best = runs.into_iter().reduce(|best, next| if next.0 < best.0 { next } else { best });
-    best.map_or(Vec::new(), |(_, cluster)| cluster)
+    Ok(best.map_or(Vec::new(), |(_, cluster)| cluster))
 }
 
 /// Clusters around points that are drawn far from one another.
@@ -167,7 +176,8 @@ fn lloyd(
     mut cluster: Vec<usize>,
     rank: usize,
     cosine: &(dyn Fn(usize, usize) -> f64 + Sync),
-) -> (f64, Vec<usize>) {
+    monitor: &Monitor<'_>,
+) -> Result<(f64, Vec<usize>), CoreError> {
     let n = cluster.len();
     let mut inertia = f64::INFINITY;
     for _ in 0..MAX_LLOYD {
@@ -176,6 +186,7 @@ fn lloyd(
         // mean cosine of each point with each cluster, point by point
         let mut mean = vec![0.0; n * rank];
         for (a, mean) in mean.chunks_exact_mut(rank).enumerate() {
+            monitor.check()?;
             (0..n).for_each(|b| mean[cluster[b]] += cosine(a, b));
             mean.iter_mut().zip(&size).for_each(|(m, s)| *m /= f64::max(*s, 1.0));
         }
@@ -211,7 +222,7 @@ fn lloyd(
             break;
         }
     }
-    (inertia, cluster)
+    Ok((inertia, cluster))
 }
 
 /// Silhouette widths (Rousseeuw 1987); 0 for a cluster of one.
@@ -219,33 +230,36 @@ fn silhouettes(
     cluster: &[usize],
     rank: usize,
     distance: &(dyn Fn(usize, usize) -> f64 + Sync),
-) -> Vec<f64> {
+    monitor: &Monitor<'_>,
+) -> Result<Vec<f64>, CoreError> {
     let mut size = vec![0usize; rank];
     cluster.iter().for_each(|&c| size[c] += 1);
     (0..cluster.len())
         .into_par_iter()
         .map(|a| {
+            monitor.check()?;
             let mut sums = vec![0.0; rank];
             (0..cluster.len()).for_each(|b| sums[cluster[b]] += distance(a, b));
             let own = cluster[a];
             let others = (0..rank).filter(|&c| c != own && size[c] > 0);
             let between = others.map(|c| sums[c] / size[c] as f64).fold(f64::INFINITY, f64::min);
             if size[own] < 2 || between.is_infinite() {
-                return 0.0;
+                return Ok(0.0);
             }
             let within = sums[own] / (size[own] - 1) as f64;
             let larger = within.max(between);
-            if larger > 0.0 {
-                (between - within) / larger
-            } else {
-                0.0
-            }
+            Ok(if larger > 0.0 { (between - within) / larger } else { 0.0 })
         })
         .collect()
 }
 
 /// Feature by feature, the median over the spectra of each program.
-fn medians(directions: ArrayView2<'_, f64>, program: &[Option<usize>], rank: usize) -> Array2<f64> {
+fn medians(
+    directions: ArrayView2<'_, f64>,
+    program: &[Option<usize>],
+    rank: usize,
+    monitor: &Monitor<'_>,
+) -> Result<Array2<f64>, CoreError> {
     let n_features = directions.nrows();
     let mut out = zeros((n_features, rank));
     for r in 0..rank {
@@ -254,6 +268,7 @@ fn medians(directions: ArrayView2<'_, f64>, program: &[Option<usize>], rank: usi
             continue;
         }
         for i in 0..n_features {
+            monitor.check()?;
             out[(i, r)] = median(own.iter().map(|&s| directions[(i, s)]).collect());
         }
         let column = out.col_mut(r);
@@ -262,7 +277,7 @@ fn medians(directions: ArrayView2<'_, f64>, program: &[Option<usize>], rank: usi
             column.iter_mut().for_each(|v| *v /= total);
         }
     }
-    out
+    Ok(out)
 }
 
 /// Spectra of programs over all features, from their usages.

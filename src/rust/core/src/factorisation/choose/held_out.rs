@@ -23,6 +23,11 @@ pub enum Loss {
     KullbackLeibler,
 }
 
+crate::base::error::named!(Loss, "loss",
+    "frobenius" => Loss::Squares,
+    "kl" => Loss::KullbackLeibler,
+);
+
 /// Entries of one fold: those whose position has a hash in the fold's part of
 /// the range of 64-bit numbers.  Folds of one seed are disjoint, and each holds the
 /// asked fraction of positions up to chance.

@@ -1,6 +1,7 @@
 //! Genotype calls from reads, and how sure they are.
 
 use crate::base::error::{check_length, CoreError};
+use crate::base::parallel::Monitor;
 use crate::matrix::{CscBuf, Matrix};
 
 /// Certainty of a call as a function of the reads that cover it.
@@ -13,6 +14,12 @@ pub enum CallWeight {
     /// 1 for every call.
     Binary,
 }
+
+crate::base::error::named!(CallWeight, "weights",
+    "constant" => CallWeight::Constant,
+    "coverage" => CallWeight::Coverage,
+    "binary" => CallWeight::Binary,
+);
 
 /// Calls of the entries with enough reads, variants × cells, and their weights.
 #[derive(Clone, Debug)]
@@ -34,6 +41,7 @@ pub fn call_genotypes(
     alternative: Matrix<'_>,
     (min_coverage, min_allele): (f64, f64),
     weight: CallWeight,
+    monitor: &Monitor<'_>,
 ) -> Result<Calls, CoreError> {
     let (n_rows, n_columns) = reference.shape();
     check_length("alt", n_rows, alternative.shape().0)?;
@@ -41,6 +49,7 @@ pub fn call_genotypes(
     let mut out = Calls { calls: CscBuf::new(n_rows), weights: Vec::new() };
     let (mut own, mut other) = (vec![0.0; n_rows], vec![0.0; n_rows]);
     for j in 0..n_columns {
+        monitor.check()?;
         reference.column_into(j, &mut own);
         alternative.column_into(j, &mut other);
         for (i, (&own, &other)) in own.iter().zip(&other).enumerate() {

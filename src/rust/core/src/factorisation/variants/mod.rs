@@ -63,6 +63,11 @@ pub enum Noise {
     Variant,
 }
 
+crate::base::error::named!(Noise, "noise",
+    "common" => Noise::Common,
+    "variant" => Noise::Variant,
+);
+
 /// Residual variance of a variant is at least this part of its variance: a
 /// component must not be bought by explaining one variant without any error
 /// (a Heywood case).

@@ -29,6 +29,14 @@ pub enum Method {
     Snmf(SnmfParams),
 }
 
+crate::base::error::named!(Method, "method",
+    "svd" => Method::Svd,
+    "svd_k" => Method::SvdK,
+    "ksvd" => Method::Ksvd(KsvdParams::default()),
+    "smaf" => Method::Smaf(SmafParams::default()),
+    "snmf" => Method::Snmf(SnmfParams::default()),
+);
+
 /// Settings of [`learn`].
 #[derive(Clone, Debug)]
 pub struct DictionaryParams {
@@ -92,6 +100,8 @@ pub fn learn(
         v >= 1.0 && v <= samples
     })?;
     check_value("sparsity", params.sparsity as f64, "at least 1", |v| v >= 1.0)?;
+    // no sample can use more modules than there are
+    let params = &DictionaryParams { sparsity: params.sparsity.min(params.size), ..params.clone() };
     let norm: f64 = (0..profiles.ncols()).map(|j| norm2(profiles, j)).sum();
     check_value("profiles", norm, "finite, and not all zero", |v| v > 0.0 && v.is_finite())?;
     with_threads(params.threads, || {

@@ -36,6 +36,19 @@ pub struct SmafParams {
     pub activity_lower: f64,
 }
 
+impl Default for SmafParams {
+    fn default() -> Self {
+        SmafParams {
+            max_iter: 10,
+            tolerance: 1e-3,
+            error_bound: 0.1,
+            min_sparsity: 5,
+            module_lower: 0.0,
+            activity_lower: 0.0,
+        }
+    }
+}
+
 /// How the fit ended, beside its modules.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Outcome {

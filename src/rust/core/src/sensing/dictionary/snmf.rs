@@ -20,6 +20,12 @@ pub struct SnmfParams {
     pub penalty: f64,
 }
 
+impl Default for SnmfParams {
+    fn default() -> Self {
+        SnmfParams { max_iter: 100, tolerance: 1e-3, penalty: 0.01 }
+    }
+}
+
 pub fn learn(
     coding: &Coding<'_>,
     params: &DictionaryParams,

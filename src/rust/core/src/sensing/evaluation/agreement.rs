@@ -1,12 +1,20 @@
 //! Correlations, ranks and distances over the entries that are kept.
 
+use crate::base::error::CoreError;
+use crate::base::parallel::Monitor;
 use crate::base::simd::vectors::squared_distance;
 use rayon::prelude::*;
 
-pub fn both_correlations(a: &[f64], b: &[f64]) -> (f64, f64) {
-    let all = vec![true; a.len()];
-    let (x, y) = (ranks(a, &order_of(a), &all), ranks(b, &order_of(b), &all));
-    (correlation(a, b, &all), correlation(&x, &y, &all))
+/// Pearson's correlation and Spearman's; `all` is true everywhere.
+pub fn both_correlations(
+    a: &[f64],
+    b: &[f64],
+    all: &[bool],
+    monitor: &Monitor<'_>,
+) -> Result<(f64, f64), CoreError> {
+    let x = ranks(a, &order_of(a, monitor)?, all, monitor)?;
+    let y = ranks(b, &order_of(b, monitor)?, all, monitor)?;
+    Ok((correlation(a, b, all), correlation(&x, &y, all)))
 }
 
 /// `most` of 0..n, evenly spread.
@@ -16,29 +24,76 @@ pub fn spread(n: usize, most: usize) -> Vec<usize> {
 }
 
 /// Euclidean distances of all pairs (i, j), i < j, ordered by j.
-pub fn distances<'a>(n: usize, vector: impl Fn(usize) -> &'a [f64] + Sync) -> Vec<f64> {
+pub fn distances<'a>(
+    n: usize,
+    vector: impl Fn(usize) -> &'a [f64] + Sync,
+    monitor: &Monitor<'_>,
+) -> Result<Vec<f64>, CoreError> {
     let columns: Vec<Vec<f64>> = (0..n)
         .into_par_iter()
         .map(|j| {
+            monitor.check()?;
             let own = vector(j);
-            (0..j).map(|i| squared_distance(vector(i), own).sqrt()).collect()
+            Ok((0..j).map(|i| squared_distance(vector(i), own).sqrt()).collect())
         })
-        .collect();
-    columns.concat()
+        .collect::<Result<_, CoreError>>()?;
+    Ok(columns.concat())
 }
 
-pub fn order_of(values: &[f64]) -> Vec<u32> {
+/// Entries that are sorted or ranked between two looks at the monitor.
+const LOOK: usize = 1 << 16;
+
+/// Indices by rising value.  Parts are sorted, then merged two by two: a single sort
+/// of all entries could not be stopped.
+pub fn order_of(values: &[f64], monitor: &Monitor<'_>) -> Result<Vec<u32>, CoreError> {
+    let below = |a: u32, b: u32| values[a as usize].total_cmp(&values[b as usize]);
     let mut order: Vec<u32> = (0..values.len() as u32).collect();
-    order.sort_unstable_by(|&a, &b| values[a as usize].total_cmp(&values[b as usize]));
-    order
+    for part in order.chunks_mut(LOOK) {
+        monitor.check()?;
+        part.sort_unstable_by(|&a, &b| below(a, b));
+    }
+    let mut size = LOOK;
+    while size < order.len() {
+        let mut merged = Vec::with_capacity(order.len());
+        for pair in order.chunks(2 * size) {
+            let (mut left, mut right) = pair.split_at(size.min(pair.len()));
+            while let (Some(&a), Some(&b)) = (left.first(), right.first()) {
+                if merged.len() % LOOK == 0 {
+                    monitor.check()?;
+                }
+                if below(b, a).is_lt() {
+                    merged.push(b);
+                    right = &right[1..];
+                } else {
+                    merged.push(a);
+                    left = &left[1..];
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        order = merged;
+        size *= 2;
+    }
+    Ok(order)
 }
 
 /// Mean ranks among the entries that are kept, from the order of all.
-pub fn ranks(values: &[f64], order: &[u32], kept: &[bool]) -> Vec<f64> {
+pub fn ranks(
+    values: &[f64],
+    order: &[u32],
+    kept: &[bool],
+    monitor: &Monitor<'_>,
+) -> Result<Vec<f64>, CoreError> {
     let mut out = vec![0.0; values.len()];
     let mut seen = 0usize;
     let mut at = 0;
+    let mut look = 0;
     while at < order.len() {
+        if at >= look {
+            monitor.check()?;
+            look = at + LOOK;
+        }
         let value = values[order[at] as usize];
         let mut end = at;
         let mut tied = 0usize;
@@ -51,7 +106,7 @@ pub fn ranks(values: &[f64], order: &[u32], kept: &[bool]) -> Vec<f64> {
         seen += tied;
         at = end;
     }
-    out
+    Ok(out)
 }
 
 /// Pearson correlation of the entries that are kept.  NaN when `truth` does not

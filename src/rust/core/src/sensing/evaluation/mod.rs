@@ -67,6 +67,8 @@ pub fn evaluate(
     check_length("recovered (samples)", samples, recovered.ncols())?;
     check_value("genes", genes as f64, "at least 1", |v| v >= 1.0)?;
     check_value("samples", samples as f64, "at least 1", |v| v >= 1.0)?;
+    let entries = genes as f64 * samples as f64;
+    check_value("entries of truth", entries, "at most 2^32", |n| n <= 2f64.powi(32))?;
     with_threads(params.threads, || {
         let whole = Pairs::new(truth, recovered, params.most_distances, monitor)?;
         let all = vec![true; samples];
@@ -131,28 +133,25 @@ impl<'a> Pairs<'a> {
             .map(|x| {
                 let values: Vec<f64> =
                     (0..samples).flat_map(|j| column(*x, j).iter().copied()).collect();
-                order_of(&values)
+                order_of(&values, monitor)
             })
-            .collect();
+            .collect::<Result<_, CoreError>>()?;
         let order: [Vec<u32>; 2] = order.try_into().expect("two matrices");
-        monitor.check()?;
-        let gene_order = [0, 1].map(|which: usize| -> Vec<Vec<u32>> {
-            let by_gene = &by_gene[which];
-            (0..genes).into_par_iter().map(|g| order_of(by_gene.col(g))).collect()
-        });
-        monitor.check()?;
+        let of_genes = |by_gene: &Array2<f64>| -> Result<Vec<Vec<u32>>, CoreError> {
+            let genes = (0..genes).into_par_iter();
+            genes.map(|g| order_of(by_gene.col(g), monitor)).collect()
+        };
+        let gene_order = [of_genes(&by_gene[0])?, of_genes(&by_gene[1])?];
         let all = vec![true; genes];
         let of_samples: Vec<(f64, f64)> = (0..samples)
             .into_par_iter()
-            .map(|j| {
-                let (a, b) = (column(truth, j), column(recovered, j));
-                let ranks = (ranks(a, &order_of(a), &all), ranks(b, &order_of(b), &all));
-                (correlation(a, b, &all), correlation(&ranks.0, &ranks.1, &all))
-            })
-            .collect();
+            .map(|j| both_correlations(column(truth, j), column(recovered, j), &all, monitor))
+            .collect::<Result<_, CoreError>>()?;
         let distant_samples = spread(samples, most);
-        let sample_distances =
-            both.map(|x| distances(distant_samples.len(), |k| column(x, distant_samples[k])));
+        let between = |x: ArrayView2<'_, f64>| {
+            distances(distant_samples.len(), |k| column(x, distant_samples[k]), monitor)
+        };
+        let sample_distances = [between(truth)?, between(recovered)?];
         let [truth_by_gene, recovered_by_gene] = by_gene;
         Ok(Pairs {
             genes,
@@ -180,21 +179,20 @@ impl<'a> Pairs<'a> {
                 let a = self.truth_by_gene.col(g);
                 let b = self.recovered_by_gene.col(g);
                 let ranked = (
-                    ranks(a, &self.gene_order[0][g], kept),
-                    ranks(b, &self.gene_order[1][g], kept),
+                    ranks(a, &self.gene_order[0][g], kept, monitor)?,
+                    ranks(b, &self.gene_order[1][g], kept, monitor)?,
                 );
-                (correlation(a, b, kept), correlation(&ranked.0, &ranked.1, kept))
+                Ok((correlation(a, b, kept), correlation(&ranked.0, &ranked.1, kept)))
             })
-            .collect();
-        monitor.check()?;
+            .collect::<Result<_, CoreError>>()?;
         let (gene_pearson, gene_spearman): (Vec<f64>, Vec<f64>) = of_genes.into_iter().unzip();
-        let overall = self.overall(kept);
+        let overall = self.overall(kept, monitor)?;
         let own = |values: &[f64]| {
             let kept = values.iter().zip(kept).filter(|(_, &k)| k).map(|(v, _)| *v);
             mean_of_finite(kept)
         };
-        let between_samples = self.between_samples(kept);
-        let between_genes = self.between_genes(kept);
+        let between_samples = self.between_samples(kept, monitor)?;
+        let between_genes = self.between_genes(kept, monitor)?;
         let scores = [
             overall.0,
             overall.1,
@@ -210,18 +208,24 @@ impl<'a> Pairs<'a> {
         Ok((scores, gene_pearson, gene_spearman))
     }
 
-    fn overall(&self, kept: &[bool]) -> (f64, f64) {
+    fn overall(&self, kept: &[bool], monitor: &Monitor<'_>) -> Result<(f64, f64), CoreError> {
         let flat = |x: ArrayView2<'_, f64>| -> Vec<f64> {
             (0..self.samples).flat_map(|j| column(x, j).iter().copied()).collect()
         };
         let kept: Vec<bool> = kept.iter().flat_map(|&k| (0..self.genes).map(move |_| k)).collect();
         let (a, b) = (flat(self.truth), flat(self.recovered));
         let pearson = correlation(&a, &b, &kept);
-        let (a, b) = (ranks(&a, &self.order[0], &kept), ranks(&b, &self.order[1], &kept));
-        (pearson, correlation(&a, &b, &kept))
+        monitor.check()?;
+        let a = ranks(&a, &self.order[0], &kept, monitor)?;
+        let b = ranks(&b, &self.order[1], &kept, monitor)?;
+        Ok((pearson, correlation(&a, &b, &kept)))
     }
 
-    fn between_samples(&self, kept: &[bool]) -> (f64, f64) {
+    fn between_samples(
+        &self,
+        kept: &[bool],
+        monitor: &Monitor<'_>,
+    ) -> Result<(f64, f64), CoreError> {
         let kept: Vec<bool> = self.distant_samples.iter().map(|&i| kept[i]).collect();
         let pairs: Vec<bool> = (0..kept.len())
             .flat_map(|j| (0..j).map(move |i| (i, j)))
@@ -230,10 +234,11 @@ impl<'a> Pairs<'a> {
         let part = |of: &[f64]| -> Vec<f64> {
             of.iter().zip(&pairs).filter(|(_, &k)| k).map(|(v, _)| *v).collect()
         };
-        both_correlations(&part(&self.sample_distances[0]), &part(&self.sample_distances[1]))
+        let [a, b] = [part(&self.sample_distances[0]), part(&self.sample_distances[1])];
+        both_correlations(&a, &b, &vec![true; a.len()], monitor)
     }
 
-    fn between_genes(&self, kept: &[bool]) -> (f64, f64) {
+    fn between_genes(&self, kept: &[bool], monitor: &Monitor<'_>) -> Result<(f64, f64), CoreError> {
         let between = |x: &Array2<f64>| {
             let part: Vec<Vec<f64>> = self
                 .distant_genes
@@ -243,9 +248,10 @@ impl<'a> Pairs<'a> {
                     own.filter(|(_, &k)| k).map(|(v, _)| *v).collect()
                 })
                 .collect();
-            distances(part.len(), |k| &part[k])
+            distances(part.len(), |k| &part[k], monitor)
         };
-        both_correlations(&between(&self.truth_by_gene), &between(&self.recovered_by_gene))
+        let (a, b) = (between(&self.truth_by_gene)?, between(&self.recovered_by_gene)?);
+        both_correlations(&a, &b, &vec![true; a.len()], monitor)
     }
 }
 
