@@ -259,13 +259,18 @@ log_levels <- function(counts) {
        variance = level * unit / (level + CORRECTION_FLOOR)^2)
 }
 
+# Genes with a mean at the floor or above on either side; all where none has.
+expressed_in <- function(b, s) {
+  expressed <- pmax(rowMeans(b$level), rowMeans(s$level)) >= CORRECTION_FLOOR
+  if (any(expressed)) expressed else !expressed
+}
+
 # Mean log ratio per gene with its variance.
 #   single   only the counting error is known, for want of a second individual
 matched_ratios <- function(bulk, pseudo) {
   b <- log_levels(bulk)
   s <- log_levels(pseudo)
-  expressed <- pmax(rowMeans(b$level), rowMeans(s$level)) >= CORRECTION_FLOOR
-  if (!any(expressed)) expressed[] <- TRUE
+  expressed <- expressed_in(b, s)
   ratio <- b$logs - s$logs
   ratio <- ratio - rep(apply(ratio[expressed, , drop = FALSE], 2L, stats::median),
                        each = nrow(ratio))
@@ -297,8 +302,7 @@ PRIOR_DF <- 4
 cohort_ratio <- function(bulk, pseudo) {
   b <- log_levels(bulk)
   s <- log_levels(pseudo)
-  expressed <- pmax(rowMeans(b$level), rowMeans(s$level)) >= CORRECTION_FLOOR
-  if (!any(expressed)) expressed[] <- TRUE
+  expressed <- expressed_in(b, s)
   observed <- rowMeans(b$logs) - rowMeans(s$logs)
   spread <- lapply(list(b, s), function(side) {
     beyond_counting(side$logs, side$variance, expressed)

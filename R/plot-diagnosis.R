@@ -152,12 +152,7 @@ plot_dispersion <- function(diagnosis, group = NULL) {
 plot_influence <- function(diagnosis, types = NULL, n = NULL) {
   check_diagnosis(diagnosis)
   known <- diagnosis$types$type
-  unknown <- setdiff(types, known)
-  if (length(unknown)) {
-    stop_user("argument", "`types` must name types of the result.",
-              x = paste0("Unknown: ", some_of(unknown), "."),
-              i = paste0("There are ", some_of(known, length(known)), "."))
-  }
+  check_types(types, known)
   n_types <- if (is.null(types)) length(known) else length(types)
   n <- if (is.null(n)) (if (n_types <= 6) 5 else if (n_types <= 12) 3 else 2)
        else check_count(n, "n")

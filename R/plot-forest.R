@@ -40,7 +40,7 @@ NAMED_ROWS <- 60L
 # found.
 grouped_intervals <- function(result, samples, types, group, level, what,
                               .call = caller_env()) {
-  check_types(types, result, .call = .call)
+  check_types(types, rownames(result$proportions), .call = .call)
   groups <- check_group(group, result$convergence$sample, .call = .call)
   table <- confint(result, parm = types, level = level, samples = samples, what = what)
   table$group <- groups[match(table$sample, result$convergence$sample)]

@@ -20,11 +20,5 @@ autoplot.hierarchical_deconvolution <- function(object, level = c("types", "grou
   if (identical(rownames(shares), types)) {
     shares <- shares[base::order(as.integer(coarsest(object$tree))), , drop = FALSE]
   }
-  table <- place_samples(long_shares(shares), shares, group, order)
-  ggplot(table, aes(.data$sample, .data$share, fill = .data$type)) +
-    geom_col(width = if (ncol(shares) > 150) 1 else 0.92) +
-    scale_types("fill", rownames(shares)) +
-    scale_y_continuous(expand = expansion()) +
-    labs(title = "Cell types per sample", y = SHARE_LABELS[[what]]) +
-    sample_axis(ncol(shares), group) + theme(panel.grid.major.x = element_blank())
+  share_bars(shares, group, order, what)
 }

@@ -12,11 +12,5 @@ autoplot.merged_types <- function(object, group = NULL, order = c("cluster", "no
   refuse_dots(...)
   shares <- object$proportions
   shares[is.na(shares)] <- 0 # not reported in this sample
-  table <- place_samples(long_shares(shares), shares, group, order)
-  ggplot(table, aes(.data$sample, .data$share, fill = .data$type)) +
-    geom_col(width = if (ncol(shares) > 150) 1 else 0.92) +
-    scale_types("fill", rownames(shares)) +
-    scale_y_continuous(expand = expansion()) +
-    labs(title = "What can be told apart", y = SHARE_LABELS[[object$what]]) +
-    sample_axis(ncol(shares), group) + theme(panel.grid.major.x = element_blank())
+  share_bars(shares, group, order, object$what, title = "What can be told apart")
 }

@@ -6,15 +6,21 @@ plot_proportions <- function(result, group = NULL, order = c("cluster", "none"),
                              what = NULL) {
   check_result(result)
   what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
-  shares <- coef(result, what)
-  table <- place_samples(long_shares(shares), shares, group, order)
+  share_bars(coef(result, what), group, order, what, rownames(result$exposures))
+}
+
+# Shares (types x samples) as stacked bars; `coloured` are the types in the order of
+# their colours.
+share_bars <- function(shares, group, order, what, coloured = rownames(shares),
+                       title = "Cell types per sample", .call = caller_env()) {
+  table <- place_samples(long_shares(shares), shares, group, order, .call = .call)
   # a sample without any type keeps its place, and has no bar
   table$share[is.na(table$share)] <- 0
   ggplot(table, aes(.data$sample, .data$share, fill = .data$type)) +
     geom_col(width = if (ncol(shares) > 150) 1 else 0.92) +
-    scale_types("fill", rownames(result$exposures)) +
+    scale_types("fill", coloured) +
     scale_y_continuous(expand = expansion()) +
-    labs(title = "Cell types per sample", y = SHARE_LABELS[[what]]) +
+    labs(title = title, y = SHARE_LABELS[[what]]) +
     sample_axis(ncol(shares), group) + theme(panel.grid.major.x = element_blank())
 }
 

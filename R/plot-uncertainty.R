@@ -15,7 +15,7 @@ plot_uncertainty <- function(result, level = 0.95, samples = NULL, types = NULL,
               i = "Say `view = \"forest\"`.")
   }
   what <- share_asked_for(what, result, choices = SHARES[1:2])
-  check_types(types, result)
+  check_types(types, rownames(result$proportions))
   table <- confint(result, parm = types, level = level, samples = samples, what = what)
   # without the samples in which no type was found
   table <- droplevels(table[!is.na(table$estimate), ])

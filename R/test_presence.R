@@ -49,7 +49,7 @@ test_presence <- function(result, types = NULL, samples = NULL,
                           threads = getOption("unalloy.threads", 2L)) {
   here <- environment()
   check_result(result)
-  check_types(types, result)
+  check_types(types, rownames(result$proportions))
   variance <- check_choice(variance, VARIANCES, "variance")
   adjust <- check_choice(adjust, stats::p.adjust.methods, "adjust")
   threads <- check_threads(threads)

@@ -7,8 +7,7 @@ check_result <- function(result, what = "result", .call = caller_env()) {
   }
 }
 
-check_types <- function(types, result, .call = caller_env()) {
-  known <- rownames(result$proportions)
+check_types <- function(types, known, .call = caller_env()) {
   unknown <- setdiff(types, known)
   if (length(unknown)) {
     stop_user("argument", "`types` must name types of the result.",
