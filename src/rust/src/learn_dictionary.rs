@@ -6,7 +6,7 @@ use crate::interrupt::supervise;
 use extendr_api::prelude::*;
 use unalloy_core::matrix::{Csc, CscBuf};
 use unalloy_core::sensing::dictionary::{
-    learn, DictionaryParams, KsvdParams, Method, SmafParams, SnmfParams,
+    learn, DictionaryParams, HeldOut, KsvdParams, Method, SmafParams, SnmfParams,
 };
 use unalloy_core::CoreError;
 
@@ -19,6 +19,10 @@ fn rs_learn_dictionary(profiles: RMatrix<f64>, settings: List, progress: Functio
             method: method(&settings)?,
             size: get("size")? as usize,
             sparsity: get("sparsity")? as usize,
+            held_out: HeldOut {
+                samples: get("held_out_samples")? as usize,
+                folds: get("held_out_folds")? as usize,
+            },
             seed: get("seed")? as u64,
             threads: get("threads")? as usize,
         };

@@ -25,6 +25,8 @@ fn rs_recover(
             decoder: decoder(&settings)?,
             sparsity: number(&settings, "sparsity")? as usize,
             standard_errors: number(&settings, "standard_errors")? != 0.0,
+            // a negative number stands for none
+            noise: Some(number(&settings, "noise")?).filter(|&noise| noise >= 0.0),
             threads: number(&settings, "threads")? as usize,
         };
         let size = modules.ncols();
@@ -48,6 +50,7 @@ fn rs_recover(
             activities = sparse(found.codes.view()),
             residual = found.residual,
             variance = found.variance,
+            noise = found.noise,
             inflation = found.inflation
         ))
     })
