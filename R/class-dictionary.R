@@ -8,8 +8,9 @@
 #'   \item{`modules`}{Genes × modules, columns of unit norm.}
 #'   \item{`activities`}{Modules × training samples (`dgCMatrix`): by orthogonal
 #'     matching pursuit with `sparsity` modules per sample.}
-#'   \item{`residual_sd`}{Per gene: standard deviation of the training samples around
-#'     modules times activities. The lack of fit that [recover_profiles()] counts in its
+#'   \item{`residual_sd`}{Per gene: standard deviation around modules times
+#'     activities, of samples that were held out (of the training samples with
+#'     `held_out = 0`). The lack of fit that [recover_profiles()] counts in its
 #'     standard errors.}
 #'   \item{`residual`}{What the modules with these activities leave of the sum of
 #'     squares of the training profiles, as a share.}

@@ -16,6 +16,8 @@
 #'     `residual` (what is left of the sum of squares of its measurements) and
 #'     `measurement_sd` (the standard deviation of a measurement that standard errors
 #'     rest on).}
+#'   \item{`noise`}{The standard deviation of a measurement's noise, given or
+#'     estimated; `NULL` without standard errors, or where nothing tells it.}
 #'   \item{`method`, `sparsity`, `penalty`, `measurements`}{How it was made.}
 #' }
 #'
@@ -49,6 +51,7 @@ new_recovery <- function(found, modules, samples, measurements, method, sparsity
       inflation = stats::setNames(found$inflation, genes), activities = activities,
       samples = data.frame(sample = samples, modules = diff(activities@p),
                            residual = found$residual, measurement_sd = sqrt(found$variance)),
+      noise = found$noise,
       method = method, sparsity = sparsity, penalty = penalty, measurements = measurements
     ),
     class = "recovery"

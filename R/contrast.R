@@ -52,7 +52,7 @@ contrast <- function(result, first, second, types = NULL, what = NULL,
                      threads = getOption("unalloy.threads", 2L)) {
   here <- environment()
   check_result(result)
-  check_types(types, result)
+  check_types(types, rownames(result$proportions))
   if (missing(first) || missing(second)) {
     stop_user("argument", "`first` and `second` are needed: the samples to compare.")
   }

@@ -108,7 +108,7 @@ merge_types <- function(result, tree = NULL, groups = NULL, max_correlation = 0.
   per <- check_choice(per, c("cohort", "sample"), "per")
   what <- share_asked_for(what, result, choices = SHARES[1:2])
   of <- check_choice(of, OF_WHAT, "of")
-  check_types(among, result)
+  check_types(among, rownames(result$proportions))
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   variance <- check_choice(variance, VARIANCES, "variance")
   threads <- check_threads(threads)

@@ -19,21 +19,27 @@
 #'
 #' @section Standard errors:
 #' For the modules S that were chosen, activities are estimated with covariance
-#' σ² (B'B)⁻¹ where B = A U_S. σ² is the residual variance of the sample's
-#' measurements, ‖y - B w‖² / (m - |S|), or what the dictionary's lack of fit makes
-#' of it, the mean of A diag(s²) A', whichever is larger: with few measurements left
-#' a small residual proves nothing. The error of a gene is √(σ² u'(B'B)⁻¹u + s²)
-#' with its row u of U_S and its own standard deviation s around the modules in the
-#' training samples.
+#' σ² (B'B)⁻¹ where B = A U_S. The error of a gene is √(σ² u'(B'B)⁻¹u + s²) with its row
+#' u of U_S and its own standard deviation s around the modules, in samples that these
+#' had not seen (`residual_sd` of [learn_dictionary()]).
 #'
-#' This is a posterior given that S is right. Near the fewest measurements that
-#' work S is often wrong. So up to 300 samples are made from the activities of
-#' training samples and normal deviations s, measured with A and recovered; the
-#' standard errors of a gene are multiplied by the root mean square of its error
-#' over standard error in them, if that is above 1 (`inflation`). Without
-#' `learn_dictionary()` there are no such activities and the factor is 1. What
-#' remains unknown is how far new samples differ from training samples: see the
-#' coverage in [evaluate_recovery()].
+#' σ² is the variance of a measurement: what the lack of fit makes of it, the mean
+#' of A diag(s²) A', and the noise, ν². The noise is `noise` or, without it, the one that
+#' y tells: up to 300 examples are made from the activities of training samples
+#' and normal deviations s, measured with A and noise, and recovered; ν is such that
+#' they leave as much of their measurements as the samples do, ‖y - A U w‖² on average.
+#' (A residual over its degrees of freedom would be too small: modules are chosen so
+#' that they fit noise.) So what samples deviate more from modules than held-out ones
+#' counts as noise. A sample that leaves more than the mean has its own, larger σ².
+#'
+#' This is a posterior given that S is right. With noise, and near the fewest
+#' measurements that work, S is often wrong. So the standard errors of a gene are
+#' multiplied by the root mean square of its error over standard error in the
+#' examples, if that is above 1 (`inflation`). Without `learn_dictionary()` there are no
+#' such activities: the factor is 1, and σ² is the residual over its degrees of freedom,
+#' ‖y - B w‖² / (m - |S|), or `noise`², whichever is larger. What remains unknown is how
+#' far new samples differ from training samples: see the coverage in
+#' [evaluate_recovery()].
 #'
 #' @param y Measurements × samples, as [measure()] gives, or a vector for one
 #'   sample. Rows are those of `A`, matched by name if both have names.
@@ -46,6 +52,9 @@
 #'   dictionary has fewer modules, all may be used.
 #' @param penalty For the lasso, instead of `sparsity`: a number above 0.
 #' @param standard_errors Compute them? They take as much memory as the profiles.
+#' @param noise Standard deviation of the noise of a measurement, in units of `y`,
+#'   where it is known, from replicates for example; 0 says that there is none. `NULL`
+#'   estimates it, see *Standard errors*. Raising it widens intervals.
 #' @inheritParams measure
 #' @return An object of class [recovery].
 #' @section Errors: `unalloy_error_too_few_measurements` for fewer measurements
@@ -71,12 +80,18 @@
 #' evaluate_recovery(x[, 61:70], found)
 recover_profiles <- function(y, A, dictionary,
                              method = c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"),
-                             sparsity = 15, penalty = NULL, standard_errors = TRUE,
+                             sparsity = 15, penalty = NULL, standard_errors = TRUE, noise = NULL,
                              threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
   method <- check_choice(method, c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"), "method")
   refuse_unused(method, !missing(sparsity), penalty)
   standard_errors <- check_flag(standard_errors, "standard_errors")
   if (!is.null(penalty)) penalty <- check_number(penalty, "penalty", 0, above = TRUE)
+  if (!is.null(noise)) {
+    noise <- check_number(noise, "noise", 0)
+    if (!standard_errors) {
+      stop_user("argument", "`noise` is for standard errors.", x = "`standard_errors` is FALSE.")
+    }
+  }
   threads <- check_threads(threads)
   verbose <- check_flag(verbose, "verbose")
   modules <- modules_of(dictionary)
@@ -89,11 +104,12 @@ recover_profiles <- function(y, A, dictionary,
   if (counted && sparsity > nrow(A$weights)) stop_few_measurements(nrow(A$weights), sparsity)
   weights <- matrix(0, nrow(modules$values), nrow(A$weights))
   weights[place, ] <- t(A$weights)
+  # decoded first, then expanded to all genes
   found <- call_rs(
     rs_recover, readings = y$values, weights = weights, modules = modules$values,
     residual_variance = modules$variance, examples = modules$examples, method = method,
-    sparsity = sparsity, penalty = penalty, standard_errors = standard_errors, threads = threads,
-    progress = progress_bar("Recovering", ncol(y$values), verbose)
+    sparsity = sparsity, penalty = penalty, noise = noise, standard_errors = standard_errors,
+    threads = threads, progress = progress_bar("Recovering", 2 * ncol(y$values), verbose)
   )
   new_recovery(found, modules, y$samples, nrow(A$weights), method,
                if (counted) sparsity, penalty)

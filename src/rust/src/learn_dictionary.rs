@@ -2,7 +2,7 @@
 
 use crate::bridge::{answer, csc, guard, integers, supervise, Given, Result, Value};
 use extendr_api::prelude::*;
-use unalloy_core::sensing::dictionary::{learn, DictionaryParams, Method};
+use unalloy_core::sensing::dictionary::{learn, DictionaryParams, HeldOut, Method};
 
 /// @noRd
 #[extendr]
@@ -13,6 +13,10 @@ fn rs_learn_dictionary(given: List) -> Robj {
             method: method(&settings)?,
             size: settings.count("size")?,
             sparsity: settings.count("sparsity")?,
+            held_out: HeldOut {
+                samples: settings.count("held_out_samples")?,
+                folds: settings.count("held_out_folds")?,
+            },
             seed: settings.seed("seed")?,
             threads: settings.count("threads")?,
         };

@@ -17,6 +17,7 @@ fn rs_recover(given: List) -> Robj {
             decoder,
             sparsity: given.count("sparsity")?,
             standard_errors: given.flag("standard_errors")?,
+            noise: given.optional("noise")?,
             threads: given.count("threads")?,
         };
         let examples = if given.has("examples") { Some(given.sparse("examples")?) } else { None };
@@ -34,6 +35,7 @@ fn rs_recover(given: List) -> Robj {
             activities = csc(found.codes),
             residual = found.residual,
             variance = found.variance,
+            noise = found.noise,
             inflation = found.inflation
         ))
     })

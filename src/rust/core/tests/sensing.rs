@@ -1,5 +1,6 @@
 //! Dictionaries and recovery on data with a planted truth.
 
+use ndarray::s;
 use rand::seq::index::sample;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -10,7 +11,7 @@ use unalloy_core::matrix::counts::Counts;
 use unalloy_core::matrix::{from_fn, zeros, Array2, ArrayView2, Columns, Matrix};
 use unalloy_core::sensing::codes::use_of_atoms;
 use unalloy_core::sensing::dictionary::{
-    learn, Dictionary, DictionaryParams, KsvdParams, Method, SmafParams, SnmfParams,
+    learn, Dictionary, DictionaryParams, HeldOut, KsvdParams, Method, SmafParams, SnmfParams,
 };
 use unalloy_core::sensing::measurement::{Design, Kind};
 use unalloy_core::sensing::recovery::{recover, Decoder, Measured, Recovered, RecoveryParams};
@@ -62,7 +63,7 @@ fn identity(n: usize) -> Array2<f64> {
 }
 
 fn params(method: Method, size: usize, sparsity: usize) -> DictionaryParams {
-    DictionaryParams { method, size, sparsity, seed: 1, threads: 2 }
+    DictionaryParams { method, size, sparsity, held_out: HeldOut::default(), seed: 1, threads: 2 }
 }
 
 fn smaf(genes: usize) -> SmafParams {
@@ -108,7 +109,7 @@ fn decode(
         residual_variance: variance,
         examples: None,
     };
-    let params = RecoveryParams { decoder, sparsity, standard_errors: true, threads };
+    let params = RecoveryParams { decoder, sparsity, standard_errors: true, noise: None, threads };
     unmonitored(|monitor| recover(&measured, &params, monitor))
 }
 
@@ -311,6 +312,113 @@ fn standard_errors_cover_what_they_say() {
         let coverage = inside as f64 / (400 * genes) as f64;
         // Nominal 0.95; a wrong module now and then costs some.
         assert!((0.90..0.98).contains(&coverage), "snr {snr}: {coverage}");
+    }
+}
+
+/// Share of the truth in 95 % intervals.
+fn coverage(found: &Recovered, truth: &Array2<f64>) -> f64 {
+    let (genes, samples) = truth.dim();
+    let inside = |i: usize, g: usize| {
+        let error = (truth[(g, i)] - found.profiles[(g, i)]).abs();
+        usize::from(error <= 1.96 * found.standard_errors[(g, i)])
+    };
+    let all: usize = (0..samples).map(|i| (0..genes).map(|g| inside(i, g)).sum::<usize>()).sum();
+    all as f64 / (genes * samples) as f64
+}
+
+#[test]
+fn intervals_hold_the_noise_of_the_readings() {
+    // modules learned from 250 samples, 150 others measured with noise
+    let (genes, k) = (100, 4);
+    let all = modular(7, genes, 20, 400);
+    let train = all.slice(s![.., ..250]);
+    let test = from_fn((genes, 150), |g, i| all[(g, 250 + i)]);
+    let weights = draw(Kind::Gaussian, 50, genes);
+    let ksvd = KsvdParams { max_iter: 15, tolerance: 0.0, starts: 1 };
+    for method in [Method::Ksvd(ksvd), Method::Svd] {
+        let held_out = HeldOut { samples: 50, folds: 1 };
+        let seen = params(method.clone(), 80, k);
+        let modules = fit(train, &DictionaryParams { held_out, ..seen.clone() });
+        if let Method::Ksvd(_) = method {
+            // far more modules than there are fit the samples that they saw
+            let sum = |variance: &[f64]| variance.iter().sum::<f64>();
+            let in_sample = sum(&fit(train, &seen).residual_variance);
+            assert!(sum(&modules.residual_variance) > 1.2 * in_sample);
+        }
+        for snr in [f64::INFINITY, 5.0, 2.0, 1.0] {
+            let readings = read(&weights, &test, snr);
+            let clean = read(&weights, &test, f64::INFINITY);
+            let noise = (norm2(&readings, &clean) / (50.0 * 150.0)).sqrt();
+            let measured = Measured {
+                readings: readings.view(),
+                weights: weights.view(),
+                atoms: modules.atoms.view(),
+                residual_variance: &modules.residual_variance,
+                examples: Some(modules.codes.view()),
+            };
+            for given in [None, Some(noise)] {
+                let params = RecoveryParams {
+                    decoder: Decoder::Orthogonal,
+                    sparsity: k,
+                    standard_errors: true,
+                    noise: given,
+                    threads: 2,
+                };
+                let found = unmonitored(|monitor| recover(&measured, &params, monitor)).unwrap();
+                let inside = coverage(&found, &test);
+                // nominal .95; errors of wrong modules have longer tails than normal ones
+                assert!((0.90..0.97).contains(&inside), "snr {snr}, {given:?}: {inside}");
+            }
+        }
+    }
+}
+
+fn norm2(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
+    (0..a.ncols())
+        .map(|j| (0..a.nrows()).map(|i| (a[(i, j)] - b[(i, j)]).powi(2)).sum::<f64>())
+        .sum()
+}
+
+#[test]
+fn the_noise_of_the_readings_is_told_by_what_they_leave() {
+    // modules, activities and deviations are known: what is left is the noise
+    let (genes, size, k) = (100, 150, 4);
+    let (atoms, clean) = planted(8, (genes, size, 300), k, f64::INFINITY);
+    let how = (Decoder::Orthogonal, k, 2);
+    let identity = identity(genes);
+    let codes = decode(&clean, &identity, &atoms, &[0.0; 100], how).unwrap().codes;
+    let mut rng = stream(9, Purpose::Start, 2);
+    let x = from_fn((genes, 300), |g, i| clean[(g, i)] + 0.03 * normal(&mut rng));
+    let weights = draw(Kind::Gaussian, 50, genes);
+    let exact = read(&weights, &x, f64::INFINITY);
+    for noise in [0.0, 0.1, 0.3] {
+        let readings = from_fn((50, 300), |r, i| exact[(r, i)] + noise * normal(&mut rng));
+        let measured = Measured {
+            readings: readings.view(),
+            weights: weights.view(),
+            atoms: atoms.view(),
+            residual_variance: &[0.03 * 0.03; 100],
+            examples: Some(codes.view()),
+        };
+        let params = RecoveryParams {
+            decoder: how.0,
+            sparsity: k,
+            standard_errors: true,
+            noise: None,
+            threads: 2,
+        };
+        let found = unmonitored(|monitor| recover(&measured, &params, monitor)).unwrap();
+        // of 150 modules four fit more noise than their number: the residual over its
+        // degrees of freedom is short of the variance
+        let naive = (found.residual.iter().sum::<f64>() / (300.0 * 46.0)).sqrt();
+        let told = found.noise.unwrap();
+        let whole = (noise * noise + 0.03 * 0.03).sqrt();
+        assert!(noise == 0.0 || naive < 0.95 * whole, "{noise}: {naive}");
+        // 15,000 readings, and as many of the examples: their variances are known to 1 %
+        let off = told.powi(2) - noise * noise;
+        assert!(off.abs() < 0.03 * (noise * noise + 0.03 * 0.03), "{noise}: {told}");
+        let inside = coverage(&found, &x);
+        assert!((0.92..0.97).contains(&inside), "{noise}: {inside}");
     }
 }
 

@@ -28,6 +28,7 @@ pub enum Purpose {
     Resample = 15,
     BootstrapDonors = 16,
     Seeds = 17,
+    HeldOut = 18,
 }
 
 /// The stream `index` of `purpose` under `seed`.

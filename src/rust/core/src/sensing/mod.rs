@@ -17,6 +17,7 @@
 //! what each module cites.
 
 pub mod codes;
+mod decoding;
 pub mod dictionary;
 pub mod evaluation;
 pub mod measurement;

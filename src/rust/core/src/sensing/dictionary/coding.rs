@@ -21,6 +21,13 @@ pub struct Coding<'a> {
     pub monitor: &'a Monitor<'a>,
 }
 
+impl<'a> Coding<'a> {
+    pub fn new(profiles: ArrayView2<'a, f64>, monitor: &'a Monitor<'a>) -> Self {
+        let norm = (0..profiles.ncols()).map(|j| norm2(profiles, j)).sum();
+        Coding { profiles, norm, monitor }
+    }
+}
+
 impl Coding<'_> {
     /// Orthogonal matching pursuit of all samples.  Where `previous` activities
     /// leave less, they are kept.

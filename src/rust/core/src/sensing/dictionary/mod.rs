@@ -10,9 +10,11 @@ use super::codes::restricted;
 use crate::base::convergence::Stop;
 use crate::base::error::{check_value, CoreError};
 use crate::base::parallel::{with_threads, Monitor};
+use crate::base::rng::{stream, Purpose};
 use crate::base::simd::vectors::squared_norm;
 use crate::matrix::{column, from_fn, Array2, ArrayView2, CscBuf};
 use coding::Coding;
+use rand::seq::SliceRandom;
 
 pub use ksvd::KsvdParams;
 pub use smaf::SmafParams;
@@ -45,8 +47,19 @@ pub struct DictionaryParams {
     pub size: usize,
     /// Modules that a sample may use.
     pub sparsity: usize,
+    pub held_out: HeldOut,
     pub seed: u64,
     pub threads: usize,
+}
+
+/// Samples that modules do not see, to measure what these leave of others than
+/// their training samples.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeldOut {
+    /// Samples of a fold.
+    pub samples: usize,
+    /// Folds, each with modules of its own; with none, training samples tell.
+    pub folds: usize,
 }
 
 /// A dictionary and how it was found.
@@ -56,7 +69,8 @@ pub struct Dictionary {
     /// Activities of the training samples, by orthogonal matching pursuit.
     /// Modules × samples.
     pub codes: CscBuf,
-    /// Variance of each gene around U w, over the training samples.
+    /// Variance of each gene around U w, over held-out samples if there are folds,
+    /// else over the training samples.
     pub residual_variance: Vec<f64>,
     /// ‖X − U W‖² / ‖X‖² with these activities.
     pub residual: f64,
@@ -102,19 +116,62 @@ pub fn learn(
     check_value("sparsity", params.sparsity as f64, "at least 1", |v| v >= 1.0)?;
     // no sample can use more modules than there are
     let params = &DictionaryParams { sparsity: params.sparsity.min(params.size), ..params.clone() };
-    let norm: f64 = (0..profiles.ncols()).map(|j| norm2(profiles, j)).sum();
-    check_value("profiles", norm, "finite, and not all zero", |v| v > 0.0 && v.is_finite())?;
+    let HeldOut { samples: held, folds } = params.held_out;
+    check_value("folds", (held * folds) as f64, "at most the samples, one kept", |v| {
+        v <= samples && (held as f64) < samples
+    })?;
     with_threads(params.threads, || {
-        let coding = Coding { profiles, norm, monitor };
-        let draft = match &params.method {
-            Method::Svd => svd::learn(&coding, params.size)?,
-            Method::SvdK => svd::learn(&coding, params.size.min(params.sparsity))?,
-            Method::Ksvd(own) => ksvd::learn(&coding, params, own)?,
-            Method::Smaf(own) => smaf::learn(&coding, params, own)?,
-            Method::Snmf(own) => snmf::learn(&coding, params, own)?,
-        };
-        finish(&coding, params, draft)
+        let mut found = train(profiles, params, monitor)?;
+        if held * folds > 0 {
+            found.residual_variance = held_out_variance(profiles, params, monitor)?;
+        }
+        Ok(found)
     })?
+}
+
+fn train(
+    profiles: ArrayView2<'_, f64>,
+    params: &DictionaryParams,
+    monitor: &Monitor<'_>,
+) -> Result<Dictionary, CoreError> {
+    let coding = Coding::new(profiles, monitor);
+    check_value("profiles", coding.norm, "finite, and not all zero", |v| v > 0.0 && v.is_finite())?;
+    let draft = match &params.method {
+        Method::Svd => svd::learn(&coding, params.size)?,
+        Method::SvdK => svd::learn(&coding, params.size.min(params.sparsity))?,
+        Method::Ksvd(own) => ksvd::learn(&coding, params, own)?,
+        Method::Smaf(own) => smaf::learn(&coding, params, own)?,
+        Method::Snmf(own) => snmf::learn(&coding, params, own)?,
+    };
+    finish(&coding, params, draft)
+}
+
+/// Mean over folds of the variance of each gene of samples around modules that
+/// were learned without them.
+fn held_out_variance(
+    profiles: ArrayView2<'_, f64>,
+    params: &DictionaryParams,
+    monitor: &Monitor<'_>,
+) -> Result<Vec<f64>, CoreError> {
+    let HeldOut { samples, folds } = params.held_out;
+    let mut order: Vec<usize> = (0..profiles.ncols()).collect();
+    order.shuffle(&mut stream(params.seed, Purpose::HeldOut, 0));
+    let chosen = |columns: &[usize]| {
+        from_fn((profiles.nrows(), columns.len()), |g, j| profiles[(g, columns[j])])
+    };
+    let mut variance = vec![0.0; profiles.nrows()];
+    for fold in 0..folds {
+        let at = fold * samples..(fold + 1) * samples;
+        let rest = [&order[..at.start], &order[at.end..]].concat();
+        let own = DictionaryParams { size: params.size.min(rest.len()), ..params.clone() };
+        let modules = train(chosen(&rest).view(), &own, monitor)?.atoms;
+        let unseen = chosen(&order[at]);
+        let coding = Coding::new(unseen.view(), monitor);
+        let codes = coding.code(modules.view(), params.sparsity, None)?;
+        let (of_fold, _) = coding.residuals(modules.view(), codes.view());
+        variance.iter_mut().zip(&of_fold).for_each(|(sum, v)| *sum += v / folds as f64);
+    }
+    Ok(variance)
 }
 
 fn norm2(matrix: ArrayView2<'_, f64>, j: usize) -> f64 {
