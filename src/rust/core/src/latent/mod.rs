@@ -1,0 +1,16 @@
+//! Latent factors of counts and of values: principal components with a likelihood.
+
+pub mod counts;
+pub mod counts_newton;
+pub mod dispersion;
+mod half_step;
+mod krylov;
+mod likelihood;
+pub mod ppca;
+pub mod ppca_em;
+pub mod predictor;
+mod rotate;
+mod special;
+pub mod values;
+mod vector;
+pub mod start;
