@@ -28,6 +28,8 @@ pub enum Purpose {
     Resample = 15,
     BootstrapDonors = 16,
     Seeds = 17,
+    LatentDraws = 18,
+    Splits = 21,
 }
 
 /// The stream `index` of `purpose` under `seed`.

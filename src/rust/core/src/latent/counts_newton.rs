@@ -16,8 +16,9 @@ use super::likelihood::{NegativeBinomial, Poisson, ZeroInflated};
 use super::predictor::{Predictor, Side};
 use super::rotate::balance;
 use super::special::log_factorial;
-use crate::error::CoreError;
-use crate::parallel::Monitor;
+use crate::base::error::CoreError;
+use crate::base::parallel::Monitor;
+use crate::matrix::Columns;
 
 /// Distribution of a count given its mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,9 @@ pub struct Fit {
     pub converged: bool,
 }
 
+/// Steps are stretched, as in over-relaxation: up to this, by this factor a step.
+const STRETCH: f64 = 1.8;
+const GROWTH: f64 = 1.1;
 /// Rounds whose steps are made sure of from the outset: the start is far away.
 const CAREFUL: usize = 1;
 
@@ -92,8 +96,7 @@ pub fn fit(
     stop: Stop,
     monitor: &Monitor<'_>,
 ) -> Result<Fit, CoreError> {
-    let constant: f64 = counts.values().iter().filter(|&&y| y > 1.0).map(|&y| log_factorial(y)).sum();
-    let ridge = [Side::Cells, Side::Genes].map(|side| ridges(&state.predictors, penalty, side));
+    let constant: f64 = counts.by(Side::Cells).values().iter().map(|&y| log_factorial(y)).sum();
     let unpenalised = |of: &[Vec<f64>]| -> Vec<bool> {
         (0..of[0].len()).map(|j| of.iter().all(|of| of[j] == 0.0)).collect()
     };
@@ -101,17 +104,10 @@ pub fn fit(
     let mut trace: Vec<f64> = Vec::new();
     let mut last: Option<Last> = None;
     let (mut side, mut half_steps, mut small, mut careful) = (Side::Genes, 0, 0, false);
-    let mut pace = 1.0;
-    let mut stretch: f64 = 1.0;
-    let ev = |n: &str, d: f64| std::env::var(n).map(|v| v.parse().unwrap()).unwrap_or(d);
-    let (grow, cap) = (ev("GROW", 1.0), ev("CAP", 1.0));
+    let (mut pace, mut stretch, mut longest) = (1.0, 1.0, STRETCH);
     loop {
-        let ridge = match side {
-            Side::Cells => &ridge[0],
-            Side::Genes => &ridge[1],
-        };
         let sure = careful || half_steps < 2 * CAREFUL;
-        let step = one_step(counts, family, &state, side, ridge, sure, monitor)?;
+        let step = one_step(counts, family, &state, side, penalty, sure, monitor)?;
         let other = standing_penalty(&state.predictors, penalty, side.other());
         let objective = step.loss() + other + state.dispersion.penalty() + constant;
         if let Some(before) = &mut last {
@@ -120,7 +116,7 @@ pub fn fit(
                 side = before.side;
                 half_steps -= 1;
                 pace *= 0.5;
-                if std::env::var("VERB").is_ok() { eprintln!("back at {half_steps} {stretch}"); }
+                longest = 0.5 * (1.0 + stretch);
                 stretch = 1.0;
                 careful = true;
                 last = None;
@@ -153,7 +149,10 @@ pub fn fit(
         }
         last = Some(Last { state: state.clone(), objective, side, sure });
         apply(&mut state.predictors, side, &step, if sure { 1.0 } else { stretch });
-        if !sure { stretch = (stretch * grow).min(cap); }
+        if !sure {
+            stretch = (GROWTH * stretch).min(longest);
+            longest = (1.02 * longest).min(STRETCH);
+        }
         if side == Side::Genes && !sure {
             state.dispersion.update(&step.losses, pace);
             pace = (1.5 * pace).min(1.0);
@@ -174,16 +173,21 @@ struct Last {
     sure: bool,
 }
 
-fn one_step(
+/// Newton's steps of all rows of a side.
+///
+/// # Errors
+/// `Interrupted`.
+pub fn one_step(
     counts: &Counts,
     family: Family,
     state: &State,
     side: Side,
-    ridge: &[f64],
+    penalty: &Penalty,
     careful: bool,
     monitor: &Monitor<'_>,
 ) -> Result<Step, CoreError> {
-    let half = Half::new(side, counts.by(side), &state.predictors, ridge);
+    let ridge = ridges(&state.predictors, penalty, side);
+    let half = Half::new(side, counts.by(side), &state.predictors, &ridge);
     let theta = state.dispersion.theta();
     match family {
         Family::Poisson => half.step(&Poisson, careful, monitor),
@@ -192,13 +196,38 @@ fn one_step(
     }
 }
 
+/// The cells' optimum for the genes as they are.
+///
+/// # Errors
+/// `Interrupted`.
+pub fn settle_cells(
+    counts: &Counts,
+    family: Family,
+    state: &mut State,
+    penalty: &Penalty,
+    stop: Stop,
+    monitor: &Monitor<'_>,
+) -> Result<(), CoreError> {
+    let mut last = f64::INFINITY;
+    for _ in 0..stop.max_rounds {
+        let step = one_step(counts, family, state, Side::Cells, penalty, true, monitor)?;
+        let loss = step.loss();
+        apply(&mut state.predictors, Side::Cells, &step, 1.0);
+        if last - loss <= stop.tolerance * loss.abs() {
+            break;
+        }
+        last = loss;
+    }
+    Ok(())
+}
+
 fn apply(predictors: &mut [Predictor], side: Side, step: &Step, stretch: f64) {
     let slots = slots(predictors, side);
     for (predictor, slots) in predictors.iter_mut().zip(slots) {
         let free = predictor.shape.free(side);
         let rows = predictor.rows_mut(side);
         for (&column, &slot) in free.iter().zip(&slots) {
-            let values = rows.col_as_slice_mut(column);
+            let values = rows.col_mut(column);
             values.iter_mut().enumerate().for_each(|(i, v)| *v += stretch * step.change[(slot, i)]);
         }
     }
@@ -215,11 +244,11 @@ fn standing_penalty(predictors: &[Predictor], penalty: &Penalty, side: Side) -> 
             Side::Genes => &penalty.of_cells[k],
         };
         for (column, ridge) in predictor.shape.coefficients(side).zip(of) {
-            sum += 0.5 * ridge * square(rows.col_as_slice(column));
+            sum += 0.5 * ridge * square(rows.col(column));
         }
         if k == 0 || side == Side::Genes {
             for column in predictor.shape.factors()..predictor.shape.width() {
-                sum += 0.5 * penalty.factors * square(rows.col_as_slice(column));
+                sum += 0.5 * penalty.factors * square(rows.col(column));
             }
         }
     }

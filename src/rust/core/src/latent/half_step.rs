@@ -14,12 +14,12 @@
 
 use super::likelihood::{Column, Entries, Likelihood, Place, Sums, PARTS};
 use super::predictor::{Predictor, Side};
-use crate::error::CoreError;
-use crate::factorisation::weighted::Csc;
+use crate::base::error::CoreError;
+use crate::base::parallel::Monitor;
+use crate::matrix::linalg::{add_product, multiply};
+use crate::matrix::{from_columns, from_columns_mut, zeros, Array2, Columns, Csc};
 use crate::nnls::{cholesky, solve_with_cholesky};
-use crate::parallel::Monitor;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use ndarray::s;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -44,8 +44,8 @@ pub struct Half<'a> {
 
 /// One linear predictor as a side sees it.
 struct View<'a> {
-    own: MatRef<'a, f64>,
-    other: MatRef<'a, f64>,
+    own: &'a Array2<f64>,
+    other: &'a Array2<f64>,
     /// Columns that are sought.
     free: Vec<usize>,
     /// Where each of them stands among an item's unknowns.
@@ -55,7 +55,7 @@ struct View<'a> {
 /// What became of the items.
 pub struct Step {
     /// Unknowns × items: the change that is proposed, or that was made sure of.
-    pub change: Mat<f64>,
+    pub change: Array2<f64>,
     /// Loss and penalty at the point where the step starts, per item.
     pub losses: Vec<Sums>,
 }
@@ -84,11 +84,6 @@ pub fn slots(predictors: &[Predictor], side: Side) -> Vec<Vec<usize>> {
     out
 }
 
-/// Number of unknowns of an item.
-pub fn unknowns(predictors: &[Predictor], side: Side) -> usize {
-    slots(predictors, side).iter().flatten().max().map_or(0, |last| last + 1)
-}
-
 impl<'a> Half<'a> {
     pub fn new(
         side: Side,
@@ -100,8 +95,8 @@ impl<'a> Half<'a> {
             .iter()
             .zip(slots(predictors, side))
             .map(|(predictor, slot)| {
-                let own = predictor.rows(side).as_ref();
-                let other = predictor.rows(side.other()).as_ref();
+                let own = predictor.rows(side);
+                let other = predictor.rows(side.other());
                 View { own, other, free: predictor.shape.free(side), slot }
             })
             .collect();
@@ -134,11 +129,11 @@ impl<'a> Half<'a> {
                 },
             )
             .collect::<Result<_, CoreError>>()?;
-        let mut change = Mat::zeros(self.ridge.len(), self.items());
+        let mut change = zeros((self.ridge.len(), self.items()));
         let mut losses = Vec::with_capacity(self.items());
         for (at, block) in blocks.into_iter().enumerate() {
-            let mut place = change.as_mut().subcols_mut(at * BLOCK, block.change.ncols());
-            place.copy_from(&block.change);
+            let place = at * BLOCK..at * BLOCK + block.change.ncols();
+            change.slice_mut(s![.., place]).assign(&block.change);
             losses.extend(block.losses);
         }
         Ok(Step { change, losses })
@@ -152,10 +147,10 @@ impl<'a> Half<'a> {
         work: &mut Work,
     ) -> Block {
         let n = items.len();
-        let mut change = Mat::zeros(self.ridge.len(), n);
+        let mut change = zeros((self.ridge.len(), n));
         let losses = self.evaluate(likelihood, items.clone(), &change, true, work);
         for j in 0..n {
-            self.newton(j, work, change.col_as_slice_mut(j));
+            self.newton(j, work, change.col_mut(j));
         }
         if careful {
             let mut open: Vec<usize> = (0..n).collect();
@@ -167,7 +162,7 @@ impl<'a> Half<'a> {
                 }
                 let scale = if halving == HALVINGS { 0.0 } else { 0.5 };
                 for &j in &open {
-                    change.col_as_slice_mut(j).iter_mut().for_each(|v| *v *= scale);
+                    change.col_mut(j).iter_mut().for_each(|v| *v *= scale);
                 }
             }
         }
@@ -180,7 +175,7 @@ impl<'a> Half<'a> {
         &self,
         likelihood: &L,
         items: std::ops::Range<usize>,
-        change: &Mat<f64>,
+        change: &Array2<f64>,
         derivatives: bool,
         work: &mut Work,
     ) -> Vec<Sums> {
@@ -188,8 +183,7 @@ impl<'a> Half<'a> {
         let others = self.views[0].other.nrows();
         let mut sums = vec![Sums::default(); n];
         for (view, part) in self.views.iter().zip(&mut work.parts) {
-            let own = view.own.subrows(items.start, n);
-            part.own.as_mut().subrows_mut(0, n).copy_from(own);
+            part.own.slice_mut(s![..n, ..]).assign(&view.own.slice(s![items.clone(), ..]));
             for (&column, &slot) in view.free.iter().zip(&view.slot) {
                 for j in 0..n {
                     part.own[(j, column)] += change[(slot, j)];
@@ -200,20 +194,19 @@ impl<'a> Half<'a> {
         }
         // each item's entries in the tile
         let mut run: Vec<std::ops::Range<usize>> =
-            items.clone().map(|item| 0..self.counts.starts[item] as usize).collect();
+            items.clone().map(|item| 0..self.counts.starts()[item] as usize).collect();
         for first in (0..others).step_by(TILE) {
             let rows = TILE.min(others - first);
             for (view, part) in self.views.iter().zip(&mut work.parts) {
-                let eta = MatMut::from_column_major_slice_mut(&mut part.eta[..rows * n], rows, n);
-                let tile = view.other.subrows(first, rows);
-                let own = part.own.as_ref().subrows(0, n).transpose();
-                matmul(eta, Accum::Replace, tile, own, 1.0, Par::Seq);
+                let mut eta = from_columns_mut(&mut part.eta[..rows * n], (rows, n));
+                let tile = view.other.slice(s![first..first + rows, ..]);
+                multiply(&mut eta, &tile, &part.own.slice(s![..n, ..]).t());
             }
             for (j, run) in run.iter_mut().enumerate() {
                 let item = items.start + j;
-                let left = run.end..self.counts.starts[item + 1] as usize;
+                let left = run.end..self.counts.starts()[item + 1] as usize;
                 let until = (first + rows) as i32;
-                let length = self.counts.rows[left].iter().take_while(|&&row| row < until).count();
+                let length = self.counts.rows()[left].iter().take_while(|&&row| row < until).count();
                 *run = run.end..run.end + length;
                 let place = Place { side: self.side, item, first };
                 let entries = self.entries(first, run.clone());
@@ -240,7 +233,7 @@ impl<'a> Half<'a> {
     }
 
     fn entries(&self, first: usize, run: std::ops::Range<usize>) -> Entries<'_> {
-        Entries { first, rows: &self.counts.rows[run.clone()], y: &self.counts.values[run] }
+        Entries { first, rows: &self.counts.rows()[run.clone()], y: &self.counts.values()[run] }
     }
 
     /// ½ Σ ridge c² of a block's item.
@@ -266,8 +259,8 @@ impl<'a> Half<'a> {
         step.fill(0.0);
         for (view, part) in self.views.iter().zip(&work.parts) {
             let f = view.free.len();
-            let mut pair = part.hessians.col_as_slice(j).iter();
-            let gradient = part.gradients.col_as_slice(j);
+            let mut pair = part.hessians.col(j).iter();
+            let gradient = part.gradients.col(j);
             for a in 0..f {
                 for b in a..f {
                     let value = pair.next().expect("all pairs");
@@ -291,7 +284,7 @@ impl<'a> Half<'a> {
 }
 
 struct Block {
-    change: Mat<f64>,
+    change: Array2<f64>,
     losses: Vec<Sums>,
 }
 
@@ -304,14 +297,14 @@ struct Work {
 /// One linear predictor of a block of items.
 struct Part {
     /// The block's rows, changed.
-    own: Mat<f64>,
+    own: Array2<f64>,
     eta: Vec<f64>,
     curvature: Vec<f64>,
     /// Products of pairs of the other side's free columns, and the columns, in a tile.
     products: Vec<f64>,
     /// Pairs a ≤ b × items, and free columns × items.
-    hessians: Mat<f64>,
-    gradients: Mat<f64>,
+    hessians: Array2<f64>,
+    gradients: Array2<f64>,
     /// Is it the first predictor?
     leads: bool,
 }
@@ -322,12 +315,12 @@ impl Work {
             let f = view.free.len();
             let pairs = f * (f + 1) / 2;
             Part {
-                own: Mat::zeros(BLOCK, view.own.ncols()),
+                own: zeros((BLOCK, view.own.ncols())),
                 eta: vec![0.0; BLOCK * TILE],
                 curvature: vec![0.0; BLOCK * TILE],
                 products: vec![0.0; TILE * (pairs + f)],
-                hessians: Mat::zeros(pairs, BLOCK),
-                gradients: Mat::zeros(f, BLOCK),
+                hessians: zeros((pairs, BLOCK)),
+                gradients: zeros((f, BLOCK)),
                 leads: k == 0,
             }
         });
@@ -357,7 +350,7 @@ impl Part {
         let columns: Vec<&[f64]> = view
             .free
             .iter()
-            .map(|&column| &column_of(view.other, column)[tile.clone()])
+            .map(|&column| &view.other.col(column)[tile.clone()])
             .collect();
         Arch::new().dispatch(Products { columns: &columns, out: &mut self.products[..] });
     }
@@ -366,27 +359,20 @@ impl Part {
     /// the means, which stand in η's place.
     fn add_hessians(&mut self, rows: usize, n: usize, canonical: bool) {
         let weights = if canonical { &self.eta } else { &self.curvature };
-        let weights = MatRef::from_column_major_slice(&weights[..rows * n], rows, n);
+        let weights = from_columns(&weights[..rows * n], (rows, n));
         let pairs = self.hessians.nrows();
-        let products = MatRef::from_column_major_slice(&self.products[..pairs * rows], rows, pairs);
-        let out = self.hessians.as_mut().subcols_mut(0, n);
-        matmul(out, Accum::Add, products.transpose(), weights, 1.0, Par::Seq);
+        let products = from_columns(&self.products[..pairs * rows], (rows, pairs));
+        add_product(&mut self.hessians.slice_mut(s![.., ..n]), 1.0, &products.t(), &weights);
     }
 
     /// Adds the tile's part of gradients, which stand in η's place.
     fn add_gradients(&mut self, rows: usize, n: usize) {
         let (pairs, free) = (self.hessians.nrows(), self.gradients.nrows());
-        let gradient = MatRef::from_column_major_slice(&self.eta[..rows * n], rows, n);
+        let gradient = from_columns(&self.eta[..rows * n], (rows, n));
         let columns = &self.products[pairs * rows..(pairs + free) * rows];
-        let columns = MatRef::from_column_major_slice(columns, rows, free);
-        let out = self.gradients.as_mut().subcols_mut(0, n);
-        matmul(out, Accum::Add, columns.transpose(), gradient, 1.0, Par::Seq);
+        let columns = from_columns(columns, (rows, free));
+        add_product(&mut self.gradients.slice_mut(s![.., ..n]), 1.0, &columns.t(), &gradient);
     }
-}
-
-/// A column of a column-major matrix.
-fn column_of(x: MatRef<'_, f64>, column: usize) -> &[f64] {
-    x.col(column).try_as_col_major().expect("columns are contiguous").as_slice()
 }
 
 struct Products<'a> {

@@ -5,11 +5,12 @@
 
 use super::predictor::Side;
 use super::values::Values;
-use crate::error::CoreError;
-use crate::parallel::Monitor;
-use crate::rng::{stream, Purpose};
-use crate::spectrum::spectrum;
-use faer::Mat;
+use crate::base::error::CoreError;
+use crate::base::parallel::Monitor;
+use crate::base::rng::{stream, Purpose};
+use crate::matrix::linalg::{add_product, product, spectrum};
+use crate::matrix::{from_fn, zeros, Array2, Columns};
+use ndarray::s;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Directions beyond those wanted.
@@ -29,37 +30,37 @@ pub fn leading(
     wanted: usize,
     seed: u64,
     monitor: &Monitor<'_>,
-) -> Result<(Vec<f64>, Mat<f64>), CoreError> {
+) -> Result<(Vec<f64>, Array2<f64>), CoreError> {
     let genes = values.genes();
     let room = (genes - values.taken(Side::Genes)).min(values.cells() - values.taken(Side::Cells));
     let wanted = wanted.min(room);
     let block = (wanted + OVERSAMPLING).min(room);
     let mut rng = stream(seed, Purpose::Projection, 0);
-    let start = Mat::from_fn(values.cells(), block, |_, _| StandardNormal.sample(&mut rng));
-    let mut next = values.product(Side::Genes, start.as_ref());
+    let start = from_fn((values.cells(), block), |_, _| StandardNormal.sample(&mut rng));
+    let mut next = values.product(Side::Genes, start);
     let mut restarts = 0;
     loop {
-        let mut basis = Mat::<f64>::zeros(genes, 0);
-        let mut images = Mat::<f64>::zeros(genes, 0);
+        let mut basis: Array2<f64> = zeros((genes, 0));
+        let mut images: Array2<f64> = zeros((genes, 0));
         loop {
             monitor.check()?;
             let fresh = orthogonalised(&basis, next);
             if fresh.ncols() > 0 {
-                let rows = values.product(Side::Cells, fresh.as_ref());
-                let image = values.product(Side::Genes, rows.as_ref());
+                let rows = values.product(Side::Cells, fresh.clone());
+                let image = values.product(Side::Genes, rows);
                 basis = beside(&basis, &fresh);
                 images = beside(&images, &image);
                 next = image;
             } else {
-                next = Mat::zeros(genes, 0);
+                next = zeros((genes, 0));
             }
-            let projected = basis.transpose() * &images;
-            let ritz = spectrum(projected.as_ref());
-            let top = ritz.vectors.as_ref().subcols(0, wanted.min(basis.ncols()));
-            let (vectors, moved) = (&basis * top, &images * top);
+            let projected = product(&basis.t(), &images);
+            let ritz = spectrum(&projected);
+            let top = ritz.vectors.slice(s![.., ..wanted.min(basis.ncols())]);
+            let (vectors, moved) = (product(&basis, &top), product(&images, &top));
             let worst = (0..vectors.ncols())
                 .map(|k| {
-                    let (u, m) = (vectors.col_as_slice(k), moved.col_as_slice(k));
+                    let (u, m) = (vectors.col(k), moved.col(k));
                     let square = |(u, m): (&f64, &f64)| (m - ritz.values[k] * u).powi(2);
                     u.iter().zip(m).map(square).sum::<f64>().sqrt()
                 })
@@ -70,8 +71,8 @@ pub fn leading(
                 return Ok((found, vectors));
             }
             if basis.ncols() + block > LARGEST.max(4 * block) {
-                let kept = ritz.vectors.as_ref().subcols(0, block.min(basis.ncols()));
-                next = &images * kept;
+                let kept = ritz.vectors.slice(s![.., ..block.min(basis.ncols())]);
+                next = product(&images, &kept);
                 restarts += 1;
                 break;
             }
@@ -79,38 +80,38 @@ pub fn leading(
     }
 }
 
-fn beside(left: &Mat<f64>, right: &Mat<f64>) -> Mat<f64> {
-    let mut out = Mat::zeros(left.nrows(), left.ncols() + right.ncols());
-    out.as_mut().subcols_mut(0, left.ncols()).copy_from(left);
-    out.as_mut().subcols_mut(left.ncols(), right.ncols()).copy_from(right);
+fn beside(left: &Array2<f64>, right: &Array2<f64>) -> Array2<f64> {
+    let mut out = zeros((left.nrows(), left.ncols() + right.ncols()));
+    out.slice_mut(s![.., ..left.ncols()]).assign(left);
+    out.slice_mut(s![.., left.ncols()..]).assign(right);
     out
 }
 
 /// Orthonormal columns that span what `x` adds to `basis`: directions at rounding level
 /// are left out.
-fn orthogonalised(basis: &Mat<f64>, mut x: Mat<f64>) -> Mat<f64> {
+fn orthogonalised(basis: &Array2<f64>, mut x: Array2<f64>) -> Array2<f64> {
     let norm = |x: &[f64]| x.iter().map(|v| v * v).sum::<f64>().sqrt();
-    let sizes: Vec<f64> = (0..x.ncols()).map(|k| norm(x.col_as_slice(k))).collect();
-    let mut kept = Mat::<f64>::zeros(x.nrows(), 0);
+    let sizes: Vec<f64> = (0..x.ncols()).map(|k| norm(x.col(k))).collect();
+    let mut kept: Array2<f64> = zeros((x.nrows(), 0));
     for _ in 0..2 {
-        let along = basis.transpose() * &x;
-        x -= basis * along;
+        let along = product(&basis.t(), &x);
+        add_product(&mut x, -1.0, basis, &along);
     }
     for k in 0..x.ncols() {
-        let mut column = x.as_ref().subcols(k, 1).to_owned();
+        let mut column = from_fn((x.nrows(), 1), |row, _| x[(row, k)]);
         for _ in 0..2 {
-            let along = kept.transpose() * &column;
-            column -= &kept * along;
+            let along = product(&kept.t(), &column);
+            add_product(&mut column, -1.0, &kept, &along);
         }
-        let left = norm(column.col_as_slice(0));
+        let left = norm(column.col(0));
         if left > 1e-13 * sizes[k].max(f64::MIN_POSITIVE) {
-            column.col_as_slice_mut(0).iter_mut().for_each(|v| *v /= left);
+            column.col_mut(0).iter_mut().for_each(|v| *v /= left);
             // once more against everything: what is left may be mostly rounding
-            let along = basis.transpose() * &column;
-            column -= basis * along;
-            let left = norm(column.col_as_slice(0));
+            let along = product(&basis.t(), &column);
+            add_product(&mut column, -1.0, basis, &along);
+            let left = norm(column.col(0));
             if left > 0.5 {
-                column.col_as_slice_mut(0).iter_mut().for_each(|v| *v /= left);
+                column.col_mut(0).iter_mut().for_each(|v| *v /= left);
                 kept = beside(&kept, &column);
             }
         }

@@ -72,8 +72,6 @@ impl Sums {
 }
 
 pub trait Likelihood: Sync {
-    /// Linear predictors: that of ln μ, and for two that of logit π.
-    const PREDICTORS: usize;
     /// Is the curvature the mean μ, and the gradient μ − y?  The column is then left with
     /// μ, and no curvature.
     const CANONICAL: bool;
@@ -105,7 +103,6 @@ fn sum(x: &[f64]) -> f64 {
 pub struct Poisson;
 
 impl Likelihood for Poisson {
-    const PREDICTORS: usize = 1;
     const CANONICAL: bool = true;
 
     fn column(&self, _: Place, column: Column<'_>, entries: Entries<'_>) -> Sums {
@@ -139,7 +136,6 @@ pub struct NegativeBinomial<'t> {
 }
 
 impl Likelihood for NegativeBinomial<'_> {
-    const PREDICTORS: usize = 1;
     const CANONICAL: bool = false;
 
     fn column(&self, place: Place, column: Column<'_>, entries: Entries<'_>) -> Sums {
@@ -222,7 +218,6 @@ pub struct ZeroInflated<'t> {
 }
 
 impl Likelihood for ZeroInflated<'_> {
-    const PREDICTORS: usize = 2;
     const CANONICAL: bool = false;
 
     fn column(&self, place: Place, column: Column<'_>, entries: Entries<'_>) -> Sums {

@@ -13,23 +13,24 @@
 
 use super::krylov::leading;
 use super::predictor::Side;
-use super::values::{solve_gram, Values};
-use crate::error::{check_value, CoreError};
-use crate::parallel::Monitor;
-use faer::{Mat, MatRef};
+use super::values::{pseudo_inverse, Values};
+use crate::base::error::{check_value, CoreError};
+use crate::base::parallel::Monitor;
+use crate::matrix::linalg::{add_product, product};
+use crate::matrix::{zeros, Array2, ArrayRef2, Columns};
 
 const LN_TWO_PI: f64 = 1.837_877_066_409_345_3;
 
 /// A fitted model; everything in scaled units.
 pub struct Ppca {
     /// Genes × rank.
-    pub loadings: Mat<f64>,
+    pub loadings: Array2<f64>,
     /// Posterior means, cells × rank.
-    pub scores: Mat<f64>,
+    pub scores: Array2<f64>,
     /// Genes × covariates of cells.
-    pub of_cells: Mat<f64>,
+    pub of_cells: Array2<f64>,
     /// Cells × covariates of genes.
-    pub of_genes: Mat<f64>,
+    pub of_genes: Array2<f64>,
     pub variance: f64,
     pub log_likelihood: f64,
     /// tr S: the variance of a cell about its expectation without factors.
@@ -40,7 +41,7 @@ pub struct Ppca {
 /// `Argument` for a rank that leaves no dimension to the noise, `Interrupted`.
 pub fn closed_form(
     values: &Values<'_>,
-    (of_cells, of_genes): (MatRef<'_, f64>, MatRef<'_, f64>),
+    (of_cells, of_genes): (&ArrayRef2<f64>, &ArrayRef2<f64>),
     rank: usize,
     seed: u64,
     monitor: &Monitor<'_>,
@@ -55,12 +56,12 @@ pub fn closed_form(
     let total = values.square() / n as f64;
     let rest = (dimensions - rank) as f64;
     let variance = ((total - lambda.iter().sum::<f64>()) / rest).max(0.0);
-    let mut loadings = Mat::zeros(values.genes(), rank);
-    let projected = values.product(Side::Cells, vectors.as_ref());
-    let mut scores = Mat::zeros(n, rank);
+    let mut loadings = zeros((values.genes(), rank));
+    let projected = values.product(Side::Cells, vectors.clone());
+    let mut scores = zeros((n, rank));
     for k in 0..rank.min(vectors.ncols()) {
         let size = (lambda[k] - variance).max(0.0).sqrt();
-        let column = vectors.col_as_slice(k);
+        let column = vectors.col(k);
         let largest =
             column.iter().fold(0.0, |m: f64, &v| if v.abs() > m.abs() { v } else { m });
         let sign = if largest < 0.0 { -1.0 } else { 1.0 };
@@ -78,12 +79,15 @@ pub fn closed_form(
     let log_likelihood =
         -0.5 * n as f64 * (dimensions as f64 * (1.0 + LN_TWO_PI) + log_determinant);
     let coefficients = values.coefficients(of_cells);
-    let left = values.raw(Side::Cells, of_genes) - of_cells * (coefficients.transpose() * of_genes);
+    // γ of what the cells' covariates leave
+    let inverse = pseudo_inverse(of_genes);
+    let mut own = values.raw(Side::Cells, &inverse.t());
+    add_product(&mut own, -1.0, of_cells, &product(&coefficients.t(), &inverse.t()));
     Ok(Ppca {
         loadings,
         scores,
         of_cells: coefficients,
-        of_genes: solve_gram(of_genes, left),
+        of_genes: own,
         variance,
         log_likelihood,
         total,

@@ -12,10 +12,11 @@
 //! After each M-step the posterior covariance of z is moved into W (parameter expansion,
 //! Liu, Rubin and Wu 1998).  The likelihood of the observed values never falls.
 
-use crate::error::CoreError;
+use crate::base::error::CoreError;
+use crate::base::parallel::Monitor;
+use crate::matrix::linalg::{add_product, product, svd};
+use crate::matrix::{from_fn, zeros, Array2, ArrayRef2, ArrayView2, Columns};
 use crate::nnls::{cholesky, solve_with_cholesky};
-use crate::parallel::Monitor;
-use faer::{Mat, MatRef, Side as Triangle};
 use rayon::prelude::*;
 
 const LN_TWO_PI: f64 = 1.837_877_066_409_345_3;
@@ -32,9 +33,9 @@ pub struct Stop {
 #[derive(Clone)]
 pub struct Model {
     /// Genes × rank.
-    pub loadings: Mat<f64>,
+    pub loadings: Array2<f64>,
     /// Genes × covariates of cells.
-    pub of_cells: Mat<f64>,
+    pub of_cells: Array2<f64>,
     pub variance: f64,
 }
 
@@ -42,8 +43,8 @@ pub struct Fit {
     pub model: Model,
     /// Posterior means: cells × rank, and cells × covariates of genes (in an orthonormal
     /// basis of their span).
-    pub scores: Mat<f64>,
-    pub of_genes: Mat<f64>,
+    pub scores: Array2<f64>,
+    pub of_genes: Array2<f64>,
     /// Log-likelihood of the observed values, by iteration.
     pub trace: Vec<f64>,
     pub converged: bool,
@@ -52,10 +53,10 @@ pub struct Fit {
 /// Values, genes × cells; NaN where missing.
 #[derive(Clone, Copy)]
 pub struct Observed<'a> {
-    pub x: MatRef<'a, f64>,
-    pub of_cells: MatRef<'a, f64>,
+    pub x: ArrayView2<'a, f64>,
+    pub of_cells: ArrayView2<'a, f64>,
     /// Orthonormal columns.
-    pub of_genes: MatRef<'a, f64>,
+    pub of_genes: ArrayView2<'a, f64>,
 }
 
 /// The posterior of one cell.
@@ -68,13 +69,13 @@ struct Posterior {
 }
 
 impl Observed<'_> {
-    fn posterior(&self, model: &Model, design: &Mat<f64>, cell: usize) -> Posterior {
+    fn posterior(&self, model: &Model, design: &Array2<f64>, cell: usize) -> Posterior {
         let (q, f) = (self.of_genes.ncols(), design.nrows());
         let inverse = 1.0 / model.variance;
         let mut precision = vec![0.0; f * f];
         let mut mean = vec![0.0; f];
         let (mut square, mut observed) = (0.0, 0);
-        for (gene, value) in self.x.col(cell).iter().enumerate() {
+        for (gene, value) in self.x.column(cell).iter().enumerate() {
             if value.is_nan() {
                 continue;
             }
@@ -84,7 +85,7 @@ impl Observed<'_> {
             }
             observed += 1;
             square += left * left;
-            let line = design.col_as_slice(gene);
+            let line = design.col(gene);
             for (a, &value) in line.iter().enumerate() {
                 mean[a] += value * left;
                 for (p, &other) in precision[a * f + a..(a + 1) * f].iter_mut().zip(&line[a..]) {
@@ -118,9 +119,9 @@ impl Observed<'_> {
     }
 
     /// [V W], a column per gene.
-    fn design(&self, model: &Model) -> Mat<f64> {
+    fn design(&self, model: &Model) -> Array2<f64> {
         let (q, k) = (self.of_genes.ncols(), model.loadings.ncols());
-        Mat::from_fn(q + k, self.x.nrows(), |row, gene| {
+        from_fn((q + k, self.x.nrows()), |row, gene| {
             if row < q {
                 self.of_genes[(gene, row)]
             } else {
@@ -148,15 +149,15 @@ impl Observed<'_> {
         &self,
         model: &Model,
         monitor: &Monitor<'_>,
-    ) -> Result<(Mat<f64>, Mat<f64>), CoreError> {
+    ) -> Result<(Array2<f64>, Array2<f64>), CoreError> {
         Ok(self.split(&self.posteriors(model, monitor)?, model.loadings.ncols()))
     }
 
-    fn split(&self, posteriors: &[Posterior], rank: usize) -> (Mat<f64>, Mat<f64>) {
+    fn split(&self, posteriors: &[Posterior], rank: usize) -> (Array2<f64>, Array2<f64>) {
         let (n, q) = (posteriors.len(), self.of_genes.ncols());
         (
-            Mat::from_fn(n, rank, |i, k| posteriors[i].mean[q + k]),
-            Mat::from_fn(n, q, |i, k| posteriors[i].mean[k]),
+            from_fn((n, rank), |i, k| posteriors[i].mean[q + k]),
+            from_fn((n, q), |i, k| posteriors[i].mean[k]),
         )
     }
 
@@ -219,9 +220,9 @@ impl Observed<'_> {
             .collect();
         let observed: usize = posteriors.iter().map(|posterior| posterior.observed).sum();
         let variance = found.iter().map(|(_, square)| square).sum::<f64>() / observed as f64;
-        let loadings = Mat::from_fn(genes, rank, |g, k| found[g].0[p + k]);
+        let loadings = from_fn((genes, rank), |g, k| found[g].0[p + k]);
         let f = q + rank;
-        let mut spread = Mat::<f64>::zeros(rank, rank);
+        let mut spread: Array2<f64> = zeros((rank, rank));
         for posterior in posteriors {
             for k in 0..rank {
                 for l in 0..rank {
@@ -230,12 +231,11 @@ impl Observed<'_> {
                 }
             }
         }
-        spread *= faer::Scale(1.0 / posteriors.len() as f64);
-        let loadings = match spread.llt(Triangle::Lower) {
-            Ok(factor) => loadings * factor.L(),
-            Err(_) => loadings,
-        };
-        let of_cells = Mat::from_fn(genes, p, |g, j| found[g].0[j]);
+        let mut root: Vec<f64> = spread.iter().map(|v| v / posteriors.len() as f64).collect();
+        cholesky(&mut root, rank);
+        let root = from_fn((rank, rank), |i, j| if i >= j { root[j * rank + i] } else { 0.0 });
+        let loadings = product(&loadings, &root);
+        let of_cells = from_fn((genes, p), |g, j| found[g].0[j]);
         Model { loadings, of_cells, variance: variance.max(f64::MIN_POSITIVE) }
     }
 
@@ -266,22 +266,20 @@ impl Observed<'_> {
     }
 
     /// W's part in the span of V says nothing: γ has a flat prior.
-    fn clear_of_genes(&self, loadings: Mat<f64>) -> Mat<f64> {
-        if self.of_genes.ncols() == 0 {
-            return loadings;
-        }
-        let along = self.of_genes.transpose() * &loadings;
-        loadings - self.of_genes * along
+    fn clear_of_genes(&self, mut loadings: Array2<f64>) -> Array2<f64> {
+        let along = product(&self.of_genes.t(), &loadings);
+        add_product(&mut loadings, -1.0, &self.of_genes, &along);
+        loadings
     }
 }
 
 /// W turned to U S of its singular value decomposition: the same W Wᵀ.
-fn principal(loadings: &Mat<f64>) -> Mat<f64> {
-    let Ok(svd) = loadings.thin_svd() else { return loadings.clone() };
-    let mut out = svd.U().to_owned();
+fn principal(loadings: &ArrayRef2<f64>) -> Array2<f64> {
+    let Some(found) = svd(loadings) else { return loadings.to_owned() };
+    let mut out = found.left;
     for k in 0..out.ncols() {
-        let scale = svd.S().column_vector()[k];
-        let column = out.col_as_slice_mut(k);
+        let scale = found.values[k];
+        let column = out.col_mut(k);
         let largest = column.iter().fold(0.0, |m: f64, &v| if v.abs() > m.abs() { v } else { m });
         let scale = if largest < 0.0 { -scale } else { scale };
         column.iter_mut().for_each(|v| *v *= scale);

@@ -10,7 +10,8 @@
 //!
 //! X (covariates of cells) and V (of genes) are given; β, γ, W and α are sought.
 
-use faer::Mat;
+use crate::matrix::{zeros, Array2, ArrayView2, Columns};
+use ndarray::s;
 
 /// Whose rows are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,35 +68,35 @@ impl Shape {
 #[derive(Clone)]
 pub struct Predictor {
     pub shape: Shape,
-    pub cells: Mat<f64>,
-    pub genes: Mat<f64>,
+    pub cells: Array2<f64>,
+    pub genes: Array2<f64>,
 }
 
 impl Predictor {
     /// All that is sought at 0.  `x` is cells × its columns, `v` genes × its own.
-    pub fn new(offset: &[f64], x: &Mat<f64>, v: &Mat<f64>, rank: usize) -> Self {
+    pub fn new(offset: &[f64], x: &Array2<f64>, v: &Array2<f64>, rank: usize) -> Self {
         let shape = Shape { of_cells: x.ncols(), of_genes: v.ncols(), rank };
-        let mut cells = Mat::zeros(offset.len(), shape.width());
-        let mut genes = Mat::zeros(v.nrows(), shape.width());
-        cells.col_as_slice_mut(0).copy_from_slice(offset);
-        genes.col_as_slice_mut(0).fill(1.0);
+        let mut cells: Array2<f64> = zeros((offset.len(), shape.width()));
+        let mut genes: Array2<f64> = zeros((v.nrows(), shape.width()));
+        cells.col_mut(0).copy_from_slice(offset);
+        genes.col_mut(0).fill(1.0);
         for j in 0..shape.of_cells {
-            cells.col_as_slice_mut(1 + j).copy_from_slice(x.col_as_slice(j));
+            cells.col_mut(1 + j).copy_from_slice(x.col(j));
         }
         for j in 0..shape.of_genes {
-            genes.col_as_slice_mut(1 + shape.of_cells + j).copy_from_slice(v.col_as_slice(j));
+            genes.col_mut(1 + shape.of_cells + j).copy_from_slice(v.col(j));
         }
         Predictor { shape, cells, genes }
     }
 
-    pub fn rows(&self, side: Side) -> &Mat<f64> {
+    pub fn rows(&self, side: Side) -> &Array2<f64> {
         match side {
             Side::Cells => &self.cells,
             Side::Genes => &self.genes,
         }
     }
 
-    pub fn rows_mut(&mut self, side: Side) -> &mut Mat<f64> {
+    pub fn rows_mut(&mut self, side: Side) -> &mut Array2<f64> {
         match side {
             Side::Cells => &mut self.cells,
             Side::Genes => &mut self.genes,
@@ -103,7 +104,7 @@ impl Predictor {
     }
 
     /// W or α.
-    pub fn factors(&self, side: Side) -> faer::MatRef<'_, f64> {
-        self.rows(side).as_ref().subcols(self.shape.factors(), self.shape.rank)
+    pub fn factors(&self, side: Side) -> ArrayView2<'_, f64> {
+        self.rows(side).slice(s![.., self.shape.factors()..])
     }
 }

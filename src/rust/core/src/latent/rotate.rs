@@ -6,7 +6,9 @@
 //! coefficients bear no penalty is theirs, and taken from W for nothing; so with α.
 
 use super::predictor::{Predictor, Side};
-use faer::{Mat, MatRef};
+use super::values::least_squares;
+use crate::matrix::linalg::{product, svd, Svd};
+use crate::matrix::{from_fn, Array2, ArrayRef2, Columns};
 
 /// Balances the factors of all predictors, which share W; columns come in order of their
 /// size, and the largest loading of each is positive.  `free` marks the columns of X and
@@ -19,26 +21,28 @@ pub fn balance(predictors: &mut [Predictor], free: [&[bool]; 2]) {
     absorb_cells(predictors, free[0]);
     absorb_genes(predictors, free[1]);
     let loadings = stacked(predictors);
-    let (left, right) = (predictors[0].factors(Side::Cells).qr(), loadings.as_ref().qr());
-    let core = left.thin_R() * right.thin_R().transpose();
-    let Ok(svd) = core.thin_svd() else { return };
-    let root: Vec<f64> = svd.S().column_vector().iter().map(|s| s.max(0.0).sqrt()).collect();
-    let turned = |q: Mat<f64>, u: MatRef<'_, f64>| {
-        let mut out = q * u;
+    let (Some(left), Some(right)) = (svd(&predictors[0].factors(Side::Cells)), svd(&loadings))
+    else {
+        return;
+    };
+    let Some(core) = svd(&product(&triangle(&left), &triangle(&right).t())) else { return };
+    let root: Vec<f64> = core.values.iter().map(|s| s.max(0.0).sqrt()).collect();
+    let turned = |q: &ArrayRef2<f64>, u: &ArrayRef2<f64>| {
+        let mut out = product(q, u);
         for (k, root) in root.iter().enumerate() {
-            out.col_as_slice_mut(k).iter_mut().for_each(|v| *v *= root);
+            out.col_mut(k).iter_mut().for_each(|v| *v *= root);
         }
         out
     };
-    let mut cells = turned(left.compute_thin_Q(), svd.U());
-    let mut genes = turned(right.compute_thin_Q(), svd.V());
+    let mut cells = turned(&left.left, &core.left);
+    let mut genes = turned(&right.left, &core.right);
     for k in 0..root.len() {
-        let largest = genes.col_as_slice(k).iter().fold(0.0, |m: f64, &v| {
+        let largest = genes.col(k).iter().fold(0.0, |m: f64, &v| {
             if v.abs() > m.abs() { v } else { m }
         });
         if largest < 0.0 {
-            genes.col_as_slice_mut(k).iter_mut().for_each(|v| *v = -*v);
-            cells.col_as_slice_mut(k).iter_mut().for_each(|v| *v = -*v);
+            genes.col_mut(k).iter_mut().for_each(|v| *v = -*v);
+            cells.col_mut(k).iter_mut().for_each(|v| *v = -*v);
         }
     }
     // fewer cells or genes than factors: the last ones are empty
@@ -47,10 +51,10 @@ pub fn balance(predictors: &mut [Predictor], free: [&[bool]; 2]) {
     for predictor in predictors.iter_mut() {
         let (at, n) = (predictor.shape.factors(), predictor.genes.nrows());
         for k in 0..shape.rank {
-            let (w, a) = (predictor.cells.col_as_slice_mut(at + k), predictor.genes.col_as_slice_mut(at + k));
+            let (w, a) = (predictor.cells.col_mut(at + k), predictor.genes.col_mut(at + k));
             if k < filled {
-                w.copy_from_slice(cells.col_as_slice(k));
-                a.copy_from_slice(&genes.col_as_slice(k)[first..first + n]);
+                w.copy_from_slice(cells.col(k));
+                a.copy_from_slice(&genes.col(k)[first..first + n]);
             } else {
                 w.fill(0.0);
                 a.fill(0.0);
@@ -61,11 +65,16 @@ pub fn balance(predictors: &mut [Predictor], free: [&[bool]; 2]) {
 }
 
 /// The loadings of all predictors, one below the other.
-fn stacked(predictors: &[Predictor]) -> Mat<f64> {
+fn stacked(predictors: &[Predictor]) -> Array2<f64> {
     let n = predictors[0].genes.nrows();
-    Mat::from_fn(n * predictors.len(), predictors[0].shape.rank, |row, k| {
+    from_fn((n * predictors.len(), predictors[0].shape.rank), |row, k| {
         predictors[row / n].factors(Side::Genes)[(row % n, k)]
     })
+}
+
+/// diag(values) Vᵀ: what the left vectors leave of a matrix.
+fn triangle(x: &Svd) -> Array2<f64> {
+    from_fn((x.values.len(), x.right.nrows()), |i, j| x.values[i] * x.right[(j, i)])
 }
 
 /// Moves W's part in the free columns of X to their coefficients.
@@ -94,17 +103,16 @@ fn projection(
     side: Side,
     first: usize,
     columns: &[usize],
-) -> Option<Mat<f64>> {
+) -> Option<Array2<f64>> {
     let rows = predictor.rows(side);
     if columns.is_empty() || rows.nrows() < columns.len() {
         return None;
     }
-    let covariates = Mat::from_fn(rows.nrows(), columns.len(), |i, j| rows[(i, first + columns[j])]);
-    use faer::linalg::solvers::SolveLstsq;
-    Some(covariates.qr().solve_lstsq(predictor.factors(side).to_owned()).as_ref().subrows(0, columns.len()).to_owned())
+    let covariates = from_fn((rows.nrows(), columns.len()), |i, j| rows[(i, first + columns[j])]);
+    least_squares(&covariates, &predictor.factors(side))
 }
 
-fn move_part(predictor: &mut Predictor, side: Side, first: usize, columns: &[usize], part: &Mat<f64>) {
+fn move_part(predictor: &mut Predictor, side: Side, first: usize, columns: &[usize], part: &Array2<f64>) {
     let at = predictor.shape.factors();
     for (c, &column) in columns.iter().enumerate() {
         for k in 0..predictor.shape.rank {

@@ -7,8 +7,9 @@
 
 use super::counts::Counts;
 use super::predictor::Side;
-use crate::rng::{stream, Purpose};
-use faer::{Mat, MatRef};
+use crate::base::rng::{stream, Purpose};
+use crate::matrix::linalg::{left_singular, svd};
+use crate::matrix::{from_fn, zeros, Array2, ArrayRef2};
 use rand_distr::{Distribution, StandardNormal};
 
 /// Extra directions and rounds of the subspace iteration: a start needs no digits.
@@ -17,28 +18,31 @@ const ROUNDS: usize = 2;
 
 /// Scores of the cells on `rank` directions (cells × rank), the largest of standard
 /// deviation 1.
-pub fn scores(counts: &Counts, rank: usize, seed: u64) -> Mat<f64> {
+pub fn scores(counts: &Counts, rank: usize, seed: u64) -> Array2<f64> {
     let residuals = Residuals::new(counts);
     let (n, genes) = (counts.count(Side::Cells), counts.count(Side::Genes));
     let width = (rank + OVERSAMPLING).min(n).min(genes);
     let mut rng = stream(seed, Purpose::Factors, 0);
-    let mut left = Mat::from_fn(genes, width, |_, _| StandardNormal.sample(&mut rng));
-    let mut right;
+    let mut left = from_fn((genes, width), |_, _| StandardNormal.sample(&mut rng));
     for _ in 0..ROUNDS {
-        right = residuals.product(Side::Cells, left.qr().compute_thin_Q().as_ref());
-        left = residuals.product(Side::Genes, right.qr().compute_thin_Q().as_ref());
+        let right = residuals.product(Side::Cells, &orthonormal(left));
+        left = residuals.product(Side::Genes, &orthonormal(right));
     }
-    right = residuals.product(Side::Cells, left.qr().compute_thin_Q().as_ref());
-    let mut out = Mat::zeros(n, rank);
-    let Ok(svd) = right.thin_svd() else { return out };
-    let first = svd.S().column_vector()[0].max(f64::MIN_POSITIVE);
+    let right = residuals.product(Side::Cells, &orthonormal(left));
+    let mut out = zeros((n, rank));
+    let Some(found) = svd(&right) else { return out };
+    let first = found.values[0].max(f64::MIN_POSITIVE);
     for k in 0..rank.min(width) {
-        let scale = svd.S().column_vector()[k] / first * (n as f64).sqrt();
+        let scale = found.values[k] / first * (n as f64).sqrt();
         for i in 0..n {
-            out[(i, k)] = scale * svd.U()[(i, k)];
+            out[(i, k)] = scale * found.left[(i, k)];
         }
     }
     out
+}
+
+fn orthonormal(x: Array2<f64>) -> Array2<f64> {
+    left_singular(&x).map_or(x, |(left, _)| left)
 }
 
 /// Clipped residuals: sparse plus −√m √sᵀ.
@@ -61,7 +65,7 @@ impl<'a> Residuals<'a> {
     }
 
     /// R' times genes × width, or R times cells × width.
-    fn product(&self, side: Side, other: MatRef<'_, f64>) -> Mat<f64> {
+    fn product(&self, side: Side, other: &ArrayRef2<f64>) -> Array2<f64> {
         let lines = self.counts.by(side);
         let (own, across) = match side {
             Side::Cells => (&self.roots[0], &self.roots[1]),
@@ -73,14 +77,13 @@ impl<'a> Residuals<'a> {
         let common: Vec<f64> = (0..width)
             .map(|k| across.iter().enumerate().map(|(i, root)| root * rows[i * width + k]).sum())
             .collect();
-        let mut out = Mat::zeros(own.len(), width);
+        let mut out = zeros((own.len(), width));
         let mut line = vec![0.0; width];
         for (item, root) in own.iter().enumerate() {
             line.iter_mut().zip(&common).for_each(|(o, c)| *o = -root * c);
-            for at in lines.starts[item] as usize..lines.starts[item + 1] as usize {
-                let row = lines.rows[at] as usize;
+            for (row, y) in lines.entries(item) {
                 let expected = root * across[row];
-                let residual = (lines.values[at] / expected - expected).min(self.clip);
+                let residual = (y / expected - expected).min(self.clip);
                 let value = residual + expected;
                 let row = &rows[row * width..][..width];
                 for k in 0..width {

@@ -6,24 +6,23 @@
 //! is sparse: products with it are those with X, corrected.
 
 use super::predictor::Side;
-use crate::factorisation::weighted::Matrix;
-use faer::linalg::solvers::Solve;
-use faer::{Mat, MatRef, Side as Triangle};
+use crate::matrix::linalg::{add_product, left_singular, multiply, product, svd};
+use crate::matrix::{from_fn, zeros, Array2, ArrayRef2, Columns, Matrix};
 
 pub struct Values<'a> {
     x: Matrix<'a>,
     /// 1 / scale per gene.
     inverse_scale: Vec<f64>,
     /// Orthonormal bases of the covariates' spans: of cells, of genes.
-    bases: [Mat<f64>; 2],
+    bases: [Array2<f64>; 2],
 }
 
 /// An orthonormal basis of the columns' span; linearly dependent ones are a caller's error.
-pub fn orthonormal(x: MatRef<'_, f64>) -> Mat<f64> {
-    if x.ncols() == 0 {
-        return Mat::zeros(x.nrows(), 0);
+pub fn orthonormal(x: &ArrayRef2<f64>) -> Array2<f64> {
+    match left_singular(x) {
+        Some((left, _)) if x.ncols() > 0 => left,
+        _ => zeros((x.nrows(), 0)),
     }
-    x.qr().compute_thin_Q()
 }
 
 impl<'a> Values<'a> {
@@ -31,8 +30,8 @@ impl<'a> Values<'a> {
     pub fn new(
         x: Matrix<'a>,
         scale: &[f64],
-        of_cells: MatRef<'_, f64>,
-        of_genes: MatRef<'_, f64>,
+        of_cells: &ArrayRef2<f64>,
+        of_genes: &ArrayRef2<f64>,
     ) -> Self {
         let inverse_scale = scale.iter().map(|s| 1.0 / s).collect();
         Values { x, inverse_scale, bases: [orthonormal(of_cells), orthonormal(of_genes)] }
@@ -52,53 +51,51 @@ impl<'a> Values<'a> {
     }
 
     /// D X times cells × k, or its transpose times genes × k.
-    pub fn raw(&self, side: Side, other: MatRef<'_, f64>) -> Mat<f64> {
+    pub fn raw(&self, side: Side, other: &ArrayRef2<f64>) -> Array2<f64> {
         let (genes, cells) = self.x.shape();
-        let scaled = |x: MatRef<'_, f64>| {
-            Mat::from_fn(x.nrows(), x.ncols(), |i, k| self.inverse_scale[i] * x[(i, k)])
+        let scaled = |x: &ArrayRef2<f64>| {
+            from_fn((x.nrows(), x.ncols()), |i, k| self.inverse_scale[i] * x[(i, k)])
         };
-        match (self.x, side) {
-            (Matrix::Dense(x), Side::Genes) => scaled((x * other).as_ref()),
-            (Matrix::Dense(x), Side::Cells) => x.transpose() * scaled(other),
-            (Matrix::Sparse(x), Side::Genes) => {
-                let mut out = Mat::zeros(genes, other.ncols());
+        match (&self.x, side) {
+            (Matrix::Dense(x), Side::Genes) => scaled(&product(x, other)),
+            (Matrix::Dense(x), Side::Cells) => product(&x.t(), &scaled(other)),
+            (x, Side::Genes) => {
+                let mut out: Array2<f64> = zeros((genes, other.ncols()));
                 for k in 0..other.ncols() {
-                    let (column, out) = (other.col(k), out.col_as_slice_mut(k));
+                    let out = out.col_mut(k);
                     for cell in 0..cells {
-                        let value = column[cell];
-                        for at in x.starts[cell] as usize..x.starts[cell + 1] as usize {
-                            out[x.rows[at] as usize] += value * x.values[at];
-                        }
+                        let weight = other[(cell, k)];
+                        x.for_each(cell, |gene, value| out[gene] += weight * value);
                     }
                 }
-                scaled(out.as_ref())
+                scaled(&out)
             }
-            (Matrix::Sparse(x), Side::Cells) => {
+            (x, Side::Cells) => {
                 let other = scaled(other);
-                Mat::from_fn(cells, other.ncols(), |cell, k| {
-                    let column = other.col_as_slice(k);
-                    (x.starts[cell] as usize..x.starts[cell + 1] as usize)
-                        .map(|at| x.values[at] * column[x.rows[at] as usize])
-                        .sum()
+                from_fn((cells, other.ncols()), |cell, k| {
+                    let column = other.col(k);
+                    let mut sum = 0.0;
+                    x.for_each(cell, |gene, value| sum += value * column[gene]);
+                    sum
                 })
             }
         }
     }
 
     /// R times cells × k (`Genes`), or R' times genes × k (`Cells`).
-    pub fn product(&self, side: Side, other: MatRef<'_, f64>) -> Mat<f64> {
-        let freed = self.freed(side.other(), other.to_owned());
-        self.freed(side, self.raw(side, freed.as_ref()))
+    pub fn product(&self, side: Side, other: Array2<f64>) -> Array2<f64> {
+        let freed = self.freed(side.other(), other);
+        self.freed(side, self.raw(side, &freed))
     }
 
     /// Takes out of each column what the covariates of a side explain.
-    pub fn freed(&self, side: Side, mut x: Mat<f64>) -> Mat<f64> {
+    pub fn freed(&self, side: Side, mut x: Array2<f64>) -> Array2<f64> {
         let basis = &self.bases[side as usize];
         if basis.ncols() > 0 {
             // twice: the first pass leaves rounding of the size of what it took
             for _ in 0..2 {
-                let along = basis.transpose() * &x;
-                x -= basis * along;
+                let along = product(&basis.t(), &x);
+                add_product(&mut x, -1.0, basis, &along);
             }
         }
         x
@@ -121,20 +118,20 @@ impl<'a> Values<'a> {
                 .sum();
         }
         // means first: a difference of squares would lose digits
-        let explained = self.raw(Side::Genes, self.bases[0].as_ref());
+        let explained = self.raw(Side::Genes, &self.bases[0]);
         let mut sum = 0.0;
         for cell in 0..cells {
             raw(&mut column, cell);
             for k in 0..explained.ncols() {
                 let weight = self.bases[0][(cell, k)];
-                let part = explained.col_as_slice(k);
+                let part = explained.col(k);
                 column.iter_mut().zip(part).for_each(|(v, e)| *v -= weight * e);
             }
             let whole: f64 = column.iter().map(|v| v * v).sum();
             let basis = &self.bases[1];
             let along: f64 = (0..basis.ncols())
                 .map(|k| {
-                    let part = basis.col_as_slice(k).iter().zip(&column);
+                    let part = basis.col(k).iter().zip(&column);
                     part.map(|(b, v)| b * v).sum::<f64>().powi(2)
                 })
                 .sum();
@@ -145,20 +142,28 @@ impl<'a> Values<'a> {
 
     /// Least-squares coefficients of the genes on the covariates of cells as they were
     /// given: genes × covariates, in scaled units.
-    pub fn coefficients(&self, of_cells: MatRef<'_, f64>) -> Mat<f64> {
-        let product = self.raw(Side::Genes, of_cells);
-        solve_gram(of_cells, product)
+    pub fn coefficients(&self, of_cells: &ArrayRef2<f64>) -> Array2<f64> {
+        let inverse = pseudo_inverse(of_cells);
+        self.raw(Side::Genes, &inverse.t())
     }
 }
 
-/// y (XᵀX)⁻¹ for rows × columns y.
-pub fn solve_gram(x: MatRef<'_, f64>, y: Mat<f64>) -> Mat<f64> {
-    if x.ncols() == 0 {
-        return y;
+/// x⁺, columns × rows, for x of full column rank.
+pub fn pseudo_inverse(x: &ArrayRef2<f64>) -> Array2<f64> {
+    let found = if x.ncols() > 0 { svd(x) } else { None };
+    let Some(found) = found else { return zeros((x.ncols(), x.nrows())) };
+    let mut right = found.right;
+    for (k, &value) in found.values.iter().enumerate() {
+        right.col_mut(k).iter_mut().for_each(|v| *v /= value);
     }
-    let gram = x.transpose() * x;
-    match gram.llt(Triangle::Lower) {
-        Ok(factor) => factor.solve(y.transpose()).transpose().to_owned(),
-        Err(_) => Mat::full(y.nrows(), y.ncols(), f64::NAN),
-    }
+    product(&right, &found.left.t())
+}
+
+/// The coefficients of columns of `y` on those of `x`: `None` for an x without columns.
+pub fn least_squares(x: &ArrayRef2<f64>, y: &ArrayRef2<f64>) -> Option<Array2<f64>> {
+    (x.ncols() > 0).then(|| {
+        let mut out = zeros((x.ncols(), y.ncols()));
+        multiply(&mut out, &pseudo_inverse(x), y);
+        out
+    })
 }

@@ -1,10 +1,10 @@
 //! e^x and ln x on the machine's vectors.
 //!
-//! The reductions and polynomials are those of `kernels::exp` and `kernels::ln`, with
+//! The reductions and polynomials are those of `base::simd`, with
 //! fused products where the machine has them.  The exponents of doubles are moved by
 //! shifts of their upper 32 bits, the widest shifts that all machines have.
 
-use crate::kernels;
+use crate::base::simd as kernels;
 use pulp::{bytemuck, Simd};
 
 const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
