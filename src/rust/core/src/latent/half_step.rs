@@ -385,7 +385,7 @@ impl WithSimd for Products<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let rows = self.columns[0].len();
+        let Some(rows) = self.columns.first().map(|column| column.len()) else { return };
         let mut places = self.out.chunks_exact_mut(rows);
         for (a, left) in self.columns.iter().enumerate() {
             for right in &self.columns[a..] {

@@ -355,3 +355,132 @@ fn inflated_zero<S: Simd>(
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::latent::special::log_factorial;
+
+    /// Loss and gradients of one entry by a likelihood, the count's constant taken in.
+    fn entry<L: Likelihood>(likelihood: &L, y: f64, eta: f64, odds: f64) -> (Sums, [f64; 4]) {
+        let (mut first, mut second) = ([eta], [odds]);
+        let (mut bend, mut odds_bend) = ([0.0], [0.0]);
+        let mut scratch = [0.0; PARTS];
+        let column = Column {
+            eta: [&mut first, &mut second],
+            curvature: [&mut bend, &mut odds_bend],
+            scratch: &mut scratch,
+        };
+        let (rows, counts) = ([0], [y]);
+        let some = usize::from(y > 0.0);
+        let entries = Entries { first: 0, rows: &rows[..some], y: &counts[..some] };
+        let place = Place { side: Side::Genes, item: 0, first: 0 };
+        let mut sums = likelihood.column(place, column, entries);
+        sums.loss += log_factorial(y);
+        (sums, [first[0], bend[0], second[0], odds_bend[0]])
+    }
+
+    const COUNTS: [f64; 6] = [0.0, 1.0, 2.0, 7.0, 40.0, 1000.0];
+    const THETAS: [f64; 5] = [0.003, 0.4, 1.0, 20.0, 2000.0];
+
+    /// ln Γ by Lanczos' series, in no way that of `special`.
+    fn ln_gamma(x: f64) -> f64 {
+        const SERIES: [f64; 9] = [
+            0.999_999_999_999_809_9,
+            676.520_368_121_885_1,
+            -1_259.139_216_722_402_8,
+            771.323_428_777_653_1,
+            -176.615_029_162_140_6,
+            12.507_343_278_686_905,
+            -0.138_571_095_265_720_12,
+            9.984_369_578_019_572e-6,
+            1.505_632_735_149_311_6e-7,
+        ];
+        if x < 0.5 {
+            return (std::f64::consts::PI / (std::f64::consts::PI * x).sin()).ln() - ln_gamma(1.0 - x);
+        }
+        let x = x - 1.0;
+        let t = x + 7.5;
+        let sum = SERIES[1..].iter().enumerate().map(|(k, c)| c / (x + k as f64 + 1.0));
+        0.5 * (2.0 * std::f64::consts::PI).ln() + (x + 0.5) * t.ln() - t + (SERIES[0] + sum.sum::<f64>()).ln()
+    }
+
+    fn log_nb(y: f64, mu: f64, theta: f64) -> f64 {
+        ln_gamma(y + theta) - ln_gamma(theta) - ln_gamma(y + 1.0)
+            + theta * (theta / (theta + mu)).ln()
+            + y * (mu / (theta + mu)).ln()
+    }
+
+    #[test]
+    fn losses_are_those_of_the_distributions() {
+        for y in COUNTS {
+            for eta in [-18.0, -3.0, 0.0, 4.0, 13.0] {
+                let mu = f64::exp(eta);
+                let (poisson, _) = entry(&Poisson, y, eta, 0.0);
+                let expected = mu - y * eta + ln_gamma(y + 1.0);
+                assert!((poisson.loss - expected).abs() <= 1e-11 * expected.abs().max(1.0));
+                for theta in THETAS {
+                    let (nb, _) = entry(&NegativeBinomial { theta: &[theta] }, y, eta, 0.0);
+                    let expected = -log_nb(y, mu, theta);
+                    // Lanczos' series and ln Γ(y + θ) − ln Γ(θ) lose digits at large θ
+                    let size = expected.abs() + theta * theta.ln().abs() + y * y.max(1.0).ln() + 1.0;
+                    assert!((nb.loss - expected).abs() <= 1e-11 * size, "{y} {eta} {theta}");
+                    for a in [-30.0, -1.0, 2.0] {
+                        let (zinb, _) = entry(&ZeroInflated { theta: &[theta] }, y, eta, a);
+                        let pi = 1.0 / (1.0 + f64::exp(-a));
+                        let f = log_nb(y, mu, theta);
+                        let inside = if y > 0.0 {
+                            (1.0 - pi).ln() + f
+                        } else {
+                            (pi + (1.0 - pi) * f.exp()).ln()
+                        };
+                        assert!((zinb.loss + inside).abs() <= 1e-10 * size, "{y} {eta} {theta} {a}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_are_differences_of_losses() {
+        let h = 1e-5;
+        for y in COUNTS {
+            for eta in [-2.0, 0.5, 3.0] {
+                for theta in [0.4_f64, 3.0, 60.0] {
+                    for a in [-2.0, 1.0] {
+                        let loss = |eta: f64, r: f64, a: f64| {
+                            entry(&ZeroInflated { theta: &[r.exp()] }, y, eta, a).0.loss
+                        };
+                        let r = theta.ln();
+                        let (sums, found) = entry(&ZeroInflated { theta: &[theta] }, y, eta, a);
+                        let near = |value: f64, up: f64, down: f64| {
+                            let slope = (up - down) / (2.0 * h);
+                            assert!((value - slope).abs() < 1e-6 * (1.0 + y + slope.abs()), "{value} {slope}");
+                        };
+                        near(found[0], loss(eta + h, r, a), loss(eta - h, r, a));
+                        near(found[2], loss(eta, r, a + h), loss(eta, r, a - h));
+                        near(sums.slope, loss(eta, r + h, a), loss(eta, r - h, a));
+                        let (nb, slopes) = entry(&NegativeBinomial { theta: &[theta] }, y, eta, 0.0);
+                        let of = |eta: f64, r: f64| entry(&NegativeBinomial { theta: &[r.exp()] }, y, eta, 0.0);
+                        near(slopes[0], of(eta + h, r).0.loss, of(eta - h, r).0.loss);
+                        near(slopes[1], of(eta + h, r).1[0], of(eta - h, r).1[0]);
+                        near(nb.slope, of(eta, r + h).0.loss, of(eta, r - h).0.loss);
+                        near(nb.bend, of(eta, r + h).0.slope, of(eta, r - h).0.slope);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_limits_are_the_simpler_models() {
+        for y in [0.0, 1.0, 5.0] {
+            let (poisson, _) = entry(&Poisson, y, 0.7, 0.0);
+            let (nb, _) = entry(&NegativeBinomial { theta: &[1e9] }, y, 0.7, 0.0);
+            assert!((poisson.loss - nb.loss).abs() < 1e-6);
+            let (nb, _) = entry(&NegativeBinomial { theta: &[2.0] }, y, 0.7, 0.0);
+            let (zinb, _) = entry(&ZeroInflated { theta: &[2.0] }, y, 0.7, -40.0);
+            assert!((nb.loss - zinb.loss).abs() < 1e-12);
+        }
+    }
+}

@@ -9,9 +9,10 @@
 //!       σ²: the mean of the expected squared residuals
 //! ```
 //!
-//! After each M-step the posterior covariance of z is moved into W (parameter expansion,
-//! Liu, Rubin and Wu 1998).  The likelihood of the observed values never falls.
+//! After each M-step what the posterior of z has of a covariance other than I is moved into
+//! W, and of a mean other than 0 into b (parameter expansion, Liu, Rubin and Wu 1998).  The likelihood of the observed values never falls.
 
+use super::values::least_squares;
 use crate::base::error::CoreError;
 use crate::base::parallel::Monitor;
 use crate::matrix::linalg::{add_product, product, svd};
@@ -222,20 +223,26 @@ impl Observed<'_> {
         let variance = found.iter().map(|(_, square)| square).sum::<f64>() / observed as f64;
         let loadings = from_fn((genes, rank), |g, k| found[g].0[p + k]);
         let f = q + rank;
+        // z as N(c Γ, R) for the moment
+        let scores = from_fn((posteriors.len(), rank), |i, k| posteriors[i].mean[q + k]);
+        let along = least_squares(&self.of_cells, &scores).unwrap_or_else(|| zeros((0, rank)));
+        let mut left = scores;
+        add_product(&mut left, -1.0, &self.of_cells, &along);
         let mut spread: Array2<f64> = zeros((rank, rank));
-        for posterior in posteriors {
+        for (i, posterior) in posteriors.iter().enumerate() {
             for k in 0..rank {
                 for l in 0..rank {
                     spread[(k, l)] += posterior.covariance[(q + l) * f + q + k]
-                        + posterior.mean[q + k] * posterior.mean[q + l];
+                        + left[(i, k)] * left[(i, l)];
                 }
             }
         }
         let mut root: Vec<f64> = spread.iter().map(|v| v / posteriors.len() as f64).collect();
         cholesky(&mut root, rank);
         let root = from_fn((rank, rank), |i, j| if i >= j { root[j * rank + i] } else { 0.0 });
+        let mut of_cells = from_fn((genes, p), |g, j| found[g].0[j]);
+        add_product(&mut of_cells, 1.0, &loadings, &along.t());
         let loadings = product(&loadings, &root);
-        let of_cells = from_fn((genes, p), |g, j| found[g].0[j]);
         Model { loadings, of_cells, variance: variance.max(f64::MIN_POSITIVE) }
     }
 
