@@ -1,11 +1,11 @@
-#' Write proportions into a SummarizedExperiment
+#' Write proportions or factors into a SummarizedExperiment
 #'
 #' @param se A `SummarizedExperiment` (or a class that extends it) with the
 #'   samples of the result as columns; samples are matched by name.
-#' @param result A [deconvolution].
-#' @param what `"proportions"` (shares of mRNA) or `"cell_fractions"`.
-#' @param prefix Put before the names of types in the column data.
-#' @return `se` with a column of `colData` per type, and `NA` for samples that
+#' @param result A [deconvolution], or the result of [latent_factors()].
+#' @param what Of a deconvolution: `"proportions"` (shares of mRNA) or `"cell_fractions"`.
+#' @param prefix Put before the names of types or factors in the column data.
+#' @return `se` with a column of `colData` per type or factor, and `NA` for samples that
 #'   are not in the result.
 #' @section Errors: `unalloy_error_argument` when `se` is something else, or no
 #'   sample is found.
@@ -24,9 +24,12 @@ add_to <- function(se, result, what = c("proportions", "cell_fractions"), prefix
               x = paste0("It is ", describe(se), "."))
   }
   rlang::check_installed("SummarizedExperiment", "to write column data.")
-  check_result(result)
-  what <- check_choice(what, c("proportions", "cell_fractions"), "what")
-  shares <- coef(result, what)
+  if (inherits(result, "latent_factors")) {
+    shares <- coef(result)
+  } else {
+    check_result(result)
+    shares <- coef(result, check_choice(what, c("proportions", "cell_fractions"), "what"))
+  }
   place <- match(colnames(se) %||% paste("Sample", seq_len(ncol(se))), colnames(shares))
   if (all(is.na(place))) {
     stop_user("argument", "No sample of `se` is in the result.",

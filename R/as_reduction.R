@@ -4,7 +4,7 @@
 #' Seurat object, where neighbours, UMAP and clusters can be computed from them, or makes the
 #' reduced dimension alone.
 #'
-#' @param fit An [nmf_fit].
+#' @param fit An [nmf_fit], or the result of [latent_factors()].
 #' @param object The object whose cells were factorised; its cells are matched by name.
 #'   `NULL` gives the reduction itself.
 #' @param name Name of the reduction.
@@ -27,7 +27,7 @@ as_reduction <- function(fit, object = NULL, name = "NMF", ...) UseMethod("as_re
 #' @export
 as_reduction.default <- function(fit, object = NULL, name = "NMF", ...) {
   refuse_dots(...)
-  stop_user("class", "`as_reduction()` takes what `nmf()` returns.",
+  stop_user("class", "`as_reduction()` takes what `nmf()` or `latent_factors()` returns.",
             x = paste0("It is ", describe(fit), "."))
 }
 
@@ -36,29 +36,42 @@ as_reduction.default <- function(fit, object = NULL, name = "NMF", ...) {
 as_reduction.nmf_fit <- function(fit, object = NULL, name = "NMF",
                                  format = c("reducedDim", "DimReduc"), assay = NULL, ...) {
   refuse_dots(...)
+  reduction_of(fit, object, name, format, assay)
+}
+
+#' @rdname as_reduction
+#' @export
+as_reduction.latent_factors <- function(fit, object = NULL, name = "factors",
+                                        format = c("reducedDim", "DimReduc"), assay = NULL, ...) {
+  refuse_dots(...)
+  reduction_of(fit, object, name, format, assay)
+}
+
+reduction_of <- function(fit, object, name, format, assay, .call = caller_env()) {
   if (!is.character(name) || length(name) != 1L || is.na(name) || !nzchar(name)) {
-    stop_user("argument", "`name` must be one text.", x = paste0("It is ", describe(name), "."))
+    stop_user("argument", "`name` must be one text.", x = paste0("It is ", describe(name), "."),
+              .call = .call)
   }
-  format <- check_choice(format, c("reducedDim", "DimReduc"), "format")
+  format <- check_choice(format, c("reducedDim", "DimReduc"), "format", .call = .call)
   if (is.null(object)) {
-    if (format == "reducedDim") return(embedding_of(fit, colnames(fit$coef)))
-    return(dim_reduc(fit, colnames(fit$coef), name, assay %||% "RNA"))
+    if (format == "reducedDim") return(embedding_of(fit, colnames(fit$coef), .call = .call))
+    return(dim_reduc(fit, colnames(fit$coef), name, assay %||% "RNA", .call = .call))
   }
   if (inherits(object, "Seurat")) {
     rlang::check_installed("SeuratObject", "to change a Seurat object.")
     assay <- assay %||% methods::slot(object, "active.assay")
     cells <- rownames(methods::slot(object, "meta.data"))
-    object[[name]] <- dim_reduc(fit, cells, name, assay)
+    object[[name]] <- dim_reduc(fit, cells, name, assay, .call = .call)
     return(object)
   }
   if (inherits(object, "SingleCellExperiment")) {
     rlang::check_installed("SingleCellExperiment", "to change a SingleCellExperiment.")
-    values <- embedding_of(fit, colnames(object), ncol(object))
+    values <- embedding_of(fit, colnames(object), ncol(object), .call = .call)
     SingleCellExperiment::reducedDim(object, name) <- values
     return(object)
   }
   stop_user("argument", "`object` must be a SingleCellExperiment or a Seurat object.",
-            x = paste0("It is ", describe(object), "."))
+            x = paste0("It is ", describe(object), "."), .call = .call)
 }
 
 # Cells x components, in the order of `cells`.

@@ -35,10 +35,17 @@ nmf_matrix <- function(x, assay, prefer, .call) {
     return(x)
   }
   if (methods::is(x, "Matrix")) return(as_csc(x))
+  if (methods::is(x, "DelayedMatrix")) return(realised(x))
   stop_user("argument", "`x` must be a features x samples matrix.",
             x = paste0("It is ", describe(x), "."),
-            i = paste("Give a matrix, data frame, sparse matrix, SummarizedExperiment,",
-                      "SingleCellExperiment, ExpressionSet or Seurat object."), .call = .call)
+            i = paste("Give a matrix, data frame, sparse matrix, DelayedMatrix,",
+                      "SummarizedExperiment, SingleCellExperiment, ExpressionSet or Seurat",
+                      "object."), .call = .call)
+}
+
+# A matrix on disk, read: sparse if it is.
+realised <- function(x) {
+  if (DelayedArray::is_sparse(x)) methods::as(x, "dgCMatrix") else as.matrix(x)
 }
 
 # A Seurat object's counts, or its normalised data where they are and are asked

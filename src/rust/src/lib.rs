@@ -19,6 +19,7 @@ mod extract_program;
 mod factorise_integrative;
 mod factorise_variants;
 mod inference;
+mod latent_factors;
 mod learn_dictionary;
 mod measurement_matrix;
 mod nmf;
@@ -44,6 +45,7 @@ extendr_module! {
     use factorise_integrative;
     use factorise_variants;
     use inference;
+    use latent_factors;
     use learn_dictionary;
     use measurement_matrix;
     use nmf;

@@ -13,6 +13,7 @@ pub mod deconvolution;
 pub mod factorisation;
 pub mod simulation;
 
+pub mod latent;
 pub mod sensing;
 
 pub use base::error::CoreError;

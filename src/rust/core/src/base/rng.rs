@@ -29,6 +29,8 @@ pub enum Purpose {
     BootstrapDonors = 16,
     Seeds = 17,
     HeldOut = 18,
+    LatentDraws = 19,
+    Splits = 21,
 }
 
 /// The stream `index` of `purpose` under `seed`.
