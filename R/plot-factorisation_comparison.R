@@ -39,10 +39,10 @@ plot.factorisation_comparison <- function(x, view = NULL, ...) {
     geom_tile() +
     geom_point(data = rows[rows$matched, ], size = 1) +
     facet_wrap(vars(.data$panel), scales = "free") +
-    ggplot2::scale_fill_gradient2(
+    scale_fill_gradient2(
       low = TYPE_COLOURS[2L], mid = "white", high = TYPE_COLOURS[1L],
       name = if (view == "gene_sets") "AUC - 0.5" else "Correlation"
     ) +
     labs(x = NULL, y = NULL) + theme_unalloy() +
-    ggplot2::theme(axis.text.x = ggplot2::element_text(angle = 45, hjust = 1))
+    theme(axis.text.x = element_text(angle = 45, hjust = 1))
 }

@@ -10,7 +10,7 @@
 #' @param ... Not used; for agreement with the generic.
 #' @return A ggplot.
 #' @section Errors: `unalloy_error_argument`.
-#' @importFrom ggplot2 geom_point geom_col geom_line geom_errorbar
+#' @importFrom ggplot2 geom_errorbar
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 200, n_types = 3, n_samples = 12, seed = 1)
@@ -89,8 +89,8 @@ plot_factor_loadings <- function(fit, factors, n) {
   ggplot(rows, aes(.data$value, .data$place, fill = .data$value > 0)) +
     geom_col(width = 0.7) +
     facet_wrap(vars(.data$factor), scales = "free") +
-    ggplot2::scale_y_discrete(labels = labels) +
-    ggplot2::scale_fill_manual(values = c("TRUE" = TYPE_COLOURS[1L], "FALSE" = TYPE_COLOURS[2L]),
+    scale_y_discrete(labels = labels) +
+    scale_fill_manual(values = c("TRUE" = TYPE_COLOURS[1L], "FALSE" = TYPE_COLOURS[2L]),
                                guide = "none") +
     labs(title = "Loadings", x = NULL, y = NULL) + theme_unalloy()
 }
@@ -141,7 +141,7 @@ plot_factor_choice <- function(fit, .call = caller_env()) {
     geom_errorbar(aes(ymin = .data$score - .data$error, ymax = .data$score + .data$error),
                   colour = "grey60", width = 0) +
     geom_point(aes(colour = .data$chosen), size = 2) +
-    ggplot2::scale_colour_manual(values = c("TRUE" = TYPE_COLOURS[4L], "FALSE" = "grey40"),
+    scale_colour_manual(values = c("TRUE" = TYPE_COLOURS[4L], "FALSE" = "grey40"),
                                  guide = "none") +
     scale_x_continuous(trans = "log10") +
     facet_wrap(vars(.data$what), scales = "free_x") +

@@ -3,7 +3,7 @@
 use crate::bridge::{answer, array2, guard, supervise, Failure, Given, Result, Value};
 use extendr_api::prelude::*;
 use unalloy_core::base::parallel::with_threads;
-use unalloy_core::factorisation::held_out::Mask;
+use unalloy_core::factorisation::choose::held_out::Mask;
 use unalloy_core::latent::choose::{choose, held_out, noise_level, thinned, Candidates, SHARE};
 use unalloy_core::latent::counts::Counts;
 use unalloy_core::latent::counts_model::{fit, project, Covariates, Dispersions, Settings};
