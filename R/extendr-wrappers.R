@@ -23,7 +23,7 @@ rs_allocate <- function(given) .Call(wrap__rs_allocate, given)
 rs_fit_expression <- function(given) .Call(wrap__rs_fit_expression, given)
 
 #' `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
-#' `covariance` that of the exposures (types × types × asked samples), or empty.
+#' `covariance` that of the exposures (types × types × asked samples), or NULL.
 #' @noRd
 rs_predict_expression <- function(given) .Call(wrap__rs_predict_expression, given)
 
@@ -63,12 +63,11 @@ rs_diagnose <- function(given) .Call(wrap__rs_diagnose, given)
 rs_residual_programs <- function(given) .Call(wrap__rs_residual_programs, given)
 
 #' Errors over held-out entries of `x` at each of `ranks`: a row per fold and rank.
-#' Missing entries are NaN in `x` when it is dense.
+#' Missing entries are NaN.
 #' @noRd
 rs_cross_validate <- function(given) .Call(wrap__rs_cross_validate, given)
 
-#' Values of `x` permuted within columns: a vector, or a list of rows and values for
-#' the slots of a `dgCMatrix`.
+#' Values of `x` permuted within columns: a matrix, or the slots of a `dgCMatrix`.
 #' @noRd
 rs_permute_columns <- function(given) .Call(wrap__rs_permute_columns, given)
 
@@ -113,6 +112,47 @@ rs_eliminate <- function(given) .Call(wrap__rs_eliminate, given)
 #' @noRd
 rs_refit <- function(given) .Call(wrap__rs_refit, given)
 
+#' Factors of counts.
+#' @noRd
+rs_fit_factors <- function(given) .Call(wrap__rs_fit_factors, given)
+
+#' Held-out molecules for each rank and penalty, which is in units of `noise`.
+#' @noRd
+rs_choose_factors <- function(given) .Call(wrap__rs_choose_factors, given)
+
+#' What the largest singular value of noise is about: the unit of penalties.
+#' @noRd
+rs_noise_level <- function(given) .Call(wrap__rs_noise_level, given)
+
+#' Factors of new cells on given loadings.
+#' @noRd
+rs_project_factors <- function(given) .Call(wrap__rs_project_factors, given)
+
+#' New cells' held-out molecules: their factors from part of each cell's, and the mean
+#' log-probability of the rest.
+#' @noRd
+rs_held_out_molecules <- function(given) .Call(wrap__rs_held_out_molecules, given)
+
+#' Draws about means (genes x cells); `structural` holds probabilities of zeros on top.
+#' @noRd
+rs_draw_factors <- function(given) .Call(wrap__rs_draw_factors, given)
+
+#' Probabilistic principal components of complete values.
+#' @noRd
+rs_ppca <- function(given) .Call(wrap__rs_ppca, given)
+
+#' The same by expectation-maximisation; `x` is dense, NaN where missing.
+#' @noRd
+rs_ppca_em <- function(given) .Call(wrap__rs_ppca_em, given)
+
+#' Posterior means of cells, whose values may be missing, under a model.
+#' @noRd
+rs_ppca_scores <- function(given) .Call(wrap__rs_ppca_scores, given)
+
+#' Entries of one fold of a speckled hold-out, as positions in a column-major matrix.
+#' @noRd
+rs_held_out_entries <- function(given) .Call(wrap__rs_held_out_entries, given)
+
 #' @noRd
 rs_learn_dictionary <- function(given) .Call(wrap__rs_learn_dictionary, given)
 
@@ -127,8 +167,8 @@ rs_coherence <- function(given) .Call(wrap__rs_coherence, given)
 #' @noRd
 rs_measure <- function(given) .Call(wrap__rs_measure, given)
 
-#' `weights` is NULL, a matrix like `x`, or a list of `features` and `samples`; `x`
-#' may hold missing values if `missing` says so.
+#' `weights` is NULL, a matrix like `x`, or a list of `features` and `samples`;
+#' missing values of `x` are NaN.
 #' @noRd
 rs_nmf <- function(given) .Call(wrap__rs_nmf, given)
 
