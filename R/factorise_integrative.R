@@ -166,9 +166,9 @@ integrative_data <- function(datasets, unshared, scale, .call = caller_env()) {
               x = paste0("The names are ", some_of(names(datasets), 6L), "."), .call = .call)
   }
   matrices <- lapply(datasets, function(x) {
-    input <- nmf_input(x, .call = .call)
-    check_factorisable(input, .call = .call)
-    input$matrix
+    x <- nmf_input(x, .call = .call)
+    check_factorisable(x, .call = .call)
+    x
   })
   features <- lapply(matrices, rownames)
   named <- all(lengths(features) > 0L)
@@ -233,9 +233,8 @@ unshared_features <- function(unshared, features, common, .call) {
 #' @export
 predict.integrative_factorisation <- function(object, newdata, dataset = NULL, ...) {
   refuse_dots(...)
-  input <- nmf_input(newdata)
-  check_factorisable(input)
-  x <- input$matrix
+  x <- nmf_input(newdata)
+  check_factorisable(x)
   here <- environment()
   align <- function(basis) align_rows(x, rownames(basis), nrow(basis), "`newdata`", here)
   shared <- align(object$shared)

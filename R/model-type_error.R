@@ -116,8 +116,8 @@ gene_error <- function(model, exposures, bulk, .call = caller_env()) {
   rows <- which(place > 0L)
   counts <- gather_rows(as.matrix(part$source[rows, , drop = FALSE]), place[rows],
                         nrow(model$sources))
-  means <- call_rs(rs_fitted(model$sources, model$length_factor,
-                             exposures[, chosen, drop = FALSE]), .call = .call)
+  means <- call_rs(rs_fitted, signatures = model$sources, lengths = model$length_factor,
+                   exposures = exposures[, chosen, drop = FALSE], .call = .call)
   measured <- which(means >= 20 & counts > 0 & model$weights > 0)
   if (!length(measured)) return(0)
   logs <- log(counts[measured] / means[measured])
@@ -126,7 +126,7 @@ gene_error <- function(model, exposures, bulk, .call = caller_env()) {
 
 # What a gene says of the level of its type, genes x samples: the precision of its
 # log ratio.
-gene_precision <- function(model, means) {
+log_precision <- function(model, means) {
   if (is.null(model$discount)) return(model$weights * means)
   # in units of the floor a count has the variance 1 / m on the log scale
   floors <- rep(FLOOR_CPM / 1e6 * colSums(means), each = nrow(means))
@@ -148,7 +148,7 @@ marker_background <- function(model, exposures) {
   types <- seq_len(model$n_types)
   sources <- model$sources * model$length_factor
   means <- sources %*% exposures
-  weight <- gene_precision(model, means) / pmax(means, 1e-300)^2
+  weight <- log_precision(model, means) / pmax(means, 1e-300)^2
   weight[means <= 0] <- 0
   top <- marked_type(model)
   own <- sources[, types, drop = FALSE] * outer(top, types, function(a, b) !is.na(a) & a == b)

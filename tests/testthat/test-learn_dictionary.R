@@ -1,9 +1,9 @@
 x <- modular_profiles()
 
-learn <- function(method, ..., size = 20, sparsity = 5) {
+learn <- function(method, ..., size = 20, sparsity = 5, held_out = 0) {
   seed <- if (!method %in% c("svd", "svd_k")) 1
-  suppressWarnings(learn_dictionary(x, size, method, sparsity = sparsity, seed = seed,
-                                    verbose = FALSE, ...))
+  suppressWarnings(learn_dictionary(x, size, method, sparsity = sparsity, held_out = held_out,
+                                    seed = seed, verbose = FALSE, ...))
 }
 
 test_that("every method gives unit modules, all in use, and says what they leave", {
@@ -20,6 +20,10 @@ test_that("every method gives unit modules, all in use, and says what they leave
     free <- (length(x) - length(found$activities@x)) / nrow(x)
     expect_equal(found$residual_sd, sqrt(rowSums(left^2) / free))
     if (method %in% c("smaf", "snmf")) expect_true(all(found$modules >= 0))
+    # samples that modules have not seen are further from them; modules stay the same
+    unseen <- learn(method, held_out = 0.2)
+    expect_identical(unseen$modules, found$modules)
+    expect_gt(mean(unseen$residual_sd^2), mean(found$residual_sd^2))
   }
 })
 

@@ -139,16 +139,20 @@ test_that("standard errors are those of least squares, and cover the truth", {
   x <- modular_profiles(genes = 120, samples = 260)
   modules <- learn_dictionary(x[, 1:200], 25, "ksvd", 5, seed = 1, verbose = FALSE)
   A <- measurement_matrix(40, x, max_correlation = 0.45, seed = 1)
+  y <- measure(x[, 201:260], A, snr = 20, seed = 1, verbose = FALSE)
+  # of modules as they are given nothing more is known than the residual and the noise
+  for (noise in list(NULL, 0, 10)) {
+    found <- recover_profiles(y, A, modules$modules, sparsity = 5, noise = noise, verbose = FALSE)
+    chosen <- which(found$activities[, 1] != 0)
+    u <- modules$modules[, chosen]
+    b <- as.matrix(A) %*% u
+    left <- y[, 1] - b %*% solve(crossprod(b), crossprod(b, y[, 1]))
+    variance <- max(sum(left^2) / (40 - length(chosen)), noise^2)
+    plain <- sqrt(variance * rowSums((u %*% solve(crossprod(b))) * u))
+    expect_equal(found$standard_errors[, 1], plain)
+  }
   y <- measure(x[, 201:260], A, verbose = FALSE)
   found <- recover_profiles(y, A, modules, sparsity = 5, verbose = FALSE)
-  chosen <- which(found$activities[, 1] != 0)
-  u <- modules$modules[, chosen]
-  b <- as.matrix(A) %*% u
-  left <- y[, 1] - b %*% solve(crossprod(b), crossprod(b, y[, 1]))
-  misfit <- mean(as.matrix(A)^2 %*% modules$residual_sd^2)
-  variance <- max(sum(left^2) / (40 - length(chosen)), misfit)
-  plain <- sqrt(variance * rowSums((u %*% solve(crossprod(b))) * u) + modules$residual_sd^2)
-  expect_equal(found$standard_errors[, 1], plain * found$inflation)
   expect_true(all(found$inflation >= 1))
   covered <- evaluate_recovery(x[, 201:260], found, verbose = FALSE)$scores
   covered <- covered$estimate[covered$score == "coverage"]
