@@ -114,11 +114,14 @@ gene_error <- function(model, exposures, bulk, .call = caller_env()) {
   part <- bulk_subset(bulk, chosen)
   place <- model$matching$gene_of_row + 1L
   rows <- which(place > 0L)
-  counts <- gather_rows(as.matrix(part$source[rows, , drop = FALSE]), place[rows],
-                        nrow(model$sources))
+  # other counts than the fit's own may lack genes without weight
+  genes <- sort(unique(place[rows]))
+  counts <- gather_rows(as.matrix(part$source[rows, , drop = FALSE]), match(place[rows], genes),
+                        length(genes))
   means <- call_rs(rs_fitted, signatures = model$sources, lengths = model$length_factor,
                    exposures = exposures[, chosen, drop = FALSE], .call = .call)
-  measured <- which(means >= 20 & counts > 0 & model$weights > 0)
+  means <- means[genes, , drop = FALSE]
+  measured <- which(means >= 20 & counts > 0 & model$weights[genes] > 0)
   if (!length(measured)) return(0)
   logs <- log(counts[measured] / means[measured])
   sqrt(max(0, (1.4826 * stats::median(abs(logs)))^2 - stats::median(1 / means[measured])))

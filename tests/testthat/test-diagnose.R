@@ -35,8 +35,9 @@ test_that("condition and inflation are those of the scaled design", {
 })
 
 test_that("correlations and errors are those of vcov()", {
-  exposures <- vcov(result, what = "exposures")
-  shares <- vcov(result)
+  # of the fit itself: what types share with their genes is not the samples' own
+  exposures <- vcov(result, what = "exposures", of = "differences")
+  shares <- vcov(result, of = "differences")
   pair <- diagnosis$pairs[1, ]
   both <- result$proportions[pair$type_1, ] > 0 & result$proportions[pair$type_2, ] > 0
   correlation <- sapply(which(both), function(s) {
@@ -70,7 +71,7 @@ test_that("diagnose() and vcov() speak of one dispersion", {
   odd <- fit_small(bulk = bulk, error_model = "platform")
   dispersions <- lapply(list(result, odd), function(fit) {
     size <- function(variance) {
-      apply(vcov(fit, what = "exposures", variance = variance), 3, function(v) sum(diag(v)))
+      apply(vcov(fit, what = "exposures", of = "differences", variance = variance), 3, function(v) sum(diag(v)))
     }
     found <- diagnose(fit, programs = 0)$samples$dispersion
     expect_equal(found, unname(size("quasi") / size("poisson")), tolerance = 1e-12)
@@ -99,7 +100,7 @@ test_that("the platform model is diagnosed by its own objective", {
   expect_identical(found$error_model, "platform")
   expect_true(all(is.na(found$samples$intercept)))
   expect_identical(dim(found$influence), c(400L, 4L))
-  covariance <- vcov(platform)
+  covariance <- vcov(platform, of = "differences")
   errors <- apply(covariance, 3, function(v) sqrt(diag(v)))
   errors[platform$proportions == 0] <- NA
   expect_equal(found$types$std_error, unname(apply(errors, 1, median, na.rm = TRUE)),

@@ -8,8 +8,11 @@ test_that("the covariance of shares is singular along their sum", {
 })
 
 test_that("quasi-Poisson variances are Poisson ones times the dispersion", {
-  poisson <- vcov(result, samples = 2, what = "exposures", variance = "poisson")
-  quasi <- vcov(result, samples = 2, what = "exposures", variance = "quasi")
+  of_fit <- function(variance) {
+    vcov(result, samples = 2, what = "exposures", of = "differences", variance = variance)
+  }
+  poisson <- of_fit("poisson")
+  quasi <- of_fit("quasi")
   pearson <- residuals(result, "pearson", samples = 2)
   dispersion <- sum(pearson^2) / (400 - sum(result$exposures[, 2] > 0))
   expect_equal(quasi, poisson * dispersion, tolerance = 1e-9)

@@ -59,6 +59,7 @@ test_that("a test of some types and samples is part of the test of all", {
 })
 
 test_that("the dispersion divides quasi-Poisson statistics", {
+  result <- fit_small(type_error = 0)
   poisson <- test_presence(result, variance = "poisson")
   quasi <- test_presence(result, variance = "quasi")
   near <- poisson$statistic > 0 & poisson$statistic < 50
