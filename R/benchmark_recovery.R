@@ -61,7 +61,8 @@ benchmark_recovery <- function(x, measurements = c(20, 50, 100, 200, 300),
   methods <- recovery_methods(methods, settings)
   plan <- list(
     measurements = check_measurements(measurements, decoder, sparsity), decoder = decoder,
-    splits = check_count(splits, "splits", max = MOST_REPEATS), train = check_number(train, "train", 0, 1),
+    splits = check_count(splits, "splits", max = MOST_REPEATS),
+    train = check_number(train, "train", 0, 1),
     snr = if (identical(snr, Inf)) Inf else check_number(snr, "snr", 0, above = TRUE),
     type = check_choice(type, c("gaussian", "sparse"), "type"),
     sparsity = check_count(sparsity, "sparsity"), scale = check_flag(scale, "scale"),

@@ -16,7 +16,9 @@ print.factorisation_comparison <- function(x, digits = 2, ...) {
     show(x$signatures[x$signatures$matched, names(x$signatures) != "matched"],
          "Matched signatures")
   }
-  if (!is.null(x$gene_sets)) show(leading_sets(x$gene_sets), "Gene set at the end of each component")
+  if (!is.null(x$gene_sets)) {
+    show(leading_sets(x$gene_sets), "Gene set at the end of each component")
+  }
   if (!is.null(x$classes)) show(x$classes, "Variance of coefficients between classes")
   invisible(x)
 }

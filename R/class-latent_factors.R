@@ -5,36 +5,45 @@
 #' @details
 #' A list:
 #' \describe{
-#'   \item{`coef`}{Factors × cells: \eqn{w}. Factors stand in the order of their size. Of `"ppca"` the
+#'   \item{`coef`}{Factors × cells: \eqn{w}. Factors stand in the order of their size. Of `"ppca"`
+#'   the
 #'     posterior means.}
-#'   \item{`basis`}{Genes × factors: the loadings \eqn{\alpha}. The largest entry of each is positive.}
+#'   \item{`basis`}{Genes × factors: the loadings \eqn{\alpha}. The largest entry of each is
+#'   positive.}
 #'   \item{`rank`, `model`, `penalty`, `covariate_penalty`}{What was fitted.}
 #'   \item{`gene_coefficients`, `cell_coefficients`}{\eqn{\beta}, genes × covariates of cells, and
 #'     \eqn{\gamma}, cells × covariates of genes.}
-#'   \item{`odds`}{Of `"zinb"`: a list of `basis`, `gene_coefficients` and `cell_coefficients` of the
+#'   \item{`odds`}{Of `"zinb"`: a list of `basis`, `gene_coefficients` and `cell_coefficients` of
+#'   the
 #'     log odds of a structural zero.}
 #'   \item{`dispersion`}{\eqn{\theta} per gene.}
-#'   \item{`variance`, `total_variance`, `scale`}{Of `"ppca"`: \eqn{\sigma^2}; the mean squared length of a
+#'   \item{`variance`, `total_variance`, `scale`}{Of `"ppca"`: \eqn{\sigma^2}; the mean squared
+#'   length of a
 #'     cell's deviation from what covariates say; what genes were divided by. Loadings are in
 #'     scaled units.}
-#'   \item{`design`}{Covariates as they entered: `of_cells`, `of_genes`, and their names and levels.}
+#'   \item{`design`}{Covariates as they entered: `of_cells`, `of_genes`, and their names and
+#'   levels.}
 #'   \item{`offset`}{Per cell.}
 #'   \item{`log_likelihood`}{At the end: for counts given the factors and without penalties; for
 #'     `"ppca"` with the factors integrated out.}
 #'   \item{`trace`}{Data frame: `iteration`, `objective`, which for counts (negative log-likelihood
 #'     and penalties) does not rise, and for EM (the log-likelihood) does not fall.}
 #'   \item{`converged`}{Did the fit end by its tolerance?}
-#'   \item{`choice`}{Data frame of what was tried: `rank`, `penalty`, `score` (mean log-probability of a held-out
+#'   \item{`choice`}{Data frame of what was tried: `rank`, `penalty`, `score` (mean
+#'   log-probability of a held-out
 #'     molecule, in nats; for `"ppca"` minus the mean squared error of held-out entries), `error`
 #'     (standard error of the difference to the best; for `"ppca"` of the score), `chosen`.}
 #'   \item{`x`, `settings`, `call`}{The data, unless `keep_x = FALSE`, and how they were fitted.}
 #' }
 #'
 #' @param object,x A `latent_factors` fit.
-#' @param newdata New cells, in any form that [latent_factors()] takes. Genes are matched by name; up
+#' @param newdata New cells, in any form that [latent_factors()] takes. Genes are matched by name;
+#'   up
 #'   to one in twenty may be missing, and is left out.
-#' @param type For `predict()`: `"factors"`, or as for `fitted()`: `"response"` (means; for `"zinb"` with
-#'   structural zeros), `"link"` (\eqn{\log \mu}), `"proportion"` (shares of genes in the expected counts of a
+#' @param type For `predict()`: `"factors"`, or as for `fitted()`: `"response"` (means; for
+#'   `"zinb"` with
+#'   structural zeros), `"link"` (\eqn{\log \mu}), `"proportion"` (shares of genes in the expected
+#'   counts of a
 #'   cell). For `"ppca"` only `"response"`.
 #' @param batch,covariates Of the new cells, as in the fit.
 #' @param offset Of the new cells, where the fit was given numbers.
@@ -47,14 +56,18 @@
 #' @param n Genes to name per factor and sign.
 #' @param digits Significant digits.
 #' @param ... Not used; for agreement with the generics.
-#' @return `coef()`, `basis()`, `fitted()`, `predict()`: matrices. `logLik()`: with degrees of freedom, which
-#'   for counts include the factors of the cells and take no notice of penalties. `simulate()`: a list of
-#'   matrices, drawn about the fitted means given the factors. `weights()`: genes × cells, for `"zinb"`: the
+#' @return `coef()`, `basis()`, `fitted()`, `predict()`: matrices. `logLik()`: with degrees of
+#'   freedom, which
+#'   for counts include the factors of the cells and take no notice of penalties. `simulate()`: a
+#'   list of
+#'   matrices, drawn about the fitted means given the factors. `weights()`: genes × cells, for
+#'   `"zinb"`: the
 #'   posterior probability that an entry is no structural zero, 1 for counts above 0 (what
 #'   differential expression with zero inflation takes as weights, Van den Berge et al., 2018).
 #'   `summary()`: a data frame with a row per factor: `factor`, `size` (standard deviation over all
 #'   entries of what it adds), `share` (of the squares of all factors), `top` and `bottom` genes.
-#' @section Errors: `unalloy_error_features` when new data lack genes, `unalloy_error_covariates` when
+#' @section Errors: `unalloy_error_features` when new data lack genes, `unalloy_error_covariates`
+#'   when
 #'   they lack covariates, or have unknown batches or groups, `unalloy_error_missing_data`,
 #'   `unalloy_error_argument`.
 #' @references Van den Berge et al. (2018) Genome Biology 19:24.
@@ -78,11 +91,11 @@ new_latent_factors <- function(fitted, x, model, design) {
     dimnames(values) <- list(rows, columns)
     values
   }
-  part <- function(of) list(
-    basis = named(of$loadings, genes, factors),
-    gene_coefficients = named(of$of_cells, genes, colnames(design$of_cells)),
-    cell_coefficients = named(of$of_genes, cells, colnames(design$of_genes))
-  )
+  part <- function(of) {
+    list(basis = named(of$loadings, genes, factors),
+         gene_coefficients = named(of$of_cells, genes, colnames(design$of_cells)),
+         cell_coefficients = named(of$of_genes, cells, colnames(design$of_genes)))
+  }
   out <- part(first)
   trace <- data.frame(iteration = seq_along(fitted$trace) - 1L, objective = fitted$trace)
   structure(list(
@@ -90,7 +103,9 @@ new_latent_factors <- function(fitted, x, model, design) {
     model = model, penalty = fitted$penalty, gene_coefficients = out$gene_coefficients,
     cell_coefficients = out$cell_coefficients,
     odds = if (model == "zinb") part(fitted$parts[[2L]]),
-    dispersion = if (model %in% c("negative_binomial", "zinb")) stats::setNames(fitted$theta, genes),
+    dispersion = if (model %in% c("negative_binomial", "zinb")) {
+      stats::setNames(fitted$theta, genes)
+    },
     variance = fitted$variance, total_variance = if (!counted) fitted$total, design = design,
     log_likelihood = fitted$log_likelihood, trace = trace, converged = fitted$converged,
     choice = fitted$choice
@@ -106,14 +121,14 @@ coef.latent_factors <- function(object, ...) {
 
 #' @rdname latent_factors_methods
 #' @export
-basis.latent_factors <- function(object, ...) {
+basis.latent_factors <- function(object, ...) {  # nolint: object_name_linter.
   refuse_dots(...)
   object$basis
 }
 
 #' @rdname latent_factors_methods
 #' @export
-nbasis.latent_factors <- function(x, ...) {
+nbasis.latent_factors <- function(x, ...) {  # nolint: object_name_linter.
   refuse_dots(...)
   x$rank
 }
@@ -220,8 +235,10 @@ projected_cells <- function(fit, newdata, batch, covariates, offset, assay, thre
                 x = paste0("None in ", some_of(colnames(x)[empty] %||% empty), "."), .call = .call)
     }
     out$offset <- new_offset(fit, x, kept, offset, .call)
-    part <- function(of) list(loadings = of$basis[kept, , drop = FALSE],
-                              of_cells = of$gene_coefficients[kept, , drop = FALSE])
+    part <- function(of) {
+      list(loadings = of$basis[kept, , drop = FALSE],
+           of_cells = of$gene_coefficients[kept, , drop = FALSE])
+    }
     parts <- call_rs(
       rs_project_factors, x = x, offset = out$offset, model = fit$model, rank = fit$rank,
       parts = lapply(c(list(fit), if (!is.null(fit$odds)) list(fit$odds)), part),
@@ -289,7 +306,8 @@ factor_genes <- function(fit, x, .call) {
 
 #' @rdname latent_factors_methods
 #' @export
-simulate.latent_factors <- function(object, nsim = 1, seed = NULL, ...) {
+simulate.latent_factors <- function(object, nsim = 1,  # nolint: object_name_linter.
+                                    seed = NULL, ...) {
   refuse_dots(...)
   nsim <- check_count(nsim, "nsim")
   seed <- check_seed(seed)
@@ -313,7 +331,8 @@ simulate.latent_factors <- function(object, nsim = 1, seed = NULL, ...) {
 
 #' @rdname latent_factors_methods
 #' @export
-weights.latent_factors <- function(object, cells = NULL, data = NULL, ...) {
+weights.latent_factors <- function(object, cells = NULL,  # nolint: object_name_linter.
+                                   data = NULL, ...) {
   refuse_dots(...)
   if (object$model != "zinb") {
     stop_user("argument", "Only model \"zinb\" weights its observations.",
@@ -361,11 +380,13 @@ summary.latent_factors <- function(object, n = 5, ...) {
   n <- check_count(n, "n")
   genes <- rownames(object$basis) %||% as.character(seq_len(nrow(object$basis)))
   squares <- factor_squares(object)
-  extreme <- function(sign) vapply(seq_len(object$rank), function(k) {
-    values <- sign * object$basis[, k]
-    kept <- utils::head(order(values, decreasing = TRUE), n)
-    paste(genes[kept[values[kept] > 0]], collapse = ", ")
-  }, "")
+  extreme <- function(sign) {
+    vapply(seq_len(object$rank), function(k) {
+      values <- sign * object$basis[, k]
+      kept <- utils::head(order(values, decreasing = TRUE), n)
+      paste(genes[kept[values[kept] > 0]], collapse = ", ")
+    }, "")
+  }
   data.frame(factor = colnames(object$basis), size = sqrt(squares),
              share = squares / max(sum(squares), .Machine$double.xmin),
              top = extreme(1), bottom = extreme(-1))

@@ -7,8 +7,10 @@
 #' @param data For `augment()`: a data frame with a row per cell, to which factors are added; by
 #'   default one with the names of the cells.
 #' @param ... Not used; for agreement with the generics.
-#' @return Data frames. `tidy()`: `factor`, `cell` (or `gene`), `estimate`. `glance()`: one row: `model`, `rank`,
-#'   `penalty`, `n.genes`, `n.cells`, `logLik`, `df`, `iterations`, `converged`. `augment()`: a column per
+#' @return Data frames. `tidy()`: `factor`, `cell` (or `gene`), `estimate`. `glance()`: one row:
+#'   `model`, `rank`,
+#'   `penalty`, `n.genes`, `n.cells`, `logLik`, `df`, `iterations`, `converged`. `augment()`: a
+#'   column per
 #'   factor.
 #' @name tidy.latent_factors
 #' @examples

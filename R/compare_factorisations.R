@@ -18,15 +18,21 @@
 #' @param signatures What [build_signatures()] returns, or a genes × types matrix.
 #' @param gene_sets A named list of vectors of genes.
 #' @param class Known classes, one per cell; `NA` for unknown.
-#' @return An object of class `factorisation_comparison`: a list of data frames, each `NULL` where nothing was asked.
-#'   \item{matches}{`factorisation`, `component` of the first one, its `partner`, and their correlation over
+#' @return An object of class `factorisation_comparison`: a list of data frames, each `NULL` where
+#'   nothing was asked.
+#'   \item{matches}{`factorisation`, `component` of the first one, its `partner`, and their
+#'   correlation over
 #'     `cells` and over `genes`.}
-#'   \item{correlations}{Over cells, of all pairs: `factorisation`, `component`, `partner`, `correlation`.}
-#'   \item{signatures}{`factorisation`, `component`, `type`, `correlation` over genes, `matched`: is it the pair of a
+#'   \item{correlations}{Over cells, of all pairs: `factorisation`, `component`, `partner`,
+#'   `correlation`.}
+#'   \item{signatures}{`factorisation`, `component`, `type`, `correlation` over genes, `matched`:
+#'   is it the pair of a
 #'     one to one assignment?}
-#'   \item{gene_sets}{`factorisation`, `component`, `set`, `size` (genes that are in the factorisation), `auc`, `p`,
+#'   \item{gene_sets}{`factorisation`, `component`, `set`, `size` (genes that are in the
+#'   factorisation), `auc`, `p`,
 #'     `q` (Benjamini-Hochberg).}
-#'   \item{classes}{`factorisation`, `component`, `explained`: the share of the coefficients' variance that lies between
+#'   \item{classes}{`factorisation`, `component`, `explained`: the share of the coefficients'
+#'   variance that lies between
 #'     classes, `class`: the one whose mean is farthest out.}
 #' @section Errors: `unalloy_error_samples` for other cells, `unalloy_error_features` without common
 #'   genes, `unalloy_error_argument`.

@@ -95,7 +95,8 @@ consensus_programs <- function(x, rank, nrun = 100, n_features = 2000, features 
                                verbose = interactive()) {
   call <- match.call()
   settings <- list(
-    nrun = check_count(nrun, "nrun", 2, MOST_REPEATS), n_features = check_count(n_features, "n_features"),
+    nrun = check_count(nrun, "nrun", 2, MOST_REPEATS),
+    n_features = check_count(n_features, "n_features"),
     loss = check_choice(loss, c("frobenius", "kl"), "loss"),
     density_threshold = check_number(density_threshold, "density_threshold", 0, above = TRUE),
     neighbours = check_number(neighbours, "neighbours", 0, 1),

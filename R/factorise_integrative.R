@@ -75,7 +75,8 @@ factorise_integrative <- function(datasets, rank, lambda = 5, unshared = NULL, s
   call <- match.call()
   settings <- list(
     rank = check_count(rank, "rank"), lambda = check_number(lambda, "lambda", 0),
-    nrun = check_count(nrun, "nrun", max = MOST_REPEATS), max_iter = check_count(max_iter, "max_iter"),
+    nrun = check_count(nrun, "nrun", max = MOST_REPEATS),
+    max_iter = check_count(max_iter, "max_iter"),
     tolerance = check_number(tolerance, "tolerance", 0), threads = check_threads(threads),
     seed = check_seed(seed)
   )

@@ -21,7 +21,8 @@
 #' \eqn{\mu + \mu^2 / \theta_g}, and `"zinb"` (ZINB-WaVE, Risso et al., 2018) adds zeros with
 #' probability \eqn{\pi}, whose log odds have coefficients and loadings of their own on the
 #' same \eqn{c_i}, \eqn{v_g} and \eqn{w_i}. Maximised is the log-likelihood less
-#' \deqn{\tfrac{\lambda}{2} (\|W\|^2 + \|\alpha\|^2) + \tfrac{\kappa}{2} (\|\beta\|^2 + \|\gamma\|^2),}
+#' \deqn{\tfrac{\lambda}{2} (\|W\|^2 + \|\alpha\|^2) + \tfrac{\kappa}{2} (\|\beta\|^2 +
+#' \|\gamma\|^2),}
 #' where \eqn{\lambda} is `penalty`, \eqn{\kappa} `covariate_penalty`, and intercepts bear none
 #' (0.001 in the log odds). In ZINB-WaVE's terms \eqn{\lambda = \epsilon / \sqrt{GN}}.
 #'
@@ -40,7 +41,8 @@
 #' # Choice of penalty and rank
 #'
 #' Where `penalty` is `NULL` (but for `"zinb"`, whose default is ZINB-WaVE's
-#' \eqn{\epsilon = G}) or `rank` has several numbers or is `NULL`, molecules are held out: a fifth of
+#' \eqn{\epsilon = G}) or `rank` has several numbers or is `NULL`, molecules are held out: a fifth
+#' of
 #' them by binomial thinning, predicted from the rest. Penalties are tried from 0.0125 to 0.4
 #' times the largest singular value that noise alone would have, about
 #' \eqn{\sqrt{\bar n_{cell}} + \sqrt{\bar n_{gene}}} of the mean totals; then ranks at the best
@@ -65,7 +67,8 @@
 #' @param cell_intercept For counts: estimate a level per cell? By default for `"zinb"`.
 #' @param penalty \eqn{\lambda}, from 0 up; higher values shrink factors and leave fewer of them.
 #'   `NULL` chooses.
-#' @param covariate_penalty \eqn{\kappa}; 1 is a standard deviation of 1 of log fold changes. With 0, a
+#' @param covariate_penalty \eqn{\kappa}; 1 is a standard deviation of 1 of log fold changes. With
+#'   0, a
 #'   gene without counts in a group has no finite effect of it.
 #' @param dispersion \eqn{\theta} of `"negative_binomial"` and `"zinb"`: `"trend"`, per gene, shrunk
 #'   to a line over mean expression by a log-normal prior; `"gene"`, maximum likelihood; `"common"`;
@@ -88,7 +91,8 @@
 #' @param threads Threads to use. The answer does not depend on it, to the bit.
 #' @return An object of class [latent_factors][latent_factors_methods].
 #' @section Errors: `unalloy_error_negative_values`, `unalloy_error_not_counts`,
-#'   `unalloy_error_missing_values`, `unalloy_error_infinite_values`, `unalloy_error_empty_cells` and
+#'   `unalloy_error_missing_values`, `unalloy_error_infinite_values`, `unalloy_error_empty_cells`
+#'   and
 #'   `unalloy_error_constant_genes` for data without a fit; `unalloy_error_rank`,
 #'   `unalloy_error_one_batch`, `unalloy_error_confounded` and `unalloy_error_argument` for
 #'   arguments. Warning: `unalloy_warning_not_converged`.
@@ -103,7 +107,8 @@
 #' fit <- latent_factors(counts, rank = 2, model = "poisson", penalty = 5, seed = 1)
 #' fit
 #' plot(fit, colour = sim$cells$cell_type)
-latent_factors <- function(x, rank = NULL, model = c("ppca", "poisson", "negative_binomial", "zinb"),
+latent_factors <- function(x, rank = NULL,
+                           model = c("ppca", "poisson", "negative_binomial", "zinb"),
                            batch = NULL, covariates = NULL, gene_covariates = NULL, offset = NULL,
                            cell_intercept = NULL, penalty = NULL, covariate_penalty = 1,
                            dispersion = "trend", algorithm = c("closed", "em"), scale = FALSE,

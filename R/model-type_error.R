@@ -45,7 +45,8 @@ check_type_error <- function(type_error, types, .call = caller_env()) {
                        plural(length(types), "type"), ".")
               } else {
                 paste0("It is ", describe(type_error), ".")
-              }, i = "0.3 stands for shares that are off by a factor of about 1.3; 0 leaves it out.",
+              },
+              i = "0.3 stands for shares that are off by a factor of about 1.3; 0 leaves it out.",
               .call = .call)
   }
   absent <- if (length(type_error) > 1L && !is.null(names(type_error))) {

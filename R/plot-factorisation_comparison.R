@@ -2,7 +2,8 @@
 #'
 #' @param x What [compare_factorisations()] returns.
 #' @param view `"cells"`: correlations of coefficients with those of the first factorisation;
-#'   `"signatures"`: correlations of loadings with signatures; `"gene_sets"`: where genes of a set lie among the
+#'   `"signatures"`: correlations of loadings with signatures; `"gene_sets"`: where genes of a set
+#'   lie among the
 #'   loadings. By default the first that there is.
 #' @param ... Not used; for agreement with the generic.
 #' @return A ggplot; matched pairs have a point.
@@ -34,7 +35,9 @@ plot.factorisation_comparison <- function(x, view = NULL, ...) {
     gene_sets = data.frame(panel = x$gene_sets$factorisation, across = x$gene_sets$component,
                            down = x$gene_sets$set, value = x$gene_sets$auc - 0.5, matched = FALSE)
   )
-  for (column in c("across", "down")) rows[[column]] <- factor(rows[[column]], unique(rows[[column]]))
+  for (column in c("across", "down")) {
+    rows[[column]] <- factor(rows[[column]], unique(rows[[column]]))
+  }
   ggplot(rows, aes(.data$across, .data$down, fill = .data$value)) +
     geom_tile() +
     geom_point(data = rows[rows$matched, ], size = 1) +

@@ -132,7 +132,9 @@ plot_factor_choice <- function(fit, .call = caller_env()) {
     part <- if (by_penalty) {
       best <- rows$penalty[rows$chosen]
       rows[rows$penalty == best, ]
-    } else rows
+    } else {
+      rows
+    }
     cbind(part, at = part$rank, what = "Rank")
   })
   both <- do.call(rbind, panels)

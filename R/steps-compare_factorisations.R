@@ -126,7 +126,8 @@ compare_signatures <- function(parts, signatures, .call = caller_env()) {
 }
 
 compare_gene_sets <- function(parts, gene_sets, .call = caller_env()) {
-  if (!is.list(gene_sets) || is.null(names(gene_sets)) || !all(vapply(gene_sets, is.character, NA))) {
+  if (!is.list(gene_sets) || is.null(names(gene_sets)) ||
+        !all(vapply(gene_sets, is.character, NA))) {
     stop_user("argument", "`gene_sets` must be a named list of genes.",
               x = paste0("It is ", describe(gene_sets), "."), .call = .call)
   }

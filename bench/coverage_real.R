@@ -254,7 +254,8 @@ if (!interactive() && sys.nframe() == 0L) {
       "sd: mean log error that the genes of a type share; within: without it\n\n", sep = "")
   print(table, row.names = FALSE, right = FALSE)
   cat("\nMean over pairs:", paste(names(table)[numbers],
-                                   format(round(colMeans(table[numbers]), 3)), collapse = ", "), "\n")
+                                   format(round(colMeans(table[numbers]), 3)),
+                                    collapse = ", "), "\n")
   if ("choose" %in% commandArgs(TRUE)) {
     cells <- lapply(fits, function(fit) {
       n <- fit$signatures$cells

@@ -71,7 +71,8 @@ test_that("diagnose() and vcov() speak of one dispersion", {
   odd <- fit_small(bulk = bulk, error_model = "platform")
   dispersions <- lapply(list(result, odd), function(fit) {
     size <- function(variance) {
-      apply(vcov(fit, what = "exposures", of = "differences", variance = variance), 3, function(v) sum(diag(v)))
+      found <- vcov(fit, what = "exposures", of = "differences", variance = variance)
+      apply(found, 3, function(v) sum(diag(v)))
     }
     found <- diagnose(fit, programs = 0)$samples$dispersion
     expect_equal(found, unname(size("quasi") / size("poisson")), tolerance = 1e-12)

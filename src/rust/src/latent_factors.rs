@@ -205,11 +205,7 @@ fn rs_ppca_scores(given: List) -> Robj {
         let (scores, of_genes) = supervise(&given, |monitor| {
             with_threads(threads, || observed.scores(&model, monitor))?
         })?;
-        Ok(answer!(
-            scores = matrix(scores),
-            of_genes = matrix(of_genes),
-            basis = matrix(basis),
-        ))
+        Ok(answer!(scores = matrix(scores), of_genes = matrix(of_genes), basis = matrix(basis),))
     })
 }
 
@@ -263,10 +259,20 @@ fn state(given: &Given<'_>, covariates: &Covariates, rank: usize) -> Result<Stat
         let (loadings, coefficients) = (dense(&part, "loadings")?, dense(&part, "of_cells")?);
         let shape = predictor.shape;
         for (k, column) in (shape.factors()..shape.width()).enumerate() {
-            predictor.genes.col_mut(column).iter_mut().zip(loadings.column(k)).for_each(|(a, b)| *a = *b);
+            predictor
+                .genes
+                .col_mut(column)
+                .iter_mut()
+                .zip(loadings.column(k))
+                .for_each(|(a, b)| *a = *b);
         }
         for (k, column) in shape.coefficients(Side::Genes).enumerate() {
-            predictor.genes.col_mut(column).iter_mut().zip(coefficients.column(k)).for_each(|(a, b)| *a = *b);
+            predictor
+                .genes
+                .col_mut(column)
+                .iter_mut()
+                .zip(coefficients.column(k))
+                .for_each(|(a, b)| *a = *b);
         }
         predictors.push(predictor);
     }

@@ -97,13 +97,16 @@ pub fn nndsvd(
     Ok(Pair { rank, factors: [basis, coef] })
 }
 
-/// Leading singular values and vectors (width × features, width × samples).
+/// Singular values, and vectors (width × features, width × samples).
+type Triplets = (Vec<f64>, Vec<f64>, Vec<f64>);
+
+/// The leading ones.
 fn singular(
     data: &Data<'_>,
     width: usize,
     seed: u64,
     monitor: &Monitor<'_>,
-) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>), CoreError> {
+) -> Result<Triplets, CoreError> {
     let (m, n) = (data.count(Side::Basis), data.count(Side::Coef));
     let mut rng = stream(seed, Purpose::Projection, 0);
     let mut right: Vec<f64> = (0..width * n).map(|_| StandardNormal.sample(&mut rng)).collect();

@@ -113,6 +113,9 @@ pub fn log_probability(
     Ok(out)
 }
 
+/// Rank, penalty, and log-probability and count of the test molecules of each cell.
+type Tried = (usize, f64, Vec<(f64, f64)>);
+
 /// Candidates: each rank with each penalty.
 pub struct Candidates {
     /// At least one.
@@ -138,7 +141,7 @@ pub fn choose(
     let mut covariates = covariates.clone();
     covariates.offset.iter_mut().for_each(|o| *o += SHARE.ln());
     let silent = monitor.silent();
-    let mut found: Vec<(usize, f64, Vec<(f64, f64)>)> = Vec::new();
+    let mut found: Vec<Tried> = Vec::new();
     let mean = |cells: &[(f64, f64)]| {
         let (sum, count) = cells.iter().fold((0.0, 0.0), |(s, c), (a, b)| (s + a, c + b));
         sum / count
@@ -179,7 +182,7 @@ pub fn choose(
     let top = (0..found.len()).max_by(|&a, &b| mean(&found[a].2).total_cmp(&mean(&found[b].2)));
     let top = found[top.unwrap_or(0)].2.clone();
     let count: f64 = top.iter().map(|cell| cell.1).sum();
-    let score = |(rank, penalty, cells): (usize, f64, Vec<(f64, f64)>)| {
+    let score = |(rank, penalty, cells): Tried| {
         let differences = cells.iter().zip(&top).map(|(a, b)| (a.0 - b.0).powi(2));
         Score { rank, penalty, value: mean(&cells), error: differences.sum::<f64>().sqrt() / count }
     };

@@ -111,7 +111,8 @@ pub fn fit(
         let other = standing_penalty(&state.predictors, penalty, side.other());
         let objective = step.loss() + other + state.dispersion.penalty() + constant;
         if let Some(before) = &mut last {
-            if !(objective <= before.objective + 1e-12 * before.objective.abs()) && !before.sure {
+            let no_worse = objective <= before.objective + 1e-12 * before.objective.abs();
+            if !no_worse && !before.sure {
                 state = before.state.clone();
                 side = before.side;
                 half_steps -= 1;
