@@ -31,11 +31,11 @@ impl<'a> Given<'a> {
 
     /// The entry of this name, unless there is none or it is NULL.
     fn entry(&self, name: &str) -> Option<Entry<'a>> {
-        let entries =
+        let mut entries =
             (0..length(self.list)).map(|at| unsafe { ffi::VECTOR_ELT(self.list, at as _) });
         let names = unsafe { ffi::Rf_getAttrib(self.list, ffi::R_NamesSymbol) };
         let at = (0..length(names)).find(|&at| text(names, at) == Some(name))?;
-        let object = entries.skip(at).next()?;
+        let object = entries.nth(at)?;
         (kind(object) != SEXPTYPE::NILSXP).then_some(Entry { object, borrowed: PhantomData })
     }
 
