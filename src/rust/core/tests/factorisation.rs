@@ -451,10 +451,10 @@ fn zero_lines_are_at_the_minimum_of_their_penalties() {
             let line = |j: usize| &h[j * rank..(j + 1) * rank];
             let sum: f64 = line(empty).iter().sum();
             let totals = fit.pair.sums(Side::Basis);
-            for r in 0..rank {
+            for (r, total) in totals.iter().enumerate() {
                 let here = line(empty)[r];
                 let apart = 2.0 * here - line(empty - 1)[r] - line(empty + 1)[r];
-                let slope = totals[r] + l2 * here + angle * (sum - here) + weight * apart;
+                let slope = total + l2 * here + angle * (sum - here) + weight * apart;
                 let curvature = l2 + 2.0 * weight;
                 let step = here - (here - slope / curvature).max(0.0);
                 // the objective is flat to 1e-13 of itself: a step of its square root
