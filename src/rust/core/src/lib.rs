@@ -17,8 +17,3 @@ pub mod latent;
 pub mod sensing;
 
 pub use base::error::CoreError;
-
-// Names from before the floors were drawn; each wing drops them as it moves.
-pub use base::simd as kernels;
-pub use base::{error, numbers, parallel, rng};
-pub use matrix::counts;

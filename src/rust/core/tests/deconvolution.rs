@@ -3,13 +3,13 @@
 
 use rand::Rng;
 use rand_distr::Distribution;
-use unalloy_core::counts::Counts;
+use unalloy_core::base::parallel::unmonitored;
+use unalloy_core::base::rng::{stream, Purpose};
 use unalloy_core::deconvolution::infer::{infer, Variance};
 use unalloy_core::deconvolution::likelihood::Poisson;
 use unalloy_core::deconvolution::{fit, Fit, Method, Model, Params, SampleFit};
+use unalloy_core::matrix::counts::Counts;
 use unalloy_core::matrix::{from_fn, Array2, ArrayView2, Columns, Matrix};
-use unalloy_core::parallel::unmonitored;
-use unalloy_core::rng::{stream, Purpose};
 use unalloy_core::CoreError;
 
 /// A cohort whose truth is known.

@@ -3,13 +3,13 @@
 use rand::Rng;
 use rand_distr::{Distribution, Poisson};
 use unalloy_core::base::convergence::Stop;
+use unalloy_core::base::parallel::unmonitored;
+use unalloy_core::base::rng::{stream, Purpose};
 use unalloy_core::deconvolution::expression::{
     allocate, prior, Cohort, CohortParams, Data, Learn, Prior, Reference,
 };
 use unalloy_core::deconvolution::extract_program::{fit_program, ProgramParams};
 use unalloy_core::matrix::{from_fn, zeros, Array2, Columns};
-use unalloy_core::parallel::unmonitored;
-use unalloy_core::rng::{stream, Purpose};
 use unalloy_core::CoreError;
 
 /// Counts of two types and a program that only some samples have.

@@ -1,12 +1,12 @@
 //! Identities and recoveries of the factorisations.
 
 use rand::Rng;
+use unalloy_core::base::parallel::{unmonitored, with_threads};
+use unalloy_core::base::rng::{stream, Purpose};
 use unalloy_core::factorisation::init::Init;
 use unalloy_core::factorisation::penalty::{Constraint, Graph};
 use unalloy_core::factorisation::{fit, Algorithm, Fit, Pair, Settings, Side, Weights};
 use unalloy_core::matrix::{CscBuf, Matrix};
-use unalloy_core::parallel::{unmonitored, with_threads};
-use unalloy_core::rng::{stream, Purpose};
 
 const ALL: [Algorithm; 8] = [
     Algorithm::Hals,

@@ -2,13 +2,13 @@
 
 use rand::Rng;
 use rand_chacha::{rand_core::SeedableRng, ChaCha8Rng};
+use unalloy_core::base::parallel::{unmonitored, with_threads};
 use unalloy_core::factorisation::choose::consensus_programs::*;
 use unalloy_core::factorisation::integrative::*;
 use unalloy_core::factorisation::variants::*;
 use unalloy_core::factorisation::Data;
 use unalloy_core::matrix::linalg::norm;
 use unalloy_core::matrix::{from_fn, zeros, Array2, Columns, Matrix};
-use unalloy_core::parallel::{unmonitored, with_threads};
 use unalloy_core::CoreError;
 
 fn numbers(n: usize, seed: u64) -> Vec<f64> {

@@ -3,13 +3,13 @@
 use rand::Rng;
 use rand_chacha::{rand_core::SeedableRng, ChaCha8Rng};
 use unalloy_core::base::convergence::Stop;
+use unalloy_core::base::parallel::{unmonitored, with_threads};
 use unalloy_core::factorisation::penalty::{Constraint, Penalty};
 use unalloy_core::factorisation::weighted::*;
 use unalloy_core::factorisation::{Outcome, Pair, Rules, Side, Weights};
 use unalloy_core::matrix::linalg::{norm, svd, Svd};
 use unalloy_core::matrix::{from_fn, zeros, Array2, Columns, CscBuf, Matrix};
 use unalloy_core::nnls::solve_nonnegative;
-use unalloy_core::parallel::{unmonitored, with_threads};
 
 fn random(n_rows: usize, n_columns: usize, seed: u64) -> Array2<f64> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);

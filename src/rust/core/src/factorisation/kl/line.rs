@@ -7,8 +7,7 @@ use super::line_problem::{
 use super::step_length::{add_step, is_safe, log_terms, shrinkage, Pace};
 use crate::base::numbers::dot;
 use crate::base::simd::{ln, LANES};
-use crate::factorisation::data::gram_into;
-use crate::factorisation::data::Line;
+use crate::factorisation::data::{gram_into, Line};
 use pulp::{Arch, Simd, WithSimd};
 
 /// Scratch of one thread.
