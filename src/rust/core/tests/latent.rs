@@ -83,10 +83,8 @@ fn the_objective_never_rises() {
 fn bits_do_not_depend_on_the_number_of_threads() {
     let counts = planted(Some(2.0));
     for family in [Family::Poisson, Family::NegativeBinomial, Family::ZeroInflated] {
-        let chosen = Settings {
-            stop: Stop { max_rounds: 6, tolerance: 1e-8 },
-            ..settings(family, 2)
-        };
+        let chosen =
+            Settings { stop: Stop { max_rounds: 6, tolerance: 1e-8 }, ..settings(family, 2) };
         let first = run(&counts, &chosen, 1);
         for threads in [2, 3] {
             let other = run(&counts, &chosen, threads);
@@ -144,7 +142,8 @@ fn factors_are_balanced_and_gradients_vanish() {
 #[test]
 fn planted_dispersions_are_recovered() {
     let counts = planted(Some(2.0));
-    let common = Settings { dispersions: Dispersions::Common, ..settings(Family::NegativeBinomial, 2) };
+    let common =
+        Settings { dispersions: Dispersions::Common, ..settings(Family::NegativeBinomial, 2) };
     let found = run(&counts, &common, 1);
     let theta = found.state.dispersion.theta();
     assert!(theta.iter().all(|&t| t == theta[0]));
@@ -166,14 +165,18 @@ fn planted_dispersions_are_recovered() {
 #[test]
 fn cells_that_were_fitted_are_found_where_they_were() {
     let counts = planted(None);
-    let chosen = Settings { stop: Stop { max_rounds: 200, tolerance: 1e-12 }, ..settings(Family::Poisson, 2) };
+    let chosen = Settings {
+        stop: Stop { max_rounds: 200, tolerance: 1e-12 },
+        ..settings(Family::Poisson, 2)
+    };
     let found = run(&counts, &chosen, 2);
     let again = unmonitored(|m| {
         let stop = Stop { max_rounds: 100, tolerance: 1e-14 };
         project(&counts, &with_totals(&counts), &chosen, &found.state, stop, m)
     })
     .unwrap();
-    let (old, new) = (found.state.predictors[0].factors(Side::Cells), again.predictors[0].factors(Side::Cells));
+    let (old, new) =
+        (found.state.predictors[0].factors(Side::Cells), again.predictors[0].factors(Side::Cells));
     for (a, b) in old.iter().zip(new.iter()) {
         assert!((a - b).abs() < 1e-3, "{a} {b}");
     }
@@ -188,7 +191,8 @@ fn thinned_molecules_add_up_and_the_planted_rank_predicts_best() {
     };
     assert_eq!(sum(&kept, &held, Side::Cells), counts.totals(Side::Cells));
     assert_eq!(sum(&kept, &held, Side::Genes), counts.totals(Side::Genes));
-    let share = kept.totals(Side::Cells).iter().sum::<f64>() / counts.totals(Side::Cells).iter().sum::<f64>();
+    let share = kept.totals(Side::Cells).iter().sum::<f64>()
+        / counts.totals(Side::Cells).iter().sum::<f64>();
     assert!((share - 0.8).abs() < 0.01);
     let candidates = Candidates { ranks: vec![0, 1, 2], penalties: vec![2.0] };
     let scores = unmonitored(|m| {
@@ -226,7 +230,8 @@ fn density(x: &Array2<f64>, means: &Array2<f64>, loadings: &Array2<f64>, varianc
     let centred = left.clone();
     factor.solve_in_place(&mut left);
     let square: f64 = left.iter().zip(centred.iter()).map(|(a, b)| a * b).sum();
-    -0.5 * (x.ncols() as f64 * (genes as f64 * (2.0 * std::f64::consts::PI).ln() + log_determinant) + square)
+    -0.5 * (x.ncols() as f64 * (genes as f64 * (2.0 * std::f64::consts::PI).ln() + log_determinant)
+        + square)
 }
 
 #[test]
@@ -275,7 +280,8 @@ fn expectation_maximisation_reaches_the_closed_form() {
     for columns in [0, 1] {
         let of_genes = from_fn((12, columns), |g, _| (g as f64 * 0.7).sin() / 2.5);
         let values = Values::new(Matrix::Dense(x.view()), &[1.0; 12], &of_cells, &of_genes);
-        let closed = unmonitored(|m| closed_form(&values, (&of_cells, &of_genes), 3, 1, m)).unwrap();
+        let closed =
+            unmonitored(|m| closed_form(&values, (&of_cells, &of_genes), 3, 1, m)).unwrap();
         let basis = unalloy_core::latent::values::orthonormal(&of_genes);
         let observed = Observed { x: x.view(), of_cells: of_cells.view(), of_genes: basis.view() };
         let stop = ppca_em::Stop { max_iter: 5000, tolerance: 1e-15 };
@@ -284,7 +290,11 @@ fn expectation_maximisation_reaches_the_closed_form() {
             assert!(pair[1] >= pair[0] - 1e-9 * pair[0].abs());
         }
         let last = *found.trace.last().unwrap();
-        assert!((last - closed.log_likelihood).abs() < 1e-8 * last.abs(), "{last} {}", closed.log_likelihood);
+        assert!(
+            (last - closed.log_likelihood).abs() < 1e-8 * last.abs(),
+            "{last} {}",
+            closed.log_likelihood
+        );
         assert!((found.model.variance - closed.variance).abs() < 1e-5);
         for (a, b) in found.model.loadings.iter().zip(closed.loadings.iter()) {
             assert!((a - b).abs() < 1e-3, "{a} {b}");
@@ -329,7 +339,10 @@ fn missing_values_keep_the_likelihood_rising_and_that_of_what_is_observed() {
 #[test]
 fn sparse_and_dense_values_have_the_same_components() {
     let mut rng = stream(11, Purpose::Cells, 0);
-    let x = from_fn((15, 60), |_, _| if rng.random::<f64>() < 0.6 { 0.0 } else { normal(&mut rng).abs() });
+    let x = from_fn(
+        (15, 60),
+        |_, _| if rng.random::<f64>() < 0.6 { 0.0 } else { normal(&mut rng).abs() },
+    );
     let mut built = unalloy_core::matrix::CscBuf::new(15);
     for cell in 0..60 {
         (0..15).filter(|&g| x[(g, cell)] != 0.0).for_each(|g| built.push(g, x[(g, cell)]));
@@ -341,7 +354,9 @@ fn sparse_and_dense_values_have_the_same_components() {
         unmonitored(|m| closed_form(&values, (&of_cells, &of_genes), 2, 1, m)).unwrap()
     };
     let (dense, sparse) = (by(Matrix::Dense(x.view())), by(Matrix::Sparse(built.view())));
-    assert!((dense.log_likelihood - sparse.log_likelihood).abs() < 1e-9 * dense.log_likelihood.abs());
+    assert!(
+        (dense.log_likelihood - sparse.log_likelihood).abs() < 1e-9 * dense.log_likelihood.abs()
+    );
     for (a, b) in dense.scores.iter().zip(sparse.scores.iter()) {
         assert!((a - b).abs() < 1e-8);
     }

@@ -1,7 +1,9 @@
 //! Factors of counts: covariates, starts and stages around the alternation.
 
 use super::counts::Counts;
-use super::counts_newton::{fit as alternate, one_step, settle_cells, Family, Fit, Penalty, State, Stop};
+use super::counts_newton::{
+    fit as alternate, one_step, settle_cells, Family, Fit, Penalty, State, Stop,
+};
 use super::dispersion::{Dispersion, Own};
 use super::predictor::{Predictor, Side};
 use super::start::scores;
@@ -229,7 +231,10 @@ fn staged(
     for mut predictor in second {
         let from = predictor.shape.factors();
         for k in 0..settings.rank {
-            predictor.cells.col_mut(from + k).copy_from_slice(state.predictors[0].cells.col(from + k));
+            predictor
+                .cells
+                .col_mut(from + k)
+                .copy_from_slice(state.predictors[0].cells.col(from + k));
         }
         state.predictors.push(predictor);
     }
@@ -237,7 +242,8 @@ fn staged(
         return Ok(state);
     }
     state = alternate(counts, settings.family, state, penalty, STAGE, monitor)?.state;
-    let sums = one_step(counts, settings.family, &state, Side::Genes, penalty, false, monitor)?.losses;
+    let sums =
+        one_step(counts, settings.family, &state, Side::Genes, penalty, false, monitor)?.losses;
     let n = counts.count(Side::Cells) as f64;
     let means: Vec<f64> = counts.totals(Side::Genes).iter().map(|t| t / n).collect();
     state.dispersion = state.dispersion.shrunk(&sums, &means);
@@ -261,8 +267,12 @@ pub fn project(
     let mut fresh = start(counts, covariates, &Settings { rank: 0, ..settings.clone() });
     let mut predictors = Vec::new();
     for (old, new) in state.predictors.iter().zip(fresh.predictors.drain(..)) {
-        let mut predictor =
-            Predictor::new(new.cells.col(0), &covariates.of_cells, &covariates.of_genes, settings.rank);
+        let mut predictor = Predictor::new(
+            new.cells.col(0),
+            &covariates.of_cells,
+            &covariates.of_genes,
+            settings.rank,
+        );
         for column in old.shape.coefficients(Side::Cells) {
             predictor.cells.col_mut(column).copy_from_slice(new.cells.col(column));
         }

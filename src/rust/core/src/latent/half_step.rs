@@ -85,12 +85,7 @@ pub fn slots(predictors: &[Predictor], side: Side) -> Vec<Vec<usize>> {
 }
 
 impl<'a> Half<'a> {
-    pub fn new(
-        side: Side,
-        counts: Csc<'a>,
-        predictors: &'a [Predictor],
-        ridge: &'a [f64],
-    ) -> Self {
+    pub fn new(side: Side, counts: Csc<'a>, predictors: &'a [Predictor], ridge: &'a [f64]) -> Self {
         let views = predictors
             .iter()
             .zip(slots(predictors, side))
@@ -206,7 +201,8 @@ impl<'a> Half<'a> {
                 let item = items.start + j;
                 let left = run.end..self.counts.starts()[item + 1] as usize;
                 let until = (first + rows) as i32;
-                let length = self.counts.rows()[left].iter().take_while(|&&row| row < until).count();
+                let length =
+                    self.counts.rows()[left].iter().take_while(|&&row| row < until).count();
                 *run = run.end..run.end + length;
                 let place = Place { side: self.side, item, first };
                 let entries = self.entries(first, run.clone());
@@ -264,7 +260,8 @@ impl<'a> Half<'a> {
             for a in 0..f {
                 for b in a..f {
                     let value = pair.next().expect("all pairs");
-                    let (low, high) = (view.slot[a].min(view.slot[b]), view.slot[a].max(view.slot[b]));
+                    let (low, high) =
+                        (view.slot[a].min(view.slot[b]), view.slot[a].max(view.slot[b]));
                     hessian[low * m + high] += value;
                 }
                 step[view.slot[a]] -= gradient[a];
@@ -347,11 +344,8 @@ impl Work {
 impl Part {
     /// Products of all pairs of the tile's free columns, and these.
     fn multiply_columns(&mut self, view: &View<'_>, tile: std::ops::Range<usize>) {
-        let columns: Vec<&[f64]> = view
-            .free
-            .iter()
-            .map(|&column| &view.other.col(column)[tile.clone()])
-            .collect();
+        let columns: Vec<&[f64]> =
+            view.free.iter().map(|&column| &view.other.col(column)[tile.clone()]).collect();
         Arch::new().dispatch(Products { columns: &columns, out: &mut self.products[..] });
     }
 

@@ -148,11 +148,8 @@ impl Likelihood for NegativeBinomial<'_> {
         let counted: f64 = entries.each().map(|(row, y)| y * eta[row]).sum();
         Arch::new().dispatch(Zeros { theta, eta, curvature, logs });
         let (log, first, second) = (sum(logs), sum(eta), sum(curvature));
-        let mut sums = Sums {
-            loss: log - counted,
-            slope: log - first,
-            bend: log - 2.0 * first + second,
-        };
+        let mut sums =
+            Sums { loss: log - counted, slope: log - first, bend: log - 2.0 * first + second };
         for (row, y) in entries.each() {
             let theta = theta[row];
             let extra = count_terms(y, theta);
@@ -397,12 +394,14 @@ mod tests {
             1.505_632_735_149_311_6e-7,
         ];
         if x < 0.5 {
-            return (std::f64::consts::PI / (std::f64::consts::PI * x).sin()).ln() - ln_gamma(1.0 - x);
+            return (std::f64::consts::PI / (std::f64::consts::PI * x).sin()).ln()
+                - ln_gamma(1.0 - x);
         }
         let x = x - 1.0;
         let t = x + 7.5;
         let sum = SERIES[1..].iter().enumerate().map(|(k, c)| c / (x + k as f64 + 1.0));
-        0.5 * (2.0 * std::f64::consts::PI).ln() + (x + 0.5) * t.ln() - t + (SERIES[0] + sum.sum::<f64>()).ln()
+        0.5 * (2.0 * std::f64::consts::PI).ln() + (x + 0.5) * t.ln() - t
+            + (SERIES[0] + sum.sum::<f64>()).ln()
     }
 
     fn log_nb(y: f64, mu: f64, theta: f64) -> f64 {
@@ -423,7 +422,8 @@ mod tests {
                     let (nb, _) = entry(&NegativeBinomial { theta: &[theta] }, y, eta, 0.0);
                     let expected = -log_nb(y, mu, theta);
                     // Lanczos' series and ln Γ(y + θ) − ln Γ(θ) lose digits at large θ
-                    let size = expected.abs() + theta * theta.ln().abs() + y * y.max(1.0).ln() + 1.0;
+                    let size =
+                        expected.abs() + theta * theta.ln().abs() + y * y.max(1.0).ln() + 1.0;
                     assert!((nb.loss - expected).abs() <= 1e-11 * size, "{y} {eta} {theta}");
                     for a in [-30.0, -1.0, 2.0] {
                         let (zinb, _) = entry(&ZeroInflated { theta: &[theta] }, y, eta, a);
@@ -434,7 +434,10 @@ mod tests {
                         } else {
                             (pi + (1.0 - pi) * f.exp()).ln()
                         };
-                        assert!((zinb.loss + inside).abs() <= 1e-10 * size, "{y} {eta} {theta} {a}");
+                        assert!(
+                            (zinb.loss + inside).abs() <= 1e-10 * size,
+                            "{y} {eta} {theta} {a}"
+                        );
                     }
                 }
             }
@@ -455,13 +458,19 @@ mod tests {
                         let (sums, found) = entry(&ZeroInflated { theta: &[theta] }, y, eta, a);
                         let near = |value: f64, up: f64, down: f64| {
                             let slope = (up - down) / (2.0 * h);
-                            assert!((value - slope).abs() < 1e-6 * (1.0 + y + slope.abs()), "{value} {slope}");
+                            assert!(
+                                (value - slope).abs() < 1e-6 * (1.0 + y + slope.abs()),
+                                "{value} {slope}"
+                            );
                         };
                         near(found[0], loss(eta + h, r, a), loss(eta - h, r, a));
                         near(found[2], loss(eta, r, a + h), loss(eta, r, a - h));
                         near(sums.slope, loss(eta, r + h, a), loss(eta, r - h, a));
-                        let (nb, slopes) = entry(&NegativeBinomial { theta: &[theta] }, y, eta, 0.0);
-                        let of = |eta: f64, r: f64| entry(&NegativeBinomial { theta: &[r.exp()] }, y, eta, 0.0);
+                        let (nb, slopes) =
+                            entry(&NegativeBinomial { theta: &[theta] }, y, eta, 0.0);
+                        let of = |eta: f64, r: f64| {
+                            entry(&NegativeBinomial { theta: &[r.exp()] }, y, eta, 0.0)
+                        };
                         near(slopes[0], of(eta + h, r).0.loss, of(eta - h, r).0.loss);
                         near(slopes[1], of(eta + h, r).1[0], of(eta - h, r).1[0]);
                         near(nb.slope, of(eta, r + h).0.loss, of(eta, r - h).0.loss);

@@ -14,6 +14,6 @@ pub mod ppca_em;
 pub mod predictor;
 mod rotate;
 mod special;
+pub mod start;
 pub mod values;
 mod vector;
-pub mod start;

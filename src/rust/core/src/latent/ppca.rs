@@ -62,8 +62,7 @@ pub fn closed_form(
     for k in 0..rank.min(vectors.ncols()) {
         let size = (lambda[k] - variance).max(0.0).sqrt();
         let column = vectors.col(k);
-        let largest =
-            column.iter().fold(0.0, |m: f64, &v| if v.abs() > m.abs() { v } else { m });
+        let largest = column.iter().fold(0.0, |m: f64, &v| if v.abs() > m.abs() { v } else { m });
         let sign = if largest < 0.0 { -1.0 } else { 1.0 };
         for g in 0..values.genes() {
             loadings[(g, k)] = sign * size * column[g];
@@ -74,8 +73,7 @@ pub fn closed_form(
             }
         }
     }
-    let log_determinant =
-        lambda.iter().map(|v| v.ln()).sum::<f64>() + rest * variance.ln();
+    let log_determinant = lambda.iter().map(|v| v.ln()).sum::<f64>() + rest * variance.ln();
     let log_likelihood =
         -0.5 * n as f64 * (dimensions as f64 * (1.0 + LN_TWO_PI) + log_determinant);
     let coefficients = values.coefficients(of_cells);

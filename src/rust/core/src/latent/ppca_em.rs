@@ -131,7 +131,11 @@ impl Observed<'_> {
         })
     }
 
-    fn posteriors(&self, model: &Model, monitor: &Monitor<'_>) -> Result<Vec<Posterior>, CoreError> {
+    fn posteriors(
+        &self,
+        model: &Model,
+        monitor: &Monitor<'_>,
+    ) -> Result<Vec<Posterior>, CoreError> {
         let design = self.design(model);
         (0..self.x.ncols())
             .into_par_iter()
@@ -232,8 +236,8 @@ impl Observed<'_> {
         for (i, posterior) in posteriors.iter().enumerate() {
             for k in 0..rank {
                 for l in 0..rank {
-                    spread[(k, l)] += posterior.covariance[(q + l) * f + q + k]
-                        + left[(i, k)] * left[(i, l)];
+                    spread[(k, l)] +=
+                        posterior.covariance[(q + l) * f + q + k] + left[(i, k)] * left[(i, l)];
                 }
             }
         }
@@ -258,9 +262,8 @@ impl Observed<'_> {
         loop {
             let posteriors = self.posteriors(&model, monitor)?;
             let value: f64 = posteriors.iter().map(|p| p.log_likelihood).sum();
-            let converged = trace
-                .last()
-                .is_some_and(|last| value - last <= stop.tolerance * value.abs());
+            let converged =
+                trace.last().is_some_and(|last| value - last <= stop.tolerance * value.abs());
             trace.push(value);
             monitor.advance(1);
             if converged || trace.len() > stop.max_iter {
@@ -293,4 +296,3 @@ fn principal(loadings: &ArrayRef2<f64>) -> Array2<f64> {
     }
     out
 }
-

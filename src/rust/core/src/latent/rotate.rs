@@ -37,9 +37,8 @@ pub fn balance(predictors: &mut [Predictor], free: [&[bool]; 2]) {
     let mut cells = turned(&left.left, &core.left);
     let mut genes = turned(&right.left, &core.right);
     for k in 0..root.len() {
-        let largest = genes.col(k).iter().fold(0.0, |m: f64, &v| {
-            if v.abs() > m.abs() { v } else { m }
-        });
+        let largest =
+            genes.col(k).iter().fold(0.0, |m: f64, &v| if v.abs() > m.abs() { v } else { m });
         if largest < 0.0 {
             genes.col_mut(k).iter_mut().for_each(|v| *v = -*v);
             cells.col_mut(k).iter_mut().for_each(|v| *v = -*v);
@@ -112,7 +111,13 @@ fn projection(
     least_squares(&covariates, &predictor.factors(side))
 }
 
-fn move_part(predictor: &mut Predictor, side: Side, first: usize, columns: &[usize], part: &Array2<f64>) {
+fn move_part(
+    predictor: &mut Predictor,
+    side: Side,
+    first: usize,
+    columns: &[usize],
+    part: &Array2<f64>,
+) {
     let at = predictor.shape.factors();
     for (c, &column) in columns.iter().enumerate() {
         for k in 0..predictor.shape.rank {

@@ -23,8 +23,7 @@ pub fn exp<S: Simd>(simd: S, x: S::f64s) -> S::f64s {
     }
     let constant = |v: f64| simd.splat_f64s(v);
     let x = simd.max_f64s(simd.min_f64s(x, constant(700.0)), constant(-700.0));
-    let shifted =
-        simd.mul_add_e_f64s(x, constant(std::f64::consts::LOG2_E), constant(SHIFTER));
+    let shifted = simd.mul_add_e_f64s(x, constant(std::f64::consts::LOG2_E), constant(SHIFTER));
     let k = simd.sub_f64s(shifted, constant(SHIFTER));
     let r = simd.mul_add_e_f64s(k, constant(-LN2_HIGH), x);
     let r = simd.mul_add_e_f64s(k, constant(-LN2_LOW), r);
@@ -130,7 +129,10 @@ mod tests {
             Arch::new().dispatch(Each(&mut values, false));
             for (value, expected) in values.iter().zip(&expected) {
                 let size = expected.abs().max(1.0);
-                assert!((value - expected).abs() <= 2.0 * f64::EPSILON * size, "{value} {expected}");
+                assert!(
+                    (value - expected).abs() <= 2.0 * f64::EPSILON * size,
+                    "{value} {expected}"
+                );
             }
             x += 0.37;
         }
