@@ -350,7 +350,7 @@ logLik.latent_factors <- function(object, ...) {
     of_odds <- if (object$model == "zinb") genes * (p + k) + cells * q else 0
     of_mean + of_odds + length(unique(object$dispersion))
   }
-  observed <- if (is.null(object$x) || !anyNA(object$x)) genes * cells else sum(!is.na(object$x))
+  observed <- genes * cells - if (is.null(object$x)) 0 else n_missing(object$x)
   structure(object$log_likelihood, df = df, nobs = observed, class = "logLik")
 }
 

@@ -85,7 +85,7 @@ check_factor_values <- function(x, na, .call = caller_env()) {
 # Standard deviations to divide genes by; 1 where they are not to be scaled.
 gene_scale <- function(x, scale, .call = caller_env()) {
   if (!check_flag(scale, "scale", .call = .call)) return(rep(1, nrow(x)))
-  known <- if (anyNA(x)) Matrix::rowSums(!is.na(x)) else rep(ncol(x), nrow(x))
+  known <- if (n_missing(x)) Matrix::rowSums(!is.na(x)) else rep(ncol(x), nrow(x))
   means <- Matrix::rowSums(x, na.rm = TRUE) / known
   variance <- if (is.matrix(x)) {
     rowSums((x - means)^2, na.rm = TRUE) / known
@@ -121,7 +121,7 @@ factor_design <- function(batch, covariates, gene_covariates, cell_intercept, da
   check_full_rank(of_genes, "`gene_covariates`", .call = .call)
   list(of_cells = of_cells, of_genes = of_genes,
        batch = if (!is.null(batches)) list(levels = batches$levels, basis = contrasts$basis),
-       covariates = structure(colnames(added), levels = attr(added, "levels")),
+       covariates = structure(as.character(colnames(added)), groups = attr(added, "groups")),
        gene_covariates = setdiff(colnames(of_genes), "(Intercept)"))
 }
 

@@ -249,7 +249,7 @@ test_that("bad input is refused by class, with the culprit's name", {
     factors_of(bad(1:nrow(x), 0), 2, "poisson")
     factors_of(rbind(x, none = 0), 2, "poisson")
     factors_of(x, 1000, "poisson")
-    factors_of(log1p(x), 59)
+    factors_of(log1p(x), nrow(x))
     factors_of(x, 1.5, "poisson")
     factors_of(bad(5, NA), 2)
     factors_of(rbind(x, same = 1), 2, scale = TRUE)
