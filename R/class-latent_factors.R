@@ -233,7 +233,7 @@ projected_cells <- function(fit, newdata, batch, covariates, offset, assay, thre
     out$cell_coefficients <- parts[[1L]]$of_genes
     out$odds_coefficients <- if (fit$model == "zinb") parts[[2L]]$of_genes
   } else {
-    check_factor_values(x, "missing", .call = .call)
+    check_factor_values(x, "missing", fitting = FALSE, .call = .call)
     found <- call_rs(
       rs_ppca_scores, x = as.matrix(x) / fit$scale[kept],
       loadings = fit$basis[kept, , drop = FALSE],

@@ -54,7 +54,7 @@ check_no_empty <- function(x, .call = caller_env()) {
 }
 
 # Values for probabilistic principal components; returns how many are missing.
-check_factor_values <- function(x, na, .call = caller_env()) {
+check_factor_values <- function(x, na, fitting = TRUE, .call = caller_env()) {
   entries <- if (is.matrix(x)) x else x@x
   if (any(is.infinite(entries))) {
     stop_user("infinite_values", "`x` has infinite values.",
@@ -70,7 +70,7 @@ check_factor_values <- function(x, na, .call = caller_env()) {
     dense <- as.matrix(x)
     few <- which(rowSums(!is.na(dense)) < 2L)
     none <- which(colSums(!is.na(dense)) == 0L)
-    if (length(few)) {
+    if (fitting && length(few)) {
       stop_user("constant_genes", "Every gene needs two values or more.",
                 x = paste0("Fewer in ", some_of(rownames(x)[few] %||% few), "."), .call = .call)
     }
