@@ -250,7 +250,7 @@ projected_cells <- function(fit, newdata, batch, covariates, offset, assay, thre
     out$cell_coefficients <- parts[[1L]]$of_genes
     out$odds_coefficients <- if (fit$model == "zinb") parts[[2L]]$of_genes
   } else {
-    check_factor_values(x, "missing", .call = .call)
+    check_factor_values(x, "missing", fitting = FALSE, .call = .call)
     found <- call_rs(
       rs_ppca_scores, x = as.matrix(x) / fit$scale[kept],
       loadings = fit$basis[kept, , drop = FALSE],
@@ -369,7 +369,7 @@ logLik.latent_factors <- function(object, ...) {
     of_odds <- if (object$model == "zinb") genes * (p + k) + cells * q else 0
     of_mean + of_odds + length(unique(object$dispersion))
   }
-  observed <- if (is.null(object$x) || !anyNA(object$x)) genes * cells else sum(!is.na(object$x))
+  observed <- genes * cells - if (is.null(object$x)) 0 else n_missing(object$x)
   structure(object$log_likelihood, df = df, nobs = observed, class = "logLik")
 }
 

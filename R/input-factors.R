@@ -99,14 +99,14 @@ covariate_matrix <- function(given, data, n, what, like = NULL, .call = caller_e
     stop_user("missing_values", paste0("`", what, "` has missing values."),
               x = paste0("There are ", count_text(sum(is.na(given))), "."), .call = .call)
   }
-  if (is.data.frame(given)) given <- expanded_covariates(given, attr(like, "levels"), what, .call)
-  levels <- attr(given, "levels")
+  if (is.data.frame(given)) given <- expanded_covariates(given, attr(like, "groups"), what, .call)
+  groups <- attr(given, "groups")
   names <- colnames(given) %||% paste0(what, seq_len(ncol(given)))
   out <- matrix(as.double(given), n, dimnames = list(NULL, names))
   if (!all(is.finite(out))) {
     stop_user("infinite_values", paste0("`", what, "` has infinite values."), .call = .call)
   }
-  attr(out, "levels") <- levels
+  attr(out, "groups") <- groups
   out
 }
 
@@ -129,7 +129,7 @@ expanded_covariates <- function(frame, known, what, .call) {
     indicators
   })
   out <- do.call(cbind, columns)
-  attr(out, "levels") <- levels
+  attr(out, "groups") <- levels
   out
 }
 
@@ -164,3 +164,6 @@ check_full_rank <- function(design, what, .call = caller_env()) {
               .call = .call)
   }
 }
+
+# Missing entries; those that a sparse matrix does not store are 0.
+n_missing <- function(x) sum(is.na(if (is.matrix(x)) x else x@x))

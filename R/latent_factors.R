@@ -120,7 +120,7 @@ latent_factors <- function(x, rank = NULL,
   counted <- model != "ppca"
   algorithm <- check_choice(algorithm, c("closed", "em"), "algorithm")
   na <- check_choice(na, c("refuse", "missing"), "na")
-  refuse_unfit(model, counted, match.call(expand.dots = FALSE))
+  refuse_unfit(model, counted, call)
   data <- cell_data(x)
   x <- factor_input(x, assay, counted)
   if (counted) check_factor_counts(x)

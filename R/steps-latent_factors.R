@@ -54,7 +54,7 @@ check_no_empty <- function(x, .call = caller_env()) {
 }
 
 # Values for probabilistic principal components; returns how many are missing.
-check_factor_values <- function(x, na, .call = caller_env()) {
+check_factor_values <- function(x, na, fitting = TRUE, .call = caller_env()) {
   entries <- if (is.matrix(x)) x else x@x
   if (any(is.infinite(entries))) {
     stop_user("infinite_values", "`x` has infinite values.",
@@ -70,7 +70,7 @@ check_factor_values <- function(x, na, .call = caller_env()) {
     dense <- as.matrix(x)
     few <- which(rowSums(!is.na(dense)) < 2L)
     none <- which(colSums(!is.na(dense)) == 0L)
-    if (length(few)) {
+    if (fitting && length(few)) {
       stop_user("constant_genes", "Every gene needs two values or more.",
                 x = paste0("Fewer in ", some_of(rownames(x)[few] %||% few), "."), .call = .call)
     }
@@ -85,7 +85,7 @@ check_factor_values <- function(x, na, .call = caller_env()) {
 # Standard deviations to divide genes by; 1 where they are not to be scaled.
 gene_scale <- function(x, scale, .call = caller_env()) {
   if (!check_flag(scale, "scale", .call = .call)) return(rep(1, nrow(x)))
-  known <- if (anyNA(x)) Matrix::rowSums(!is.na(x)) else rep(ncol(x), nrow(x))
+  known <- if (n_missing(x)) Matrix::rowSums(!is.na(x)) else rep(ncol(x), nrow(x))
   means <- Matrix::rowSums(x, na.rm = TRUE) / known
   variance <- if (is.matrix(x)) {
     rowSums((x - means)^2, na.rm = TRUE) / known
@@ -121,7 +121,7 @@ factor_design <- function(batch, covariates, gene_covariates, cell_intercept, da
   check_full_rank(of_genes, "`gene_covariates`", .call = .call)
   list(of_cells = of_cells, of_genes = of_genes,
        batch = if (!is.null(batches)) list(levels = batches$levels, basis = contrasts$basis),
-       covariates = structure(colnames(added), levels = attr(added, "levels")),
+       covariates = structure(as.character(colnames(added)), groups = attr(added, "groups")),
        gene_covariates = setdiff(colnames(of_genes), "(Intercept)"))
 }
 

@@ -1,6 +1,6 @@
 //! Latent factors of counts and of values.
 
-use crate::bridge::{answer, array2, guard, supervise, Failure, Given, Result, Value};
+use crate::bridge::{answer, guard, supervise, Failure, Given, Result, Value};
 use extendr_api::prelude::*;
 use unalloy_core::base::parallel::with_threads;
 use unalloy_core::factorisation::choose::held_out::Mask;
@@ -14,7 +14,7 @@ use unalloy_core::latent::ppca::closed_form;
 use unalloy_core::latent::ppca_em::{self, Model, Observed};
 use unalloy_core::latent::predictor::{Predictor, Side};
 use unalloy_core::latent::values::{orthonormal, Values};
-use unalloy_core::matrix::{from_fn, Array2, ArrayView2, Columns, Matrix};
+use unalloy_core::matrix::{from_fn, Array2, Columns};
 
 /// Factors of counts.
 /// @noRd
@@ -48,7 +48,7 @@ fn rs_choose_factors(given: List) -> Robj {
         let threads = given.count("threads")?;
         let noise = noise_level(&counts);
         let candidates = Candidates {
-            ranks: given.integers("ranks")?.iter().map(|&rank| rank.max(0) as usize).collect(),
+            ranks: given.whole_numbers("ranks")?,
             penalties: given.numbers("penalties")?.iter().map(|v| v * noise).collect(),
         };
         let scores = supervise(&given, |monitor| {
@@ -116,7 +116,7 @@ fn rs_held_out_molecules(given: List) -> Robj {
 #[extendr]
 fn rs_draw_factors(given: List) -> Robj {
     guard(&given, |given| {
-        let means = dense(&given, "means")?;
+        let means = given.array2("means")?;
         let spread = given.numbers("spread")?;
         let noise = match given.text("noise")? {
             "poisson" => Noise::Poisson,
@@ -125,11 +125,11 @@ fn rs_draw_factors(given: List) -> Robj {
             other => return Err(Failure::Internal(format!("`noise` is \"{other}\""))),
         };
         let structural = match given.has("structural") {
-            true => Some(dense(&given, "structural")?),
+            true => Some(given.array2("structural")?),
             false => None,
         };
         let (seed, first) = (given.seed("seed")?, given.count("first")?);
-        let mut out = means.to_owned();
+        let mut out = owned(&given, "means")?;
         let mut column = vec![0.0; means.nrows()];
         for j in 0..means.ncols() {
             column.iter_mut().zip(means.column(j)).for_each(|(c, v)| *c = *v);
@@ -137,7 +137,7 @@ fn rs_draw_factors(given: List) -> Robj {
             draw(&mut column, &noise, &chances, seed, first + j);
             out.column_mut(j).iter_mut().zip(&column).for_each(|(o, v)| *o = *v);
         }
-        Ok(matrix(out))
+        Ok(out.into())
     })
 }
 
@@ -147,17 +147,17 @@ fn rs_draw_factors(given: List) -> Robj {
 fn rs_ppca(given: List) -> Robj {
     guard(&given, |given| {
         let x = given.matrix("x")?;
-        let (of_cells, of_genes) = (dense(&given, "of_cells")?, dense(&given, "of_genes")?);
+        let (of_cells, of_genes) = (given.array2("of_cells")?, given.array2("of_genes")?);
         let values = Values::new(x, given.numbers("scale")?, &of_cells, &of_genes);
         let (rank, seed) = (given.count("rank")?, given.seed("seed")?);
         let found = supervise(&given, |monitor| {
             closed_form(&values, (&of_cells, &of_genes), rank, seed, monitor)
         })?;
         Ok(answer!(
-            loadings = matrix(found.loadings),
-            scores = matrix(found.scores),
-            of_cells = matrix(found.of_cells),
-            of_genes = matrix(found.of_genes),
+            loadings = found.loadings,
+            scores = found.scores,
+            of_cells = found.of_cells,
+            of_genes = found.of_genes,
             variance = found.variance,
             total = found.total,
             log_likelihood = found.log_likelihood,
@@ -170,7 +170,7 @@ fn rs_ppca(given: List) -> Robj {
 #[extendr]
 fn rs_ppca_em(given: List) -> Robj {
     guard(&given, |given| {
-        let basis = orthonormal(&dense(&given, "of_genes")?);
+        let basis = orthonormal(&given.array2("of_genes")?);
         let observed = observed(&given, &basis)?;
         let start = model(&given)?;
         let stop = ppca_em::Stop {
@@ -182,11 +182,11 @@ fn rs_ppca_em(given: List) -> Robj {
             with_threads(threads, || observed.fit(start, stop, monitor))?
         })?;
         Ok(answer!(
-            loadings = matrix(found.model.loadings),
-            scores = matrix(found.scores),
-            of_cells = matrix(found.model.of_cells),
-            of_genes = matrix(found.of_genes),
-            basis = matrix(basis),
+            loadings = found.model.loadings,
+            scores = found.scores,
+            of_cells = found.model.of_cells,
+            of_genes = found.of_genes,
+            basis = basis,
             variance = found.model.variance,
             trace = found.trace,
             converged = found.converged,
@@ -199,13 +199,13 @@ fn rs_ppca_em(given: List) -> Robj {
 #[extendr]
 fn rs_ppca_scores(given: List) -> Robj {
     guard(&given, |given| {
-        let basis = orthonormal(&dense(&given, "of_genes")?);
+        let basis = orthonormal(&given.array2("of_genes")?);
         let observed = observed(&given, &basis)?;
         let (model, threads) = (model(&given)?, given.count("threads")?);
         let (scores, of_genes) = supervise(&given, |monitor| {
             with_threads(threads, || observed.scores(&model, monitor))?
         })?;
-        Ok(answer!(scores = matrix(scores), of_genes = matrix(of_genes), basis = matrix(basis),))
+        Ok(answer!(scores = scores, of_genes = of_genes, basis = basis,))
     })
 }
 
@@ -256,7 +256,7 @@ fn state(given: &Given<'_>, covariates: &Covariates, rank: usize) -> Result<Stat
     for part in parts {
         let (x, v) = (&covariates.of_cells, &covariates.of_genes);
         let mut predictor = Predictor::new(&covariates.offset, x, v, rank);
-        let (loadings, coefficients) = (dense(&part, "loadings")?, dense(&part, "of_cells")?);
+        let (loadings, coefficients) = (part.array2("loadings")?, part.array2("of_cells")?);
         let shape = predictor.shape;
         for (k, column) in (shape.factors()..shape.width()).enumerate() {
             predictor
@@ -284,7 +284,7 @@ fn parts(state: &State) -> Value<'static> {
     let part = |predictor: &Predictor| {
         let shape = predictor.shape;
         let columns = |x: &Array2<f64>, range: std::ops::Range<usize>| {
-            matrix(from_fn((x.nrows(), range.len()), |i, k| x[(i, range.start + k)]))
+            from_fn((x.nrows(), range.len()), |i, k| x[(i, range.start + k)])
         };
         let factors = shape.factors()..shape.width();
         answer!(
@@ -307,26 +307,15 @@ fn model(given: &Given<'_>) -> Result<Model> {
 
 fn observed<'a>(given: &Given<'a>, basis: &'a Array2<f64>) -> Result<Observed<'a>> {
     Ok(Observed {
-        x: dense(given, "x")?,
-        of_cells: dense(given, "of_cells")?,
+        x: given.array2("x")?,
+        of_cells: given.array2("of_cells")?,
         of_genes: basis.view(),
     })
 }
 
-fn dense<'a>(given: &Given<'a>, name: &'static str) -> Result<ArrayView2<'a, f64>> {
-    match given.matrix(name)? {
-        Matrix::Dense(x) => Ok(x),
-        _ => Err(Failure::Internal(format!("`{name}` is not a matrix of doubles"))),
-    }
-}
-
 fn owned(given: &Given<'_>, name: &'static str) -> Result<Array2<f64>> {
-    let x = dense(given, name)?;
+    let x = given.array2(name)?;
     Ok(from_fn(x.dim(), |i, j| x[(i, j)]))
-}
-
-fn matrix(x: Array2<f64>) -> Value<'static> {
-    array2(x.dim(), move |i, j| x[(i, j)])
 }
 
 extendr_module! {

@@ -12,10 +12,11 @@
 use super::counts::Counts;
 use super::dispersion::Dispersion;
 use super::half_step::{slots, Half, Step};
-use super::likelihood::{NegativeBinomial, Poisson, ZeroInflated};
+use super::likelihood::{NegativeBinomial, Poisson};
 use super::predictor::{Predictor, Side};
 use super::rotate::balance;
 use super::special::log_factorial;
+use super::zinb::ZeroInflated;
 use crate::base::error::CoreError;
 use crate::base::parallel::Monitor;
 use crate::matrix::Columns;

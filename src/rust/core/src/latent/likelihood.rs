@@ -5,17 +5,11 @@
 //! gene (variance μ + μ²/θ), t = 1 + μ/θ, q = μ/t:
 //!
 //! ```text
-//! Poisson   loss μ − y η,                          ∂η  μ − y,          ∂²η  μ
-//! NB        (y + θ) ln t − y η − Σ_{j<y} ln(1+j/θ)  q − y/t             (y/θ + 1) q/t
-//! ZINB, a = logit π, y = 0, s = a + θ ln t, u = σ(s) = P(structural zero | y = 0):
-//!           softplus(a) + θ ln t − softplus(s),    (1−u) q,  π − u     (1−u) q/t,  π(1−π)
-//!       y > 0: the NB's loss + softplus(a)
+//! Poisson   loss μ − y η,                            ∂η  μ − y,     ∂²η  μ
+//! NB        (y + θ) ln t − y η − Σ_{j<y} ln(1+j/θ),  ∂η  q − y/t,   ∂²η  (y/θ + 1) q/t
 //! ```
 //!
-//! The curvatures of the zero-inflated model are those of the expected complete data
-//! (EM, Dempster, Laird and Rubin 1977): a step that lowers the quadratic model's
-//! majorant lowers the loss.  Terms in the counts alone (Σ ln y!) are left out.
-
+//! Terms in the counts alone (Σ ln y!) are left out.
 use super::predictor::Side;
 use super::special::count_terms;
 use super::vector::{exp, ln};
@@ -80,7 +74,7 @@ pub trait Likelihood: Sync {
 }
 
 /// Dispersions of the column's entries: of the item, or of the others.
-fn dispersions(theta: &[f64], place: Place, out: &mut [f64]) {
+pub fn dispersions(theta: &[f64], place: Place, out: &mut [f64]) {
     match place.side {
         Side::Genes => out.fill(theta[place.item]),
         Side::Cells => out.copy_from_slice(&theta[place.first..place.first + out.len()]),
@@ -88,7 +82,7 @@ fn dispersions(theta: &[f64], place: Place, out: &mut [f64]) {
 }
 
 /// Sum in eight lanes: fixed order, whatever the width of vectors.
-fn sum(x: &[f64]) -> f64 {
+pub fn sum(x: &[f64]) -> f64 {
     let mut lanes = [0.0; 8];
     let chunks = x.chunks_exact(8);
     let rest: f64 = chunks.remainder().iter().sum();
@@ -199,7 +193,7 @@ impl WithSimd for Zeros<'_> {
 
 /// q, q/t and θ ln t at y = 0.
 #[inline(always)]
-fn zero<S: Simd>(simd: S, theta: S::f64s, eta: S::f64s) -> (S::f64s, S::f64s, S::f64s) {
+pub fn zero<S: Simd>(simd: S, theta: S::f64s, eta: S::f64s) -> (S::f64s, S::f64s, S::f64s) {
     let one = simd.splat_f64s(1.0);
     let mu = exp(simd, eta);
     let t = simd.add_f64s(one, simd.div_f64s(mu, theta));
@@ -208,155 +202,11 @@ fn zero<S: Simd>(simd: S, theta: S::f64s, eta: S::f64s) -> (S::f64s, S::f64s, S:
     (q, simd.mul_f64s(q, r), simd.mul_f64s(theta, ln(simd, t)))
 }
 
-/// A negative binomial count, or 0 with the probability of the second predictor.
-pub struct ZeroInflated<'t> {
-    /// Per gene.
-    pub theta: &'t [f64],
-}
-
-impl Likelihood for ZeroInflated<'_> {
-    const CANONICAL: bool = false;
-
-    fn column(&self, place: Place, column: Column<'_>, entries: Entries<'_>) -> Sums {
-        let [eta, odds] = column.eta;
-        let [curvature, odds_curvature] = column.curvature;
-        let n = eta.len();
-        let mut parts = column.scratch.chunks_exact_mut(n);
-        let mut part = || parts.next().expect("room for PARTS");
-        let [theta, losses, slope, bend, old_eta, old_odds] = [(); PARTS].map(|()| part());
-        dispersions(self.theta, place, theta);
-        for (k, (row, _)) in entries.each().enumerate() {
-            (old_eta[k], old_odds[k]) = (eta[row], odds[row]);
-        }
-        Arch::new().dispatch(InflatedZeros {
-            theta,
-            eta,
-            odds,
-            curvature,
-            odds_curvature,
-            losses,
-            slope,
-            bend,
-        });
-        for (k, (row, y)) in entries.each().enumerate() {
-            // certainly no structural zero
-            let (theta, pi) = (theta[row], 1.0 / (1.0 + (-old_odds[k]).exp()));
-            let mu = old_eta[k].exp();
-            let (share, r, log) = (mu / (theta + mu), theta / (theta + mu), (mu / theta).ln_1p());
-            let (logs, q) = (theta * log, theta * share);
-            let extra = count_terms(y, theta);
-            losses[row] = logs + y * (log - old_eta[k]) - extra.value + softplus(old_odds[k]);
-            slope[row] = logs - q + extra.slope - y * share;
-            bend[row] = logs - 2.0 * q + q * r + y * share * r - extra.bend;
-            curvature[row] = q * r * (1.0 + y / theta);
-            eta[row] = q - y * r;
-            odds[row] = pi;
-        }
-        Sums { loss: sum(losses), slope: sum(slope), bend: sum(bend) }
-    }
-}
-
-/// ln(1 + e^x).
-fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-/// At y = 0: the gradients and curvatures by η and by the log odds, the loss and its
-/// derivatives by ln θ.
-struct InflatedZeros<'a> {
-    theta: &'a [f64],
-    eta: &'a mut [f64],
-    odds: &'a mut [f64],
-    curvature: &'a mut [f64],
-    odds_curvature: &'a mut [f64],
-    losses: &'a mut [f64],
-    slope: &'a mut [f64],
-    bend: &'a mut [f64],
-}
-
-impl WithSimd for InflatedZeros<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let (theta, last_theta) = S::as_simd_f64s(self.theta);
-        let (eta, last_eta) = S::as_mut_simd_f64s(self.eta);
-        let (odds, last_odds) = S::as_mut_simd_f64s(self.odds);
-        let (curvature, last_curvature) = S::as_mut_simd_f64s(self.curvature);
-        let (odds_curvature, last_odds_curvature) = S::as_mut_simd_f64s(self.odds_curvature);
-        let (losses, last_losses) = S::as_mut_simd_f64s(self.losses);
-        let (slope, last_slope) = S::as_mut_simd_f64s(self.slope);
-        let (bend, last_bend) = S::as_mut_simd_f64s(self.bend);
-        for j in 0..theta.len() {
-            let zero = inflated_zero(simd, theta[j], eta[j], odds[j]);
-            (eta[j], curvature[j]) = zero.mean;
-            (odds[j], odds_curvature[j]) = zero.odds;
-            (losses[j], slope[j], bend[j]) = zero.theta;
-        }
-        if !last_theta.is_empty() {
-            let theta = simd.partial_load_f64s(last_theta);
-            let (eta, odds) = (simd.partial_load_f64s(last_eta), simd.partial_load_f64s(last_odds));
-            let zero = inflated_zero(simd, theta, eta, odds);
-            simd.partial_store_f64s(last_eta, zero.mean.0);
-            simd.partial_store_f64s(last_curvature, zero.mean.1);
-            simd.partial_store_f64s(last_odds, zero.odds.0);
-            simd.partial_store_f64s(last_odds_curvature, zero.odds.1);
-            simd.partial_store_f64s(last_losses, zero.theta.0);
-            simd.partial_store_f64s(last_slope, zero.theta.1);
-            simd.partial_store_f64s(last_bend, zero.theta.2);
-        }
-    }
-}
-
-/// A zero count: gradient and curvature by η and by the log odds; the loss and its first
-/// two derivatives by ln θ.
-struct InflatedZero<V> {
-    mean: (V, V),
-    odds: (V, V),
-    theta: (V, V, V),
-}
-
-#[inline(always)]
-fn inflated_zero<S: Simd>(
-    simd: S,
-    theta: S::f64s,
-    eta: S::f64s,
-    a: S::f64s,
-) -> InflatedZero<S::f64s> {
-    let one = simd.splat_f64s(1.0);
-    let none = simd.splat_f64s(0.0);
-    let (q, bend, logs) = zero(simd, theta, eta);
-    let s = simd.add_f64s(a, logs);
-    // e^-|x| keeps both the logistic function and ln(1 + e^x) in range
-    let logistic = |x: S::f64s| {
-        let small = exp(simd, simd.neg_f64s(simd.abs_f64s(x)));
-        let whole = simd.div_f64s(one, simd.add_f64s(one, small));
-        let rest = simd.mul_f64s(small, whole);
-        let positive = simd.greater_than_or_equal_f64s(x, none);
-        let value = simd.select_f64s(positive, whole, rest);
-        (value, simd.select_f64s(positive, rest, whole), simd.add_f64s(one, small))
-    };
-    let ((pi, not_pi, one_a), (structural, sampled, one_s)) = (logistic(a), logistic(s));
-    // softplus(a) − softplus(s)
-    let positive = simd.sub_f64s(simd.max_f64s(a, none), simd.max_f64s(s, none));
-    let difference = simd.add_f64s(positive, ln(simd, simd.div_f64s(one_a, one_s)));
-    let slope = simd.sub_f64s(logs, q);
-    let second = simd.add_f64s(simd.sub_f64s(slope, q), bend);
-    InflatedZero {
-        mean: (simd.mul_f64s(sampled, q), simd.mul_f64s(sampled, bend)),
-        odds: (simd.sub_f64s(pi, structural), simd.mul_f64s(pi, not_pi)),
-        theta: (
-            simd.add_f64s(difference, logs),
-            simd.mul_f64s(sampled, slope),
-            simd.mul_f64s(sampled, second),
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::latent::special::log_factorial;
+    use crate::latent::zinb::ZeroInflated;
 
     /// Loss and gradients of one entry by a likelihood, the count's constant taken in.
     fn entry<L: Likelihood>(likelihood: &L, y: f64, eta: f64, odds: f64) -> (Sums, [f64; 4]) {

@@ -1,0 +1,236 @@
+# Latent factors on real single cells, beside peers where these are installed: prints
+# tables, fails nothing.
+# Usage: Rscript bench/latent.R [kang] [zheng] [zinb] [large] [peers]
+#
+# kang and zheng: the 2,000 genes with the largest variance of log1p(counts per 1,000), a
+# tenth of the cells held out. Held-out molecules: the counts of held-out cells are thinned 80:20,
+# factors found from the 80 %, and scored is the mean log-probability per molecule of the 20 %
+# under the predicted shares. ARI: k-means with as many groups as labels, 20 starts; kNN: share of
+# the 15 nearest that have the same label; mixing: share of the other condition among 30
+# neighbours over what is expected. They need the public data sets in UNALLOY_DATA or
+# ../shared/data. Peers from Python are asked for from PYTHON. Times are CPU seconds on one thread.
+suppressMessages({
+  library(unalloy)
+  library(Matrix)
+})
+wanted <- commandArgs(TRUE)
+if (!length(wanted)) wanted <- c("kang", "zheng", "zinb")
+root <- Sys.getenv("UNALLOY_DATA", "../shared/data")
+python <- Sys.getenv("PYTHON", "python3")
+options(unalloy.threads = 1L, width = 200)
+
+timed <- function(expr) {
+  gc(FALSE)
+  time <- system.time(value <- expr)
+  list(value = value, cpu = sum(time[c("user.self", "sys.self")]), elapsed = time[["elapsed"]])
+}
+
+cells_of <- function(folder) {
+  path <- file.path(root, folder)
+  x <- as(as(readMM(gzfile(file.path(path, "counts.mtx.gz"))), "CsparseMatrix"), "dMatrix")
+  genes <- utils::read.delim(file.path(path, "genes.tsv"))
+  rownames(x) <- make.unique(as.character(genes[[1L]]))
+  logs <- x
+  logs@x <- log1p(1000 * x@x / rep(colSums(x), diff(x@p)))
+  variance <- rowMeans(logs^2) - rowMeans(logs)^2
+  x <- x[order(variance, decreasing = TRUE)[1:2000], ]
+  cells <- utils::read.delim(file.path(path, "cells.tsv"))
+  colnames(x) <- paste0("c", seq_len(ncol(x)))
+  list(x = x, cells = cells)
+}
+
+adjusted_rand <- function(a, b) {
+  table <- table(a, b)
+  pairs <- function(n) sum(choose(n, 2))
+  expected <- pairs(rowSums(table)) * pairs(colSums(table)) / choose(sum(table), 2)
+  (pairs(table) - expected) / ((pairs(rowSums(table)) + pairs(colSums(table))) / 2 - expected)
+}
+
+neighbours <- function(scores, k) {
+  apart <- as.matrix(stats::dist(scores))
+  diag(apart) <- Inf
+  t(apply(apart, 1L, function(row) order(row)[seq_len(k)]))
+}
+
+clusters <- function(scores, label, condition = NULL) {
+  known <- !is.na(label)
+  set.seed(1)
+  groups <- stats::kmeans(scores[known, ], length(unique(label[known])), nstart = 20,
+                          iter.max = 100)$cluster
+  near <- neighbours(scores[known, ], 15)
+  out <- c(ARI = adjusted_rand(groups, label[known]),
+           kNN = mean(matrix(label[known][near], nrow(near)) == label[known]))
+  if (!is.null(condition)) {
+    near <- neighbours(scores, 30)
+    other <- mean(matrix(condition[near], nrow(near)) != condition)
+    shares <- table(condition) / length(condition)
+    out <- c(out, mixing = other / (1 - sum(shares^2)))
+  }
+  out
+}
+
+# Counts in two parts; 80 % of the molecules are in the first.
+thinned <- function(x, seed = 5) {
+  set.seed(seed)
+  kept <- x
+  kept@x <- as.double(stats::rbinom(length(x@x), x@x, 0.8))
+  list(train = drop0(kept), test = drop0(x - kept))
+}
+
+score <- function(shares, test) {
+  entries <- summary(test)
+  sum(entries$x * log(pmax(shares[cbind(entries$i, entries$j)], 1e-300))) / sum(entries$x)
+}
+
+# The mean profile, components of logarithms mapped back, and metagenes, for comparison.
+baselines <- function(train, parts) {
+  profile <- rowSums(train) / sum(train)
+  out <- c("mean profile" = score(matrix(profile, nrow(train), ncol(parts$test)), parts$test))
+  logs <- function(x) log1p(sweep(as.matrix(x), 2, mean(colSums(train)) / colSums(x), "*"))
+  pca <- latent_factors(logs(train), 10, verbose = FALSE)
+  back <- pmax(expm1(predict(pca, logs(parts$train), type = "response")), 0.01 * profile)
+  out <- c(out, "components of logarithms" = score(sweep(back, 2, colSums(back), "/"), parts$test))
+  metagenes <- nmf(train, 10, method = "kl", seed = 1, verbose = FALSE)
+  back <- basis(metagenes) %*% predict(metagenes, newdata = parts$train) + 1e-8
+  list(scores = c(out, "KL metagenes" = score(sweep(back, 2, colSums(back), "/"), parts$test)),
+       pca = pca)
+}
+
+data_set <- function(folder, labels, condition = NULL) {
+  all <- cells_of(folder)
+  set.seed(1)
+  test <- sort(sample(ncol(all$x), round(ncol(all$x) / 10)))
+  train <- all$x[, -test]
+  train <- train[rowSums(train) > 0, ]
+  parts <- thinned(all$x[rownames(train), test])
+  label <- all$cells[[labels]][-test]
+  group <- if (!is.null(condition)) all$cells[[condition]]
+  cat("\n==", folder, nrow(train), "genes,", ncol(train), "+", length(test), "cells\n")
+  base <- baselines(train, parts)
+  print(round(base$scores, 4))
+  print(round(c("components of logarithms:" = NA, clusters(t(coef(base$pca)), label, group[-test])), 3))
+  rows <- function(name, run, ...) {
+    shares <- predict(run$value, parts$train, type = "proportion", ...)
+    found <- clusters(t(coef(run$value)), label, group[-test])
+    data.frame(model = name, penalty = run$value$penalty, held_out = score(shares, parts$test),
+               t(round(found, 3)), cpu = run$cpu, rounds = nrow(run$value$trace) - 1L,
+               objective = utils::tail(run$value$trace$objective, 1))
+  }
+  fit <- function(...) timed(suppressWarnings(latent_factors(train, 10, verbose = FALSE, threads = 1, ...)))
+  chosen <- fit(model = "poisson")
+  print(chosen$value$choice, digits = 6)
+  penalty <- chosen$value$penalty
+  out <- list(rows("poisson, chosen", chosen), rows("poisson", fit(model = "poisson", penalty = penalty)),
+              rows("poisson, 12 rounds", fit(model = "poisson", penalty = penalty, max_iter = 12)),
+              rows("negative binomial", fit(model = "negative_binomial", penalty = penalty)))
+  if (!is.null(group)) {
+    out <- c(out, list(rows("poisson, batch", fit(model = "poisson", penalty = penalty,
+                                                  batch = group[-test]), batch = group[test])))
+  }
+  print(do.call(rbind, out), digits = 5)
+  if ("peers" %in% wanted) peers(train, label, group[-test])
+}
+
+# scikit-learn's and glmpca's answers on the same cells, each with its own defaults.
+peers <- function(train, label, group) {
+  folder <- tempfile()
+  dir.create(folder)
+  put <- function(value, name) writeBin(value, file.path(folder, name))
+  put(train@p, "p")
+  put(train@i, "i")
+  put(train@x, "x")
+  code <- c(
+    "import numpy as np, scipy.sparse as sp, time, sys",
+    paste0("at = lambda name: '", folder, "/' + name"),
+    paste0("x = sp.csc_matrix((np.fromfile(at('x')), np.fromfile(at('i'), dtype=np.int32), ",
+           "np.fromfile(at('p'), dtype=np.int32)), shape=(", nrow(train), ", ", ncol(train), "))"),
+    "dense = np.asarray(x.todense()); total = dense.sum(0); logs = np.log1p(dense / total * total.mean())",
+    "def run(name, f):",
+    "    try:",
+    "        c = time.process_time(); scores = np.asarray(f(), dtype=float); c = time.process_time() - c",
+    "        np.ascontiguousarray(scores).tofile(at(name)); open(at(name + '.cpu'), 'w').write(str(c))",
+    "    except Exception as e: print(name, 'failed:', repr(e)[:200])",
+    "def pca():",
+    "    from sklearn.decomposition import PCA",
+    "    return PCA(10, random_state=1).fit_transform(logs.T)",
+    "def fa():",
+    "    from sklearn.decomposition import FactorAnalysis",
+    "    return FactorAnalysis(10, random_state=1).fit_transform(logs.T)",
+    "def glmpca():",
+    "    from glmpca.glmpca import glmpca",
+    "    np.random.seed(1)",
+    "    return glmpca(dense, 10, fam='poi', penalty=5)['factors']",
+    "for name, f in [('PCA', pca), ('FactorAnalysis', fa), ('glmpca', glmpca)]: run(name, f)"
+  )
+  script <- file.path(folder, "run.py")
+  writeLines(code, script)
+  Sys.setenv(OMP_NUM_THREADS = 1, OPENBLAS_NUM_THREADS = 1)
+  system2(python, script)
+  for (name in c("PCA", "FactorAnalysis", "glmpca")) {
+    if (!file.exists(file.path(folder, name))) next
+    scores <- matrix(readBin(file.path(folder, name), "double", 10 * ncol(train)), ncol(train),
+                     byrow = TRUE)
+    cpu <- as.numeric(readLines(file.path(folder, paste0(name, ".cpu")), warn = FALSE))
+    print(data.frame(peer = name, t(round(clusters(scores, label, group), 3)), cpu = cpu))
+  }
+}
+
+if ("kang" %in% wanted) data_set("kang2018_pbmc", "celltype", "stim")
+if ("zheng" %in% wanted) data_set("zheng_pbmc_facs", "subpop")
+
+# Zero-inflated counts drawn from the model: two factors, theta = 2, a third of zeros made.
+zero_inflated <- function(genes, cells, rank, seed) {
+  set.seed(seed)
+  w <- matrix(stats::rnorm(cells * rank), cells)
+  mean <- exp(outer(stats::rnorm(genes, 1.5), rep(1, cells)) +
+                0.6 * tcrossprod(matrix(stats::rnorm(genes * rank), genes), w) / sqrt(rank))
+  odds <- -1 + 0.5 * tcrossprod(matrix(stats::rnorm(genes * rank), genes), w) / sqrt(rank)
+  x <- matrix(stats::rnbinom(genes * cells, size = 2, mu = mean), genes)
+  x[stats::runif(length(x)) < stats::plogis(odds)] <- 0
+  x[rowSums(x) > 0, colSums(x) > 0]
+}
+
+if ("zinb" %in% wanted) {
+  for (size in list(c(99, 61, 2), c(1000, 1000, 10))) {
+    x <- zero_inflated(size[1], size[2], size[3], 1)
+    run <- timed(suppressWarnings(latent_factors(x, size[3], "zinb", dispersion = "common",
+                                                 verbose = FALSE, threads = 1)))
+    cat("zinb", nrow(x), "genes x", ncol(x), "cells, K =", size[3], ": penalised log-likelihood",
+        -utils::tail(run$value$trace$objective, 1), "log-likelihood", run$value$log_likelihood,
+        "rounds", nrow(run$value$trace) - 1, "converged", run$value$converged, "CPU s", run$cpu, "\n")
+  }
+}
+
+if ("large" %in% wanted) {
+  peak <- function() {
+    line <- grep("VmHWM", readLines("/proc/self/status"), value = TRUE)
+    as.numeric(gsub("[^0-9]", "", line)) / 1024^2
+  }
+  for (n in c(25000, 50000, 100000)) {
+    set.seed(1)
+    genes <- 2000
+    programs <- matrix(exp(stats::rnorm(genes * 20, sd = 1.3)), genes)
+    programs <- sweep(programs, 2, colSums(programs), "/")
+    steps <- apply(programs, 2, cumsum)
+    blocks <- lapply(split(seq_len(n), (seq_len(n) - 1) %/% 5000), function(cells) {
+      drawn <- lapply(cells, function(cell) {
+        own <- sample.int(20, 2)
+        unlist(lapply(own, function(program) {
+          findInterval(stats::runif(stats::rpois(1, 105)), steps[, program]) + 1L
+        }))
+      })
+      sparseMatrix(i = pmin(unlist(drawn), genes), j = rep(seq_along(cells), lengths(drawn)), x = 1,
+                   dims = c(genes, length(cells)))
+    })
+    x <- do.call(cbind, blocks)
+    rm(blocks)
+    x <- x[rowSums(x) > 0, ]
+    gc(FALSE)
+    before <- peak()
+    run <- timed(suppressWarnings(latent_factors(x, 20, "poisson", penalty = 5, verbose = FALSE,
+                                                 max_iter = 30, threads = 2)))
+    cat(n, "cells,", length(x@x), "entries (", round(100 * length(x@x) / prod(dim(x)), 1), "%):",
+        round(run$elapsed), "s,", round(run$cpu), "CPU s,", nrow(run$value$trace) - 1, "rounds, peak",
+        round(peak(), 2), "GB of which", round(before, 2), "before\n")
+  }
+}
