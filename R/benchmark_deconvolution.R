@@ -58,8 +58,10 @@
 #' @param metrics Which scores to compute: `"rmse"` (root mean squared error over
 #'   types and samples), `"mae"` (mean absolute error), `"correlation"` (Pearson,
 #'   over types and samples), `"type_correlation"` (Pearson across samples, mean
-#'   over types whose truth varies; a constant estimate counts as 0) and `"bias"`
-#'   (largest absolute mean error of a type).
+#'   over types whose truth varies; a constant estimate counts as 0), `"bias"` (largest
+#'   absolute mean error of a type), `"ccc"` (concordance correlation of Lin 1989, over
+#'   types and samples) and `"l1"` (summed absolute error of a sample, mean over
+#'   samples).
 #' @param clean Leave genes that depend on the protocol ([protocol_genes()]) out
 #'   of what all methods see? `"unalloy"` leaves them out either way.
 #' @param seed A whole number from which each run, or `pseudo_bulk()`, starts its
@@ -69,7 +71,9 @@
 #' @return `benchmark_deconvolution()`: an object of class
 #'   [deconvolution_benchmark]. `pseudo_bulk()`: an object of class
 #'   `benchmark_dataset`, a list as under *Datasets* with, in addition,
-#'   `truth_cells` (shares of cells), `cells` (a data frame of which cell went
+#'   `truth_cells` (shares of cells), `truth_expression` (if asked for: copies per million
+#'   of the cells of each type, genes × types × samples, `NA` where the type was not
+#'   drawn; before the platform), `cells` (a data frame of which cell went
 #'   where: `cell`, `cell_type`, `donor`, `part`), `drawn` (how often each cell is in
 #'   each sample) and `platform` (log factor per gene). `benchmark_methods()`: a data frame.
 #' @section Errors and warnings: `unalloy_error_argument` for unknown methods and metrics;
@@ -98,7 +102,7 @@ benchmark_deconvolution <- function(methods = c("unalloy", "poisson", "markers",
                                                 "mean"),
                                     datasets,
                                     metrics = c("rmse", "mae", "correlation", "type_correlation",
-                                                "bias"),
+                                                "bias", "ccc", "l1"),
                                     clean = TRUE, seed = NULL, verbose = TRUE) {
   metrics <- check_names(metrics, names(BENCHMARK_METRICS), "metrics")
   clean <- check_flag(clean, "clean")

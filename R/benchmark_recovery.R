@@ -1,8 +1,8 @@
 #' How well profiles are recovered, by method and number of measurements
 #'
-#' Splits the samples into training and test samples, learns a dictionary from the
-#' former by each method, measures the latter, recovers and compares them; again
-#' for each number of measurements and each split. The experiment of Cleary et al.
+#' Splits the samples into training and test samples, learns a dictionary or a decoder
+#' from the former by each method, measures the latter, recovers and compares them;
+#' again for each number of measurements and each split. The experiment of Cleary et al.
 #' (2017), who train on 5 % of the samples, and of reports after it (80 %).
 #'
 #' In each split one measurement matrix is drawn; fewer measurements are its first
@@ -17,28 +17,30 @@
 #'   numbers or SummarizedExperiment, on the scale on which it is to be recovered
 #'   (usually logarithms).
 #' @param measurements Numbers of measurements.
-#' @param methods Names of methods of [learn_dictionary()], or a list of names and
-#'   of functions with names.
+#' @param methods Names of methods of [learn_decoder()] and [learn_dictionary()], or a
+#'   list of names and of functions with names. `"ridge"` is what any other method has
+#'   to beat. Decoders are learned for the noise of `snr`.
 #' @param splits Number of splits. Their spread gives the standard errors.
 #' @param train Share of the samples to learn from: 0.8, or 0.05 as in Cleary et al.
 #' @param snr,type,max_correlation,genes_per_pool See [measure()] and
 #'   [measurement_matrix()].
 #' @param size Modules; `NULL` takes half of the training samples, at most 500.
-#' @param sparsity Modules per sample.
+#' @param sparsity Modules per sample. `size`, `sparsity` and `decoder` are for methods
+#'   with a dictionary.
 #' @param decoder `method` of [recover_profiles()]; `"nnls"` has no `sparsity`.
 #' @param scale Scale each gene to \[0, 1\] by the range of the training samples?
 #'   Test samples may lie outside. Scores are computed on this scale.
-#' @param settings Further arguments of [learn_dictionary()] by method, such as
-#'   `list(ksvd = list(max_iter = 20))`.
+#' @param settings Further arguments of [learn_dictionary()] or [learn_decoder()] by
+#'   method, such as `list(ksvd = list(max_iter = 20))`.
 #' @param seed A whole number; the same seed gives the same result on every machine.
 #'   `NULL` takes one from R's random stream.
 #' @inheritParams measure
 #' @return An object of class [recovery_benchmark].
 #' @section Errors and warnings: `unalloy_error_too_few_measurements` for numbers
-#'   below `sparsity`; `unalloy_error_argument`; those of [learn_dictionary()]. A
-#'   method that fails does not stop the others: its reason is in the object. Genes
-#'   that do not vary among the training samples of a split are left out of that
-#'   split.
+#'   below `sparsity`, if a method has a dictionary; `unalloy_error_argument`; those of
+#'   [learn_dictionary()]. A method that fails does not stop the others: its reason is
+#'   in the object. Genes that do not vary among the training samples of a split are
+#'   left out of that split.
 #' @references Cleary et al. (2017), *Cell* 171:1424.
 #' @seealso [plan_measurements()], `vignette("how-many-measurements", "unalloy")`
 #' @export
@@ -51,7 +53,8 @@
 #' benchmark
 #' plot(benchmark)
 benchmark_recovery <- function(x, measurements = c(20, 50, 100, 200, 300),
-                               methods = c("smaf", "snmf", "svd", "svd_k", "ksvd"), splits = 5,
+                               methods = c("ridge", "kernel", "smaf", "snmf", "svd", "svd_k",
+                                           "ksvd"), splits = 5,
                                train = 0.8, snr = Inf, type = c("gaussian", "sparse"), size = NULL,
                                sparsity = 15, decoder = "omp", scale = TRUE,
                                max_correlation = 0.2, genes_per_pool = NULL, settings = list(),
@@ -59,8 +62,10 @@ benchmark_recovery <- function(x, measurements = c(20, 50, 100, 200, 300),
                                threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
   x <- profile_matrix(x, "x", assay)
   methods <- recovery_methods(methods, settings)
+  with_modules <- any(vapply(methods, function(m) m$kind == "dictionary", NA))
   plan <- list(
-    measurements = check_measurements(measurements, decoder, sparsity), decoder = decoder,
+    measurements = check_measurements(measurements, decoder, sparsity, with_modules),
+    decoder = decoder,
     splits = check_count(splits, "splits", max = MOST_REPEATS),
     train = check_number(train, "train", 0, 1),
     snr = if (identical(snr, Inf)) Inf else check_number(snr, "snr", 0, above = TRUE),
@@ -88,7 +93,8 @@ benchmark_recovery <- function(x, measurements = c(20, 50, 100, 200, 300),
   new_recovery_benchmark(runs, names(methods), dim(x$values), plan)
 }
 
-check_measurements <- function(measurements, decoder, sparsity, .call = caller_env()) {
+check_measurements <- function(measurements, decoder, sparsity, with_modules,
+                               .call = caller_env()) {
   check_choice(decoder, c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"), "decoder", .call = .call)
   ok <- is.numeric(measurements) && length(measurements) && !anyNA(measurements) &&
     all(measurements >= 1 & measurements == round(measurements))
@@ -98,7 +104,7 @@ check_measurements <- function(measurements, decoder, sparsity, .call = caller_e
   }
   measurements <- sort(unique(as.double(measurements)))
   sparsity <- check_count(sparsity, "sparsity", .call = .call)
-  if (measurements[1L] < sparsity && decoder != "nnls") {
+  if (with_modules && measurements[1L] < sparsity && decoder != "nnls") {
     stop_few_measurements(measurements[1L], sparsity, .call = .call)
   }
   measurements
@@ -112,13 +118,13 @@ recovery_methods <- function(methods, settings, .call = caller_env()) {
   names <- names(methods) %||% rep("", length(methods))
   named <- vapply(methods, rlang::is_string, NA)
   names[named & names == ""] <- unlist(methods[named & names == ""])
-  known <- vapply(methods, function(m) is.function(m) || isTRUE(m %in% DICTIONARY_METHODS), NA)
+  known <- vapply(methods, function(m) is.function(m) || isTRUE(m %in% RECOVERY_METHODS), NA)
   if (!length(methods) || !all(known) || any(names == "") || anyDuplicated(names)) {
     stop_user("argument", "`methods` must be names of methods, or functions with names.",
               x = if (all(known)) "Each needs a name of its own."
                   else paste0("Not known: ", paste(vapply(methods[!known], describe, ""),
                                                    collapse = ", "), "."),
-              i = paste0("There are ", some_of(DICTIONARY_METHODS, 9L), "."), .call = .call)
+              i = paste0("There are ", some_of(RECOVERY_METHODS, 9L), "."), .call = .call)
   }
   foreign <- setdiff(names(settings), names)
   if (!is.list(settings) || length(foreign)) {
@@ -127,11 +133,14 @@ recovery_methods <- function(methods, settings, .call = caller_env()) {
               .call = .call)
   }
   made <- Map(function(method, name) {
-    if (is.function(method)) return(list(run = method, own = TRUE))
-    list(method = method, arguments = settings[[name]], own = FALSE)
+    if (is.function(method)) return(list(run = method, kind = "own"))
+    list(method = method, arguments = settings[[name]],
+         kind = if (method %in% DECODER_METHODS) "decoder" else "dictionary")
   }, methods, names)
   stats::setNames(made, names)
 }
+
+RECOVERY_METHODS <- c("ridge", "kernel", "smaf", "snmf", "svd", "svd_k", "ksvd")
 
 training_samples <- function(train, n_samples, .call = caller_env()) {
   n <- round(train * n_samples)
@@ -195,9 +204,10 @@ run_recovery <- function(name, method, parts, plan, split) {
 
 # A function of A and y.
 prepare_recovery <- function(method, parts, plan, split) {
-  if (method$own) {
+  if (method$kind == "own") {
     return(function(A, y) with_seed(plan$seeds[split], method$run(parts$train, A, y)))
   }
+  if (method$kind == "decoder") return(decode_with(method, parts, plan, split))
   sparsity <- if (method$method == "svd_k") min(plan$sparsity, plan$size) else plan$sparsity
   # without standard errors nobody asks what modules leave of other samples
   arguments <- list(parts$train, plan$size, method$method, sparsity = sparsity, held_out = 0,
@@ -214,6 +224,17 @@ prepare_recovery <- function(method, parts, plan, split) {
                       threads = plan$threads, verbose = FALSE)
     if (plan$decoder != "nnls") arguments$sparsity <- sparsity
     do.call(recover_profiles, arguments)$profiles
+  }
+}
+
+# A decoder is learned for each number of measurements.
+decode_with <- function(method, parts, plan, split) {
+  function(A, y) {
+    arguments <- list(parts$train, A, method$method, snr = plan$snr, seed = plan$seeds[split],
+                      threads = plan$threads, verbose = FALSE)
+    decoder <- do.call(learn_decoder, utils::modifyList(arguments, as.list(method$arguments)))
+    recover_profiles(y, A, decoder, standard_errors = FALSE, threads = plan$threads,
+                     verbose = FALSE)$profiles
   }
 }
 

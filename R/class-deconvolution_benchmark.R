@@ -38,7 +38,7 @@
 #' plot(benchmark)
 NULL
 
-# Lower is better, except for correlations.
+# Lower is better, except for those in HIGH_IS_GOOD.
 BENCHMARK_METRICS <- list(
   rmse = function(truth, estimate) sqrt(mean((estimate - truth)^2)),
   mae = function(truth, estimate) mean(abs(estimate - truth)),
@@ -49,14 +49,20 @@ BENCHMARK_METRICS <- list(
     }, 0)
     if (all(is.na(by_type))) NA_real_ else mean(by_type, na.rm = TRUE)
   },
-  bias = function(truth, estimate) max(abs(rowMeans(estimate - truth)))
+  bias = function(truth, estimate) max(abs(rowMeans(estimate - truth))),
+  ccc = function(truth, estimate) {
+    found <- concordance(matrix(truth, 1L), matrix(estimate, 1L))
+    if (is.nan(found)) NA_real_ else found
+  },
+  l1 = function(truth, estimate) mean(colSums(abs(estimate - truth)))
 )
 
 METRIC_LABELS <- c(rmse = "RMSE", mae = "mean absolute error", correlation = "correlation",
                    type_correlation = "correlation across samples, mean of types",
-                   bias = "largest bias of a type")
+                   bias = "largest bias of a type", ccc = "concordance",
+                   l1 = "summed absolute error of a sample")
 
-HIGH_IS_GOOD <- c("correlation", "type_correlation")
+HIGH_IS_GOOD <- c("correlation", "type_correlation", "ccc")
 
 # Not defined where the truth is constant; an estimate that is constant though the
 # truth is not knows nothing of it.

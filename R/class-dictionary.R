@@ -64,8 +64,8 @@ sparse_activities <- function(slots, modules, samples) {
                        dimnames = list(modules, samples))
 }
 
-METHOD_NAMES <- c(smaf = "SMAF", snmf = "sparse NMF", svd = "SVD", svd_k = "truncated SVD",
-                  ksvd = "K-SVD")
+METHOD_NAMES <- c(ridge = "ridge", kernel = "kernel ridge", smaf = "SMAF", snmf = "sparse NMF",
+                  svd = "SVD", svd_k = "truncated SVD", ksvd = "K-SVD")
 
 #' @rdname dictionary
 #' @export

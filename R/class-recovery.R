@@ -7,17 +7,21 @@
 #' @details
 #' A `recovery` is a list:
 #' \describe{
-#'   \item{`profiles`}{Genes × samples: modules times activities, on the scale of the
-#'     training profiles. Values may be negative.}
+#'   \item{`profiles`}{Genes × samples, on the scale of the training profiles. Values may
+#'     be negative.}
 #'   \item{`standard_errors`}{Of the same shape, or `NULL`; see [recover_profiles()].}
-#'   \item{`inflation`}{Per gene: the factor that is in its standard errors.}
-#'   \item{`activities`}{Modules × samples (`dgCMatrix`).}
-#'   \item{`samples`}{Data frame, a row per sample: `sample`, `modules` (active ones),
-#'     `residual` (what is left of the sum of squares of its measurements) and
-#'     `measurement_sd` (the standard deviation of a measurement that standard errors
-#'     rest on).}
+#'   \item{`inflation`, `activities`}{With a dictionary: per gene the factor that is in its
+#'     standard errors, and modules × samples (`dgCMatrix`).}
+#'   \item{`samples`}{Data frame, a row per sample: `sample`, and with a
+#'     dictionary `modules` (active ones), `residual` (what is left of the sum of squares
+#'     of its measurements) and `measurement_sd` (the standard deviation of a measurement
+#'     that standard errors rest on); with a decoder `distance` (squared distance of its
+#'     measurements from the mean of the training samples, in units of that of a training
+#'     sample that is left out) and `spread` (1 + ω v of *Standard errors* in
+#'     [learn_decoder()]).}
 #'   \item{`noise`}{The standard deviation of a measurement's noise, given or
-#'     estimated; `NULL` without standard errors, or where nothing tells it.}
+#'     estimated; `NULL` with a decoder, without standard errors, and where nothing tells
+#'     it.}
 #'   \item{`method`, `sparsity`, `penalty`, `measurements`}{How it was made.}
 #' }
 #'
@@ -58,6 +62,20 @@ new_recovery <- function(found, modules, samples, measurements, method, sparsity
   )
 }
 
+new_decoded <- function(found, decoder, samples) {
+  named <- function(x) if (!is.null(x)) `dimnames<-`(x, list(names(decoder$mean), samples))
+  structure(
+    list(
+      profiles = named(found$profiles), standard_errors = named(found$standard_errors),
+      inflation = NULL, activities = NULL,
+      samples = data.frame(sample = samples, distance = found$distance, spread = found$spread),
+      method = if (is.null(decoder$prior)) "ridge" else "kernel", sparsity = NULL, penalty = NULL,
+      measurements = length(decoder$centre)
+    ),
+    class = "recovery"
+  )
+}
+
 #' @rdname recovery
 #' @export
 print.recovery <- function(x, ...) {
@@ -65,8 +83,10 @@ print.recovery <- function(x, ...) {
   cat(plural(ncol(x$profiles), "profile"), " of ", plural(nrow(x$profiles), "gene"),
       " recovered from ", plural(x$measurements, "measurement"), "\nMethod \"", x$method, "\"",
       if (!is.null(x$penalty)) paste0(", penalty ", format(x$penalty, digits = 3)),
-      "; ", format(mean(x$samples$modules), digits = 3), " of ",
-      plural(nrow(x$activities), "module"), " per sample\n", sep = "")
+      if (!is.null(x$activities)) {
+        paste0("; ", format(mean(x$samples$modules), digits = 3), " of ",
+               plural(nrow(x$activities), "module"), " per sample")
+      }, "\n", sep = "")
   if (!is.null(x$standard_errors)) {
     cat("Standard error of a gene: median ",
         format(stats::median(x$standard_errors), digits = 2), "\n", sep = "")

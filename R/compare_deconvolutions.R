@@ -8,7 +8,8 @@
 #' @param what Which shares to take from the results.
 #' @return A ggplot. Its data frame `$data` holds the pairs (`sample`, `type`,
 #'   `a`, `b`), and its attribute `"agreement"` a list: Pearson `correlation`,
-#'   `rmse`, `n_samples`, `n_types`.
+#'   `rmse`, Lin's concordance correlation `ccc`, `l1` (the summed absolute difference
+#'   of a sample, mean over samples), `n_samples`, `n_types`.
 #' @section Errors: `unalloy_error_argument` when no sample or no type is in both.
 #' @seealso [plot_deconvolution()]
 #' @export
@@ -38,7 +39,10 @@ compare_deconvolutions <- function(a, b, names = c("a", "b"),
   pairs <- pairs[!is.na(pairs$a) & !is.na(pairs$b), ]
   agreement <- list(
     correlation = suppressWarnings(stats::cor(pairs$a, pairs$b)), # NA for constant shares
-    rmse = sqrt(mean((pairs$a - pairs$b)^2)), n_samples = length(samples), n_types = length(types)
+    rmse = sqrt(mean((pairs$a - pairs$b)^2)),
+    ccc = concordance(matrix(pairs$a, 1L), matrix(pairs$b, 1L)),
+    l1 = sum(abs(pairs$a - pairs$b)) / length(unique(pairs$sample)),
+    n_samples = length(samples), n_types = length(types)
   )
   structure(draw_comparison(pairs, agreement, names, SHARE_LABELS[[what]],
                             left_out(dimnames(a), dimnames(b))), agreement = agreement)

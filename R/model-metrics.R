@@ -45,3 +45,13 @@ fit_metrics <- function(fit, model, samples) {
     mean_nrmse = mean(rmse / moments[, 2L])
   )
 }
+
+# Lin's concordance correlation, of rows; NaN where the truth does not vary.
+concordance <- function(truth, estimate) {
+  dx <- truth - rowMeans(truth)
+  dy <- estimate - rowMeans(estimate)
+  gap <- (rowMeans(truth) - rowMeans(estimate))^2
+  found <- 2 * rowMeans(dx * dy) / (rowMeans(dx^2) + rowMeans(dy^2) + gap)
+  found[rowMeans(dx^2) <= (1e-12 * rowMeans(abs(truth)))^2] <- NaN
+  unname(found)
+}

@@ -21,7 +21,7 @@
 #'   [benchmark_recovery()].
 #' @param target Value of the score to reach, above 0 and below 1.
 #' @param score Name of a score, see [evaluate_recovery()].
-#' @param method A method of [learn_dictionary()].
+#' @param method A method of [learn_decoder()] or [learn_dictionary()].
 #' @param measurements Numbers to try. `NULL` takes eight from `sparsity` to the number
 #'   of genes or 500, in equal ratios.
 #' @param splits Number of splits, at least 3.
@@ -56,7 +56,7 @@ plan_measurements <- function(x, target = 0.9, score = "sample_pearson", method 
     stop_user("argument", "`target` must be below 1.", x = "Noise keeps any score below it.")
   }
   score <- check_choice(score, utils::head(names(SCORE_NAMES), -1L), "score")
-  method <- check_choice(method, DICTIONARY_METHODS, "method")
+  method <- check_choice(method, RECOVERY_METHODS, "method")
   splits <- check_count(splits, "splits", 3, MOST_REPEATS)
   level <- check_number(level, "level", 0, 1)
   sparsity <- check_count(sparsity, "sparsity")
@@ -119,7 +119,7 @@ print.measurement_plan <- function(x, ...) {
       else "no noise", "\n", sep = "")
   if (is.na(x$measurements)) {
     cat("The target was not reached: the best mean is ", format(max(x$curve$mean), digits = 3),
-        ". What modules can't say, more measurements don't tell.\n", sep = "")
+        ". What the method can't say, more measurements don't tell.\n", sep = "")
   }
   invisible(x)
 }

@@ -25,13 +25,15 @@
 #'   its samples: a handful of cells, drawn over and over, is not a type.
 #' @param mix_donors Mix the cells of all held-out donors in every sample? For data
 #'   with few cells per donor.
+#' @param expression Keep what the cells of each type express in each sample, as
+#'   `truth_expression`? It has genes × types × samples entries.
 #' @param groups,assay As under *Datasets*, and for [build_signatures()].
 #' @export
 pseudo_bulk <- function(x, cell_types = NULL, donors = NULL, n_samples = 20,
                         cells_per_sample = 500, proportions = NULL, concentration = 1,
                         platform_sd = 0.5, type_sd = 0, protocol_shift = 0, held_out = NULL,
                         min_cells = 10, mix_donors = FALSE, groups = NULL, assay = NULL,
-                        seed = NULL) {
+                        seed = NULL, expression = FALSE) {
   here <- environment()
   cells <- as_cells(x, assay)
   types <- cell_labels(cell_types %||% cells$identity, cells, "cell_types")
@@ -41,6 +43,7 @@ pseudo_bulk <- function(x, cell_types = NULL, donors = NULL, n_samples = 20,
   cells_per_sample <- check_count(cells_per_sample, "cells_per_sample")
   min_cells <- check_count(min_cells, "min_cells")
   mix_donors <- check_flag(mix_donors, "mix_donors")
+  expression <- check_flag(expression, "expression")
   platform_sd <- check_number(platform_sd, "platform_sd", 0)
   type_sd <- check_number(type_sd, "type_sd", 0)
   protocol_shift <- check_number(protocol_shift, "protocol_shift")
@@ -53,7 +56,7 @@ pseudo_bulk <- function(x, cell_types = NULL, donors = NULL, n_samples = 20,
     shares <- pseudo_shares(proportions, levels(types), n_samples, concentration, here)
     pools <- cell_pools(parts$bulk, types, if (!mix_donors) donors, min_cells, here)
     drawn <- draw_cells(pools, length(types), shares, cells_per_sample)
-    mixed <- mix_cells(counts, types, drawn, platform_sd, type_sd, protocol_shift)
+    mixed <- mix_cells(counts, types, drawn, platform_sd, type_sd, protocol_shift, expression)
   })
   check_groups(groups, levels(types), "x", here)
   new_pseudo_bulk(counts, types, donors, parts, mixed, groups, platform_sd)
@@ -168,24 +171,36 @@ draw_cells <- function(pools, n_cells, shares, cells_per_sample) {
 
 # Bulk counts and truth: the sum of the cells of each type, times what the
 # platform makes of it.  Truth is what went in, before the platform.
-mix_cells <- function(counts, types, drawn, platform_sd, type_sd, protocol_shift) {
+mix_cells <- function(counts, types, drawn, platform_sd, type_sd, protocol_shift, expression) {
   genes <- rownames(counts)
   platform <- stats::rnorm(length(genes), 0, platform_sd)
   shifted <- genes %in% if (protocol_shift != 0) protocol_genes_of(genes)
   platform[shifted] <- platform[shifted] + protocol_shift
   bulk <- 0
+  level <- if (expression) {
+    array(NA_real_, c(length(genes), nlevels(types), ncol(drawn)),
+          list(genes, levels(types), colnames(drawn)))
+  }
   mrna <- number <- matrix(0, nlevels(types), ncol(drawn),
                            dimnames = list(levels(types), colnames(drawn)))
   for (type in levels(types)) {
     own <- which(types == type & Matrix::rowSums(drawn) > 0)
     part <- as.matrix(counts[, own, drop = FALSE] %*% drawn[own, , drop = FALSE])
     mrna[type, ] <- colSums(part)
+    if (expression) level[, type, ] <- copies_of_columns(part)
     number[type, ] <- Matrix::colSums(drawn[own, , drop = FALSE])
     bulk <- bulk + part * exp(platform + stats::rnorm(length(genes), 0, type_sd))
   }
   dimnames(bulk) <- list(genes, colnames(drawn))
   list(bulk = round(bulk), mrna = shares_of_columns(mrna), cells = shares_of_columns(number),
-       platform = stats::setNames(platform, genes), drawn = drawn)
+       expression = level, platform = stats::setNames(platform, genes), drawn = drawn)
+}
+
+# Copies per million, NA where there are none.
+copies_of_columns <- function(counts) {
+  total <- colSums(counts)
+  total[total == 0] <- NA
+  counts / rep(1e-6 * total, each = nrow(counts))
 }
 
 new_pseudo_bulk <- function(counts, types, donors, parts, mixed, groups, platform_sd) {
@@ -207,6 +222,7 @@ new_pseudo_bulk <- function(counts, types, donors, parts, mixed, groups, platfor
     donors = if (!is.null(donors)) droplevels(donors[kept]), bulk = mixed$bulk,
     truth = truth(mixed$mrna), truth_cells = truth(mixed$cells),
     groups = if (!is.null(groups)) groups[names(groups) %in% present], cells = cells,
+    truth_expression = mixed$expression[, present, , drop = FALSE],
     drawn = mixed$drawn, platform = mixed$platform,
     source = paste0("pseudo-bulk of ", from, ", platform_sd ", format(platform_sd))
   ), class = "benchmark_dataset")

@@ -1,8 +1,8 @@
 #' Recover expression profiles from composite measurements
 #'
-#' Finds few activities w with y ≈ A U w, for measurements A and modules U, and
-#' gives back x = U w for all genes of the dictionary, with a standard error for
-#' each.
+#' With a decoder ([learn_decoder()]), applies it. With a dictionary, finds few activities
+#' w with y ≈ A U w, for measurements A and modules U, and gives back x = U w. Either
+#' way for all genes that were learned, with a standard error for each.
 #'
 #' @section Methods:
 #' \describe{
@@ -41,13 +41,16 @@
 #' far new samples differ from training samples: see the coverage in
 #' [evaluate_recovery()].
 #'
+#' Those of a decoder are in [learn_decoder()].
+#'
 #' @param y Measurements × samples, as [measure()] gives, or a vector for one
 #'   sample. Rows are those of `A`, matched by name if both have names.
 #' @param A A result of [measurement_matrix()], or a matrix measurements × genes.
 #' @param dictionary A result of [learn_dictionary()], or a matrix genes × modules
 #'   (whose lack of fit is not known and not counted). Every gene of `A` must be in
-#'   it; its other genes are recovered though they are not measured.
-#' @param method See *Methods*.
+#'   it; its other genes are recovered though they are not measured. Or a result of
+#'   [learn_decoder()], which must have been learned for these measurements.
+#' @param method See *Methods*. A decoder has its own, and no `sparsity` and `penalty`.
 #' @param sparsity Modules per sample at most; no more than measurements. If the
 #'   dictionary has fewer modules, all may be used.
 #' @param penalty For the lasso, instead of `sparsity`: a number above 0.
@@ -57,16 +60,18 @@
 #'   estimates it, see *Standard errors*. Raising it widens intervals.
 #' @inheritParams measure
 #' @return An object of class [recovery].
-#' @section Errors: `unalloy_error_too_few_measurements` for fewer measurements
+#' @section Errors and warnings: `unalloy_error_too_few_measurements` for fewer measurements
 #'   than modules per sample; `unalloy_error_absent_genes` and
 #'   `unalloy_error_no_common_genes` when genes of `A` are not in the dictionary, by
-#'   name; `unalloy_error_measurements` when `y` and `A` differ in theirs;
+#'   name; `unalloy_error_measurements` when `y` and `A` differ in theirs, or `A` and the
+#'   decoder;
 #'   `unalloy_error_missing_values` and `unalloy_error_infinite_values`, with
-#'   measurement and sample; `unalloy_error_argument`.
+#'   measurement and sample; `unalloy_error_argument`. `unalloy_warning_unlike_training`
+#'   when most readings are far from those that a decoder was learned from.
 #' @references Pati, Rezaiifar and Krishnaprasad (1993), *Asilomar Conference on
 #'   Signals*. Efron, Hastie, Johnstone and Tibshirani (2004), *Annals of
 #'   Statistics* 32:407. Cleary et al. (2017), *Cell* 171:1424.
-#' @seealso [measure()], [learn_dictionary()], [evaluate_recovery()]
+#' @seealso [measure()], [learn_decoder()], [learn_dictionary()], [evaluate_recovery()]
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 150, n_samples = 70, seed = 1)
@@ -82,6 +87,11 @@ recover_profiles <- function(y, A, dictionary,
                              method = c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"),
                              sparsity = 15, penalty = NULL, standard_errors = TRUE, noise = NULL,
                              threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  if (inherits(dictionary, "decoder")) {
+    refuse_for_decoder(c(method = !missing(method), sparsity = !missing(sparsity),
+                         penalty = !is.null(penalty), noise = !is.null(noise)))
+    return(decode_readings(y, A, dictionary, standard_errors, threads, verbose))
+  }
   method <- check_choice(method, c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"), "method")
   refuse_unused(method, !missing(sparsity), penalty)
   standard_errors <- check_flag(standard_errors, "standard_errors")
@@ -156,7 +166,7 @@ modules_of <- function(dictionary, .call = caller_env()) {
                 .call = .call)
     }
   } else {
-    stop_user("argument", "`dictionary` must be a result of `learn_dictionary()`.",
+    stop_user("argument", "`dictionary` must be a result of `learn_dictionary()` or `learn_decoder()`.",
               x = paste0("It is ", describe(dictionary), "."),
               i = "A matrix genes x modules will do as well.", .call = .call)
   }
@@ -205,4 +215,80 @@ readings_of <- function(y, A, .call = caller_env()) {
   }
   dimnames(y) <- NULL
   list(values = y, samples = samples)
+}
+
+# What a decoder settles.
+refuse_for_decoder <- function(given, .call = caller_env()) {
+  if (!any(given)) return()
+  stop_user("argument", paste0("A decoder has no `", names(which(given))[1L], "`."),
+            i = "How profiles are recovered was settled by `learn_decoder()`.", .call = .call)
+}
+
+# Readings that are this much farther from those of the training samples than a
+# training sample that is left out, as a multiple of its squared distance: no
+# sample of a few measurements is so by chance as a rule, so half of them are not.
+FAR_AWAY <- 4
+
+decode_readings <- function(y, A, decoder, standard_errors, threads, verbose,
+                            .call = caller_env()) {
+  standard_errors <- check_flag(standard_errors, "standard_errors", .call = .call)
+  threads <- check_threads(threads, .call = .call)
+  verbose <- check_flag(verbose, "verbose", .call = .call)
+  A <- weights_of(A, .call = .call)
+  y <- readings_of(y, A, .call = .call)
+  place <- place_of_measurements(A, decoder, .call = .call)
+  weights <- decoder$weights
+  bells <- if (!is.null(weights$coefficients)) {
+    c(lapply(weights[c("coordinates", "landmarks", "coefficients", "certainty")], unname),
+      decoder[c("prior", "spread_weight")])
+  }
+  found <- call_rs(
+    rs_decode, readings = y$values[place, , drop = FALSE], mean = unname(decoder$mean),
+    centre = unname(decoder$centre), slope = unname(weights$slope),
+    spread = unname(weights$spread), usual_distance = decoder$usual_distance,
+    samples = decoder$samples, bells = bells, error_variance = decoder$genes$error_sd^2,
+    standard_errors = standard_errors, threads = threads,
+    progress = progress_bar("Recovering", ncol(y$values), verbose), .call = .call
+  )
+  if (stats::median(found$distance) > FAR_AWAY) {
+    warn_user("unlike_training", "Readings are unlike those that the decoder was learned from.",
+              x = paste0("Half of the samples are more than ",
+                         format(sqrt(stats::median(found$distance)), digits = 2),
+                         " times as far from the mean as a training sample."),
+              i = paste0("More noise than signal to noise ", decoder$settings$snr,
+                         ", another scale, or other samples? Standard errors do not hold."),
+              .call = .call)
+  }
+  new_decoded(found, decoder, y$samples)
+}
+
+# Where the decoder's measurements are among those of `A`, which must be the same.
+place_of_measurements <- function(A, decoder, .call = caller_env()) {
+  own <- decoder$A
+  differ <- function(x) {
+    stop_user("measurements", "The decoder was learned for other measurements than `A`.", x = x,
+              i = "Learn one for these: `learn_decoder(x, A)`.", .call = .call)
+  }
+  if (nrow(own) != nrow(A$weights)) {
+    differ(paste0("It was for ", count_text(nrow(own)), "; `A` has ",
+                  count_text(nrow(A$weights)), "."))
+  }
+  genes <- colnames(own)
+  absent <- setdiff(A$genes, genes)
+  if (length(absent)) {
+    place_of_genes(A$genes, genes, ncol(A$weights), ncol(own), "A", "dictionary", .call = .call)
+  }
+  if (length(setdiff(genes, A$genes)) || ncol(own) != ncol(A$weights)) {
+    differ(paste0("It measured ", plural(ncol(own), "gene"), ", `A` measures ",
+                  count_text(ncol(A$weights)), "."))
+  }
+  place <- match(rownames(own), A$measurements)
+  if (anyNA(place)) {
+    differ(paste0("Not in `A`: ", some_of(rownames(own)[is.na(place)]), "."))
+  }
+  columns <- if (is.null(genes)) seq_len(ncol(own)) else match(genes, A$genes)
+  apart <- abs(A$weights[place, columns, drop = FALSE] - own)
+  bad <- which(rowSums(apart > 1e-8 * max(abs(own))) > 0)
+  if (length(bad)) differ(paste0("Weights differ in ", some_of(rownames(own)[bad]), "."))
+  place
 }

@@ -150,7 +150,7 @@ dataset_lengths <- function(lengths, name, .call) {
 
 # What our own methods see: everything but the truth.
 method_input <- function(dataset, clean) {
-  dataset$truth <- dataset$truth_cells <- NULL
+  dataset$truth <- dataset$truth_cells <- dataset$truth_expression <- NULL
   dataset$clean <- clean
   dataset
 }

@@ -20,6 +20,7 @@ mod factorise_integrative;
 mod factorise_variants;
 mod inference;
 mod latent_factors;
+mod learn_decoder;
 mod learn_dictionary;
 mod measurement_matrix;
 mod nmf;
@@ -46,6 +47,7 @@ extendr_module! {
     use factorise_variants;
     use inference;
     use latent_factors;
+    use learn_decoder;
     use learn_dictionary;
     use measurement_matrix;
     use nmf;

@@ -180,6 +180,24 @@ impl<T: Real> Cholesky<T> {
             MemStack::new(&mut MemBuffer::new(scratch)),
         );
     }
+
+    /// Columns of `right` become L⁻¹ times themselves.
+    pub fn solve_lower_in_place(&self, right: &mut ArrayRef2<T>) {
+        faer::linalg::triangular_solve::solve_lower_triangular_in_place(
+            seen(&self.factor),
+            seen_mut(right),
+            Par::Seq,
+        );
+    }
+
+    /// A⁻¹.
+    pub fn inverse(&self) -> Array2<T> {
+        let n = self.factor.nrows();
+        let mut inverse = zeros((n, n));
+        inverse.diag_mut().fill(T::one());
+        self.solve_in_place(&mut inverse);
+        inverse
+    }
 }
 
 #[cfg(test)]
@@ -263,6 +281,14 @@ mod tests {
         let mut solved = right.clone();
         factor.solve_in_place(&mut solved);
         assert!(near(&product(&matrix, &solved), &right));
+        assert!(near(
+            &product(&matrix, &factor.inverse()),
+            &from_fn((40, 40), |i, j| f64::from(i == j))
+        ));
+        // ‖L⁻¹ b‖² = bᵀ A⁻¹ b
+        let mut half = right.clone();
+        factor.solve_lower_in_place(&mut half);
+        assert!(near(&product(&half.t(), &half), &product(&right.t(), &solved)));
         matrix[(0, 0)] = -1.0;
         assert!(Cholesky::new(matrix).is_none());
     }

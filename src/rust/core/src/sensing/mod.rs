@@ -18,6 +18,7 @@
 
 pub mod codes;
 mod decoding;
+pub mod decoder;
 pub mod dictionary;
 pub mod evaluation;
 pub mod measurement;
