@@ -153,6 +153,13 @@ rs_ppca_scores <- function(given) .Call(wrap__rs_ppca_scores, given)
 #' @noRd
 rs_held_out_entries <- function(given) .Call(wrap__rs_held_out_entries, given)
 
+#' `landmarks` and `seed` are those of the kernel, or NULL for ridge alone.
+#' @noRd
+rs_learn_decoder <- function(given) .Call(wrap__rs_learn_decoder, given)
+
+#' @noRd
+rs_decode <- function(given) .Call(wrap__rs_decode, given)
+
 #' @noRd
 rs_learn_dictionary <- function(given) .Call(wrap__rs_learn_dictionary, given)
 
