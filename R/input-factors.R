@@ -3,7 +3,7 @@
 # A double matrix or a dgCMatrix, features x samples.
 factor_input <- function(x, assay, counts, .call = caller_env()) {
   prefer <- if (counts) c("counts", "logcounts", "data") else c("logcounts", "data", "counts")
-  x <- nmf_input(x, assay, prefer, .call = .call)$matrix
+  x <- nmf_input(x, assay, prefer, .call = .call)
   if (methods::is(x, "dgCMatrix")) Matrix::drop0(x) else x
 }
 

@@ -17,8 +17,8 @@
 //! what each module cites.
 
 pub mod codes;
-mod decoding;
 pub mod decoder;
+mod decoding;
 pub mod dictionary;
 pub mod evaluation;
 pub mod measurement;

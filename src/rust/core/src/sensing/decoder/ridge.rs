@@ -100,7 +100,7 @@ pub(super) fn learn(
     let values: Vec<f64> = spectrum.values.iter().map(|d| d.max(0.0)).collect();
     // beyond rounding; also when it is no number
     let level: f64 = z_mean.iter().map(|mean| mean * mean).sum();
-    if !(values[0] > 1e-24 * n as f64 * level) {
+    if values[0].is_nan() || values[0] <= 1e-24 * n as f64 * level {
         return Err(nothing("profiles"));
     }
     let z = product(&spectrum.vectors.t(), &z, monitor)?;

@@ -230,7 +230,6 @@ impl Sums {
         let best = best.expect("there are penalties");
         Ok((penalties[best], errors[best] / n))
     }
-
 }
 
 /// Some genes' ridge: mean + weights (z − z_mean).
