@@ -51,6 +51,9 @@
 #' @param samples Samples to return; all by default.
 #' @param what `"proportions"` (shares of mRNA), `"cell_fractions"` or
 #'   `"exposures"`.
+#' @param of `"shares"`: errors of a share in itself, with the error of each type's
+#'   signature that all samples have in common, see [type_error()]. `"differences"`:
+#'   without it, for comparing samples of one cohort, where it cancels.
 #' @param variance For the sandwich: what is assumed of the counts; see above.
 #' @param method `"sandwich"` or `"bootstrap"`; see above.
 #' @param over For the bootstrap: `"donors"` (needs `donors` in

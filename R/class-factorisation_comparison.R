@@ -1,5 +1,5 @@
 #' @rdname compare_factorisations
-#' @param x,object A `factorisation_comparison`.
+#' @param x A `factorisation_comparison`.
 #' @param digits Digits to print.
 #' @export
 print.factorisation_comparison <- function(x, digits = 2, ...) {

@@ -166,7 +166,8 @@ modules_of <- function(dictionary, .call = caller_env()) {
                 .call = .call)
     }
   } else {
-    stop_user("argument", "`dictionary` must be a result of `learn_dictionary()` or `learn_decoder()`.",
+    stop_user("argument",
+              "`dictionary` must be a result of `learn_dictionary()` or `learn_decoder()`.",
               x = paste0("It is ", describe(dictionary), "."),
               i = "A matrix genes x modules will do as well.", .call = .call)
   }

@@ -5,7 +5,8 @@
 #' @importFrom Matrix sparseMatrix
 #' @importFrom methods as is slot slotNames
 #' @importFrom rlang %||% abort caller_env inform warn
-#' @importFrom stats coef confint fitted logLik nobs predict residuals vcov
+#' @importFrom stats coef confint fitted logLik nobs predict residuals simulate
+#'   vcov
 "_PACKAGE"
 
 #' @export

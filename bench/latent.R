@@ -108,7 +108,8 @@ data_set <- function(folder, labels, condition = NULL) {
   cat("\n==", folder, nrow(train), "genes,", ncol(train), "+", length(test), "cells\n")
   base <- baselines(train, parts)
   print(round(base$scores, 4))
-  print(round(c("components of logarithms:" = NA, clusters(t(coef(base$pca)), label, group[-test])), 3))
+  print(round(c("components of logarithms:" = NA,
+                clusters(t(coef(base$pca)), label, group[-test])), 3))
   rows <- function(name, run, ...) {
     shares <- predict(run$value, parts$train, type = "proportion", ...)
     found <- clusters(t(coef(run$value)), label, group[-test])
@@ -116,11 +117,14 @@ data_set <- function(folder, labels, condition = NULL) {
                t(round(found, 3)), cpu = run$cpu, rounds = nrow(run$value$trace) - 1L,
                objective = utils::tail(run$value$trace$objective, 1))
   }
-  fit <- function(...) timed(suppressWarnings(latent_factors(train, 10, verbose = FALSE, threads = 1, ...)))
+  fit <- function(...) {
+    timed(suppressWarnings(latent_factors(train, 10, verbose = FALSE, threads = 1, ...)))
+  }
   chosen <- fit(model = "poisson")
   print(chosen$value$choice, digits = 6)
   penalty <- chosen$value$penalty
-  out <- list(rows("poisson, chosen", chosen), rows("poisson", fit(model = "poisson", penalty = penalty)),
+  out <- list(rows("poisson, chosen", chosen),
+              rows("poisson", fit(model = "poisson", penalty = penalty)),
               rows("poisson, 12 rounds", fit(model = "poisson", penalty = penalty, max_iter = 12)),
               rows("negative binomial", fit(model = "negative_binomial", penalty = penalty)))
   if (!is.null(group)) {
@@ -144,11 +148,14 @@ peers <- function(train, label, group) {
     paste0("at = lambda name: '", folder, "/' + name"),
     paste0("x = sp.csc_matrix((np.fromfile(at('x')), np.fromfile(at('i'), dtype=np.int32), ",
            "np.fromfile(at('p'), dtype=np.int32)), shape=(", nrow(train), ", ", ncol(train), "))"),
-    "dense = np.asarray(x.todense()); total = dense.sum(0); logs = np.log1p(dense / total * total.mean())",
+    "dense = np.asarray(x.todense()); total = dense.sum(0)",
+    "logs = np.log1p(dense / total * total.mean())",
     "def run(name, f):",
     "    try:",
-    "        c = time.process_time(); scores = np.asarray(f(), dtype=float); c = time.process_time() - c",
-    "        np.ascontiguousarray(scores).tofile(at(name)); open(at(name + '.cpu'), 'w').write(str(c))",
+    "        c = time.process_time(); scores = np.asarray(f(), dtype=float)",
+    "        c = time.process_time() - c",
+    "        np.ascontiguousarray(scores).tofile(at(name))",
+    "        open(at(name + '.cpu'), 'w').write(str(c))",
     "    except Exception as e: print(name, 'failed:', repr(e)[:200])",
     "def pca():",
     "    from sklearn.decomposition import PCA",
@@ -197,7 +204,8 @@ if ("zinb" %in% wanted) {
                                                  verbose = FALSE, threads = 1)))
     cat("zinb", nrow(x), "genes x", ncol(x), "cells, K =", size[3], ": penalised log-likelihood",
         -utils::tail(run$value$trace$objective, 1), "log-likelihood", run$value$log_likelihood,
-        "rounds", nrow(run$value$trace) - 1, "converged", run$value$converged, "CPU s", run$cpu, "\n")
+        "rounds", nrow(run$value$trace) - 1, "converged", run$value$converged,
+        "CPU s", run$cpu, "\n")
   }
 }
 
@@ -230,7 +238,8 @@ if ("large" %in% wanted) {
     run <- timed(suppressWarnings(latent_factors(x, 20, "poisson", penalty = 5, verbose = FALSE,
                                                  max_iter = 30, threads = 2)))
     cat(n, "cells,", length(x@x), "entries (", round(100 * length(x@x) / prod(dim(x)), 1), "%):",
-        round(run$elapsed), "s,", round(run$cpu), "CPU s,", nrow(run$value$trace) - 1, "rounds, peak",
+        round(run$elapsed), "s,", round(run$cpu), "CPU s,", nrow(run$value$trace) - 1,
+        "rounds, peak",
         round(peak(), 2), "GB of which", round(before, 2), "before\n")
   }
 }

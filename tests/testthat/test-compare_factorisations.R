@@ -31,7 +31,8 @@ test_that("metagenes find the profiles, gene sets and classes that made them", {
 })
 
 test_that("gene sets are tested by Wilcoxon's ranks", {
-  set <- list(top = names(sort(-basis(components)[, 1]))[1:8], some = rownames(cells$x)[c(1, 9, 17, 33)])
+  set <- list(top = names(sort(-basis(components)[, 1]))[1:8],
+              some = rownames(cells$x)[c(1, 9, 17, 33)])
   found <- compare_factorisations(components, gene_sets = set)$gene_sets
   own <- found[found$component == "factor1", ]
   expect_equal(own$auc[own$set == "top"], 1)
@@ -48,12 +49,13 @@ test_that("comparisons print, draw, and refuse what has nothing in common", {
   for (view in c("cells", "signatures")) {
     expect_s3_class(ggplot2::ggplot_build(plot(compared, view)), "ggplot_built")
   }
+  strange <- matrix(1:6, 3, dimnames = list(letters[1:3], c("a", "b")))
   expect_snapshot(error = TRUE, {
     compare_factorisations()
     compare_factorisations(metagenes)
     compare_factorisations(metagenes, lm(1 ~ 1))
     compare_factorisations(metagenes, factors_of(log1p(cells$x[, -1]), 2))
-    compare_factorisations(metagenes, signatures = matrix(1:6, 3, dimnames = list(letters[1:3], c("a", "b"))))
+    compare_factorisations(metagenes, signatures = strange)
     compare_factorisations(metagenes, gene_sets = "gene1")
     compare_factorisations(metagenes, class = 1:3)
   })

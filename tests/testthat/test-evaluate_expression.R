@@ -8,7 +8,9 @@ level <- function(seed) {
 }
 truth <- level(1)
 truth[, "B", 3:4] <- NA
-of <- function(found, over, type) found$scores[found$scores$over == over & found$scores$type == type, ]
+of <- function(found, over, type) {
+  found$scores[found$scores$over == over & found$scores$type == type, ]
+}
 
 test_that("the truth itself is right, and the mean of a type knows no differences", {
   exact <- evaluate_expression(truth, truth)
