@@ -14,9 +14,9 @@
 #'     takes.}
 #'   \item{`cell_types`, `donors`}{Labels per cell, or names of metadata columns;
 #'     `donors` may be left out.}
-#'   \item{`bulk`}{Linear expression, genes × samples, in any form that
+#'   \item{`bulk_counts`}{Linear expression, genes × samples, in any form that
 #'     [deconvolve_bulk()] takes, on disk excepted.}
-#'   \item{`truth`}{Types × samples, with names. Columns need not sum to 1.}
+#'   \item{`truth_mrna`}{Types × samples, with names. Columns need not sum to 1.}
 #'   \item{`gene_lengths`}{Only where reads grow with gene length: methods that
 #'     do not model lengths get the bulk divided by them.}
 #'   \item{`groups`}{Where the truth is coarser than the reference: the type of
@@ -49,7 +49,7 @@
 #'
 #' A method of your own is a function that takes a dataset and returns a matrix
 #' types × samples. The dataset is a list with `reference` (genes × cells),
-#' `cell_types`, `donors` (or `NULL`), `bulk` (with the genes of `reference`) and
+#' `cell_types`, `donors` (or `NULL`), `bulk_counts` (with the genes of `reference`) and
 #' `signatures` (over all genes). The truth is not in it.
 #'
 #' @param methods Names of built-in methods, or a list of names and of functions
@@ -90,8 +90,8 @@
 #'                    n_samples = 6, cells_per_sample = 100, seed = 1)
 #' equal_shares <- function(dataset) {
 #'   types <- levels(dataset$cell_types)
-#'   matrix(1 / length(types), length(types), ncol(dataset$bulk),
-#'          dimnames = list(types, colnames(dataset$bulk)))
+#'   matrix(1 / length(types), length(types), ncol(dataset$bulk_counts),
+#'          dimnames = list(types, colnames(dataset$bulk_counts)))
 #' }
 #' benchmark <- benchmark_deconvolution(
 #'   list("unalloy", "nnls", "mean", equal = equal_shares),
@@ -165,10 +165,10 @@ first_line <- function(condition) {
 # An estimate as shares of the types it is compared over, samples in order.
 to_truth <- function(estimate, dataset) {
   check_estimate(estimate, dataset)
-  estimate <- pmax(as.matrix(estimate)[, colnames(dataset$truth), drop = FALSE], 0)
-  types <- rownames(dataset$truth)
+  estimate <- pmax(as.matrix(estimate)[, colnames(dataset$truth_mrna), drop = FALSE], 0)
+  types <- rownames(dataset$truth_mrna)
   own <- match(truth_type(rownames(estimate), dataset$groups), types)
-  out <- matrix(0, length(types), ncol(estimate), dimnames = dimnames(dataset$truth))
+  out <- matrix(0, length(types), ncol(estimate), dimnames = dimnames(dataset$truth_mrna))
   summed <- rowsum(estimate[!is.na(own), , drop = FALSE], own[!is.na(own)])
   out[as.integer(rownames(summed)), ] <- summed
   shares_of_columns(out)
@@ -180,7 +180,7 @@ check_estimate <- function(estimate, dataset) {
   if (!is.matrix(estimate) || !is.numeric(estimate)) {
     stop("The method did not return a numeric matrix.", call. = FALSE)
   }
-  samples <- colnames(dataset$truth)
+  samples <- colnames(dataset$truth_mrna)
   absent <- setdiff(samples, colnames(estimate))
   if (length(absent)) {
     turned <- all(samples %in% rownames(estimate))
@@ -188,7 +188,7 @@ check_estimate <- function(estimate, dataset) {
          if (turned) ": it returned them transposed." else
            paste0("; there is no column ", some_of(absent), "."), call. = FALSE)
   }
-  if (!any(truth_type(rownames(estimate), dataset$groups) %in% rownames(dataset$truth))) {
+  if (!any(truth_type(rownames(estimate), dataset$groups) %in% rownames(dataset$truth_mrna))) {
     stop("The method returned no type of the truth, but ", some_of(rownames(estimate)), ".",
          call. = FALSE)
   }

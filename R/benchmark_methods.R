@@ -63,7 +63,7 @@ installed_methods <- function(methods, verbose, .call = caller_env()) {
 # ---- our own ----
 
 own_fit <- function(dataset, ...) {
-  deconvolve_bulk(dataset$signatures, dataset$bulk, dataset$gene_lengths, verbose = FALSE,
+  deconvolve_bulk(dataset$signatures, dataset$bulk_counts, dataset$gene_lengths, verbose = FALSE,
                   ...)$proportions
 }
 
@@ -89,22 +89,22 @@ marker_genes <- function(dataset, candidates, n = 50) {
 # Shares of mRNA in the reference: what is known without the bulk.
 run_mean <- function(dataset) {
   total <- dataset$signatures$cells * dataset$signatures$umi
-  matrix(total / sum(total), length(total), ncol(dataset$bulk),
-         dimnames = list(names(total), colnames(dataset$bulk)))
+  matrix(total / sum(total), length(total), ncol(dataset$bulk_counts),
+         dimnames = list(names(total), colnames(dataset$bulk_counts)))
 }
 
 # ---- least squares and support vectors ----
 
 # Profiles as shares of the whole transcriptome: scaled to the genes at hand, types
 # that express more of them would look too small.
-matched_profiles <- function(dataset, genes = rownames(dataset$bulk)) {
+matched_profiles <- function(dataset, genes = rownames(dataset$bulk_counts)) {
   dataset$signatures$profiles[genes, , drop = FALSE] * 1e6
 }
 
 run_nnls <- function(dataset) {
   profiles <- matched_profiles(dataset)
-  estimate <- apply(normalise_columns(dataset$bulk) * 1e6, 2L, nnls_fit, a = profiles)
-  dimnames(estimate) <- list(colnames(profiles), colnames(dataset$bulk))
+  estimate <- apply(normalise_columns(dataset$bulk_counts) * 1e6, 2L, nnls_fit, a = profiles)
+  dimnames(estimate) <- list(colnames(profiles), colnames(dataset$bulk_counts))
   estimate
 }
 
@@ -144,7 +144,7 @@ nnls_fit <- function(a, b) {
 run_nu_svr <- function(dataset) {
   profiles <- matched_profiles(dataset)
   profiles <- profiles[marker_genes(dataset, rownames(profiles)), , drop = FALSE]
-  bulk <- dataset$bulk[rownames(profiles), , drop = FALSE]
+  bulk <- dataset$bulk_counts[rownames(profiles), , drop = FALSE]
   standard <- (profiles - mean(profiles)) / stats::sd(profiles)
   estimate <- apply(bulk, 2L, function(values) {
     values <- (values - mean(values)) / stats::sd(values)
@@ -194,11 +194,11 @@ from <- function(package, name) getExportedValue(package, name)
 plain_names <- function(dataset) {
   code <- function(names, stem) stats::setNames(names, paste0(stem, seq_along(names)))
   types <- code(levels(dataset$cell_types), "type")
-  samples <- code(colnames(dataset$bulk), "sample")
+  samples <- code(colnames(dataset$bulk_counts), "sample")
   levels(dataset$cell_types) <- names(types)
   donors <- dataset$donors %||% factor(rep("one", ncol(dataset$reference)))
   dataset$donors <- factor(paste0("donor", as.integer(donors)))
-  colnames(dataset$bulk) <- names(samples)
+  colnames(dataset$bulk_counts) <- names(samples)
   colnames(dataset$reference) <- paste0("cell", seq_len(ncol(dataset$reference)))
   signatures <- dataset$signatures
   for (field in c("cells", "umi", "donors", "dispersion")) {
@@ -211,7 +211,7 @@ plain_names <- function(dataset) {
 
 # By what the shares that a package gives are multiplied, per type.
 content_of <- function(dataset, gives) {
-  kept <- colSums(dataset$signatures$profiles[rownames(dataset$bulk), , drop = FALSE])
+  kept <- colSums(dataset$signatures$profiles[rownames(dataset$bulk_counts), , drop = FALSE])
   switch(gives, cells = dataset$signatures$umi, mRNA = 1 / kept, all = 0 * kept + 1)
 }
 
@@ -222,7 +222,7 @@ expression_set <- function(counts, ...) {
   Biobase::ExpressionSet(counts, phenoData = Biobase::AnnotatedDataFrame(rows))
 }
 bulk_set <- function(dataset) {
-  expression_set(dataset$bulk, sample = colnames(dataset$bulk))
+  expression_set(dataset$bulk_counts, sample = colnames(dataset$bulk_counts))
 }
 cell_set <- function(dataset) {
   expression_set(dense_reference(dataset), type = as.character(dataset$cell_types),
@@ -232,7 +232,7 @@ cell_set <- function(dataset) {
 # Samples x genes on the log2 scale, as dtangle and hspe take them.
 log_rows <- function(per_million) t(log2(per_million + 1))
 log_input <- function(dataset) {
-  list(bulk = log_rows(normalise_columns(dataset$bulk) * 1e6),
+  list(bulk = log_rows(normalise_columns(dataset$bulk_counts) * 1e6),
        references = log_rows(matched_profiles(dataset)))
 }
 
@@ -242,22 +242,35 @@ run_music <- function(d) {
     colData = S4Vectors::DataFrame(type = as.character(d$cell_types),
                                    donor = as.character(d$donors))
   )
-  t(from("MuSiC", "music_prop")(
-    bulk.mtx = d$bulk, sc.sce = cells, clusters = "type", samples = "donor", verbose = FALSE
-  )$Est.prop.weighted)
+  # it calls counts() by its bare name
+  found <- with_attached("SingleCellExperiment", from("MuSiC", "music_prop")(
+    bulk.mtx = d$bulk_counts, sc.sce = cells, clusters = "type", samples = "donor",
+    verbose = FALSE
+  ))
+  t(found$Est.prop.weighted)
+}
+
+# Runs code while a package is on the search path.
+with_attached <- function(package, code) {
+  entry <- paste0("package:", package)
+  if (!entry %in% search()) {
+    suppressPackageStartupMessages(attachNamespace(package))
+    on.exit(detach(entry, character.only = TRUE))
+  }
+  code
 }
 
 run_instaprism <- function(d) {
   types <- as.character(d$cell_types)
   reference <- from("InstaPrism", "refPrepare")(dense_reference(d), types, types)
-  fit <- from("InstaPrism", "InstaPrism")(bulk_Expr = d$bulk, refPhi_cs = reference)
+  fit <- from("InstaPrism", "InstaPrism")(bulk_Expr = d$bulk_counts, refPhi_cs = reference)
   methods::slot(methods::slot(fit, "Post.ini.ct"), "theta")
 }
 
 run_bayesprism <- function(d) {
   types <- as.character(d$cell_types)
   prism <- from("BayesPrism", "new.prism")(
-    reference = t(dense_reference(d)), mixture = t(d$bulk), input.type = "count.matrix",
+    reference = t(dense_reference(d)), mixture = t(d$bulk_counts), input.type = "count.matrix",
     cell.type.labels = types, cell.state.labels = types, key = NULL, outlier.cut = 0.01,
     outlier.fraction = 0.1
   )
@@ -273,9 +286,10 @@ run_bisque <- function(d) {
 }
 
 run_epic <- function(d) {
-  reference <- list(refProfiles = matched_profiles(d), sigGenes = marker_genes(d, rownames(d$bulk)))
+  reference <- list(refProfiles = matched_profiles(d),
+                    sigGenes = marker_genes(d, rownames(d$bulk_counts)))
   # its further row is for cells without a profile
-  t(from("EPIC", "EPIC")(bulk = d$bulk, reference = reference)$mRNAProportions)
+  t(from("EPIC", "EPIC")(bulk = d$bulk_counts, reference = reference)$mRNAProportions)
 }
 
 run_dwls <- function(d) {
@@ -285,8 +299,8 @@ run_dwls <- function(d) {
   signature <- from("DWLS", "buildSignatureMatrixMAST")(
     dense_reference(d), as.character(d$cell_types), folder
   )
-  vapply(colnames(d$bulk), function(sample) {
-    trimmed <- from("DWLS", "trimData")(signature, d$bulk[, sample])
+  vapply(colnames(d$bulk_counts), function(sample) {
+    trimmed <- from("DWLS", "trimData")(signature, d$bulk_counts[, sample])
     from("DWLS", "solveDampenedWLS")(trimmed$sig, trimmed$bulk)
   }, numeric(ncol(signature)))
 }
@@ -309,11 +323,11 @@ run_hspe <- function(d) {
 
 run_deconrnaseq <- function(d) {
   fit <- from("DeconRNASeq", "DeconRNASeq")(
-    as.data.frame(normalise_columns(d$bulk) * 1e6), as.data.frame(matched_profiles(d)),
+    as.data.frame(normalise_columns(d$bulk_counts) * 1e6), as.data.frame(matched_profiles(d)),
     checksig = FALSE, use.scale = TRUE, fig = FALSE
   )
   estimate <- t(fit$out.all)
-  colnames(estimate) <- colnames(d$bulk)
+  colnames(estimate) <- colnames(d$bulk_counts)
   estimate
 }
 

@@ -66,8 +66,10 @@
 #'   variances are learnt from is that of `result`.
 #' @param method See *Methods*.
 #' @param units `"counts"`: reads of the sample that come from the type. `"cpm"`:
-#'   copies per million of the type's own mRNA (length is divided out); `NA`
-#'   where the type is not in the sample.
+#'   copies per million of the type's own mRNA (length is divided out). Where the type
+#'   is not in the sample they can't be known: there they are the mean of the type in the
+#'   cohort, with the variance of a sample around it and reliability 0; for an
+#'   allocation the signature, with variance `NA`. `$prior` says where.
 #' @param variance Learn variances from the `"cohort"`, or keep those of the
 #'   `"reference"`?
 #' @param exposure_error Include the error of the exposures in the variances?
@@ -85,6 +87,9 @@
 #'   large cohort cost no memory until then:
 #'   \item{`$expression`, `$variance`, `$std_error`, `$reliability`}{genes ×
 #'     samples for one type, genes × types × samples for more.}
+#'   \item{`$prior`}{Types × samples: `TRUE` where copies per million are those of the
+#'     mean of the type. Also a column of `as.data.frame(x)`, and in the metadata of the
+#'     `SummarizedExperiment`.}
 #'   \item{`x[i, j, k]`}{The same for fewer genes, types, samples.}
 #'   \item{`as.array(x, what)`}{Always three-dimensional.}
 #'   \item{`as.data.frame(x)`}{A row per gene, type and sample.}
@@ -157,6 +162,12 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
     )
     out$model <- name_model(out$model, data)
     out$covariance <- if (exposure_error) exposure_covariance(result, threads, verbose)
+  }
+  prior <- prior_places(out)
+  if (any(prior)) {
+    inform_user(verbose, paste0("Types without mRNA in a sample have the mean of the type there: ",
+                                plural(sum(prior), "pair"), " of type and sample."),
+                i = "`$prior` says which.")
   }
   structure(out, class = "cell_type_expression")
 }

@@ -6,6 +6,7 @@ EXPRESSION_FIELDS <- c("expression", "variance", "std_error", "reliability")
 #' @export
 `$.cell_type_expression` <- function(x, name) {
   parts <- unclass(x)
+  if (name == "prior") return(prior_places(parts))
   if (!name %in% EXPRESSION_FIELDS) return(parts[[name]])
   values <- expression_block(parts, name)[[1L]]
   if (length(parts$types) > 1L) return(values)
@@ -78,12 +79,14 @@ as.data.frame.cell_type_expression <- function(x, row.names = NULL, optional = F
   values <- expression_block(parts, fields)
   size <- dim(x)
   factor_of <- function(names, ...) factor(rep(names, ...), names)
-  data.frame(
+  out <- data.frame(
     gene = rep(parts$genes, size[2L] * size[3L]),
     type = factor_of(parts$types, each = size[1L], times = size[3L]),
     sample = factor_of(parts$samples, each = size[1L] * size[2L]),
     lapply(values, as.vector)
   )
+  if (parts$units == "cpm") out$prior <- rep(as.vector(prior_places(parts)), each = size[1L])
+  out
 }
 
 #' @rdname cell_type_expression
@@ -96,8 +99,13 @@ print.cell_type_expression <- function(x, ...) {
       sep = "")
   cat("Types: ", some_of(parts$types, 6L), "\n", sep = "")
   unit <- c(counts = "counts", cpm = "copies per million of the type's own mRNA")[[parts$units]]
+  prior <- sum(prior_places(parts))
+  told <- if (prior) {
+    paste0("Absent types, with the mean of the type: ", count_text(prior), " of ",
+           count_text(length(parts$types) * length(parts$samples)), " ($prior)\n")
+  }
   if (parts$method == "allocation") {
-    cat("Counts allocated in the ratio of the signatures, as ", unit, "\n", sep = "")
+    cat("Counts allocated in the ratio of the signatures, as ", unit, "\n", told, sep = "")
     return(invisible(x))
   }
   model <- parts$model
@@ -112,6 +120,7 @@ print.cell_type_expression <- function(x, ...) {
         paste0(names(shown), " ", format(shown, digits = 2, trim = TRUE), collapse = ", "),
         if (length(factors) > 6L) ", ...", "\n", sep = "")
   }
+  cat(told)
   cat("Values: $expression, $std_error, $reliability\n")
   invisible(x)
 }
@@ -154,6 +163,7 @@ as_summarized_experiment <- function(x, what = c("expression", "variance", "std_
     colnames(reliability) <- paste("reliability", colnames(reliability))
     SummarizedExperiment::rowData(out) <- S4Vectors::DataFrame(reliability, check.names = FALSE)
   }
+  if (parts$units == "cpm") S4Vectors::metadata(out)$prior <- prior_places(parts)
   out
 }
 
@@ -193,7 +203,12 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
       std_error = sqrt(found$variance) * scale,
       reliability = found$reliability
     )
-    out[[field]] <- array(values, shape, list(x$genes, types, samples))
+    values <- array(values, shape, list(x$genes, types, samples))
+    if (x$units == "cpm" && field != "reliability") {
+      values <- with_prior(values, prior_places(x, types, samples),
+                           type_level(x, found, sources, field))
+    }
+    out[[field]] <- values
   }
   out
 }
@@ -206,4 +221,34 @@ copies_per_million <- function(x, sources, columns) {
   }
   molecules[molecules == 0] <- NA
   as.vector(outer(1 / x$data$lengths, as.vector(1e6 / molecules)))
+}
+
+# Where copies per million are not of the sample: it has none of the type.
+prior_places <- function(x, types = x$types, samples = x$samples) {
+  sources <- match(types, colnames(x$data$sources))
+  columns <- match(samples, colnames(x$data$counts))
+  matrix(x$units == "cpm" & x$data$exposures[sources, columns] == 0, length(types),
+         dimnames = list(types, samples))
+}
+
+# Copies per million of a type in a sample that does not tell, genes x types: the mean
+# of the cohort and the deviation of one sample from it, or the signature, whose
+# deviation an allocation does not know.
+type_level <- function(x, found, sources, field) {
+  per_million <- 1e6 / x$data$lengths
+  if (is.null(found$level)) {
+    signature <- x$data$sources[, sources, drop = FALSE] * 1e6
+    return(if (field == "expression") signature else NA * signature)
+  }
+  switch(field, expression = found$level * per_million,
+         variance = found$level_variance * per_million^2,
+         std_error = sqrt(found$level_variance) * per_million)
+}
+
+with_prior <- function(values, prior, level) {
+  for (at in which(prior)) {
+    place <- arrayInd(at, dim(prior))
+    values[, place[1L], place[2L]] <- level[, place[1L]]
+  }
+  values
 }

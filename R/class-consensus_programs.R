@@ -35,6 +35,7 @@ top_genes <- function(x, n = 20) {
 #' @param object A `consensus_programs` from [consensus_programs()].
 #' @param newdata Counts of new cells in any form that [consensus_programs()] takes, with
 #'   all genes of the fit (they are needed for the total of a cell), matched by name.
+#'   Without them, the usages of the fit.
 #' @param assay Name of the assay, for objects with several.
 #' @param threads Threads.
 #' @param ... None: other arguments are refused.
@@ -42,9 +43,10 @@ top_genes <- function(x, n = 20) {
 #'   chosen genes.
 #' @section Errors: `unalloy_error_features` for missing genes.
 #' @export
-predict.consensus_programs <- function(object, newdata, assay = NULL,
+predict.consensus_programs <- function(object, newdata = NULL, assay = NULL,
                                        threads = getOption("unalloy.threads", 2L), ...) {
   refuse_dots(...)
+  if (is.null(newdata)) return(object$usage)
   x <- nmf_input(newdata, assay, prefer = c("counts", "logcounts", "data"))
   check_factorisable(x)
   genes <- object$features$gene

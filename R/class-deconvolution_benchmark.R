@@ -78,7 +78,7 @@ new_benchmark <- function(runs, datasets, methods, metrics, clean) {
   }
   text <- function(x) if (length(x)) paste(x, collapse = " | ") else NA_character_
   estimates <- lapply(runs, function(run) {
-    truth <- datasets[[run$dataset]]$truth
+    truth <- datasets[[run$dataset]]$truth_mrna
     table <- long_shares(truth, "truth")
     table$sample <- as.character(table$sample)
     table$type <- as.character(table$type)
@@ -86,7 +86,7 @@ new_benchmark <- function(runs, datasets, methods, metrics, clean) {
     cbind(labels(run), table, row.names = NULL)
   })
   scores <- lapply(runs, function(run) {
-    truth <- datasets[[run$dataset]]$truth
+    truth <- datasets[[run$dataset]]$truth_mrna
     value <- vapply(BENCHMARK_METRICS[metrics], function(metric) {
       if (is.null(run$estimate)) NA_real_ else metric(truth, run$estimate)
     }, 0)

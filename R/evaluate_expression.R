@@ -49,7 +49,7 @@
 #' mixed <- pseudo_bulk(sim$reference, sim$cells$cell_type, sim$cells$donor, n_samples = 8,
 #'                      cells_per_sample = 200, expression = TRUE, seed = 1)
 #' signatures <- build_signatures(mixed$reference, mixed$cell_types, mixed$donors)
-#' fit <- deconvolve_bulk(signatures, mixed$bulk, verbose = FALSE)
+#' fit <- deconvolve_bulk(signatures, mixed$bulk_counts, verbose = FALSE)
 #' evaluate_expression(mixed$truth_expression, cell_type_expression(fit, verbose = FALSE))
 evaluate_expression <- function(truth, estimate, genes = NULL,
                                 threads = getOption("unalloy.threads", 2L)) {

@@ -222,7 +222,7 @@ unshared_features <- function(unshared, features, common, .call) {
 #'
 #' @param object An `integrative_factorisation` from [factorise_integrative()].
 #' @param newdata Features × new samples; features are matched by name where there are
-#'   names.
+#'   names. Without them, the coefficients of the fit, of all data sets or of one.
 #' @param dataset Name of the data set that the samples belong to: its own part V (and U)
 #'   then takes part, with the penalty of the fit. `NULL`, for samples of another origin,
 #'   uses the shared part alone, with features scaled by their root mean square in the new
@@ -232,8 +232,10 @@ unshared_features <- function(unshared, features, common, .call) {
 #' @section Errors: `unalloy_error_features` for missing features,
 #'   `unalloy_error_argument` for an unknown data set.
 #' @export
-predict.integrative_factorisation <- function(object, newdata, dataset = NULL, ...) {
+predict.integrative_factorisation <- function(object, newdata = NULL, dataset = NULL, ...) {
   refuse_dots(...)
+  if (!is.null(dataset)) dataset <- check_choice(dataset, names(object$coef), "dataset")
+  if (is.null(newdata)) return(if (is.null(dataset)) coef(object) else object$coef[[dataset]])
   x <- nmf_input(newdata)
   check_factorisable(x)
   here <- environment()
@@ -245,7 +247,6 @@ predict.integrative_factorisation <- function(object, newdata, dataset = NULL, .
     basis <- object$shared
     stacked <- scale_rows(shared, 1 / size)
   } else {
-    dataset <- check_choice(dataset, names(object$coef), "dataset")
     specific <- object$specific[[dataset]]
     own <- object$unshared[[dataset]]
     scales <- object$scales[[dataset]]

@@ -161,14 +161,15 @@ stack_rows <- function(blocks) {
 #'
 #' @param object A `joint_factorisation` from [factorise_joint()].
 #' @param newdata A named list of some or all blocks with new samples in columns; features
-#'   are matched by name where there are names.
+#'   are matched by name where there are names. Without them, the coefficients of the fit.
 #' @param ... None: other arguments are refused.
 #' @return Components × samples.
 #' @section Errors: `unalloy_error_blocks` for blocks that the fit has not,
 #'   `unalloy_error_features` for missing features.
 #' @export
-predict.joint_factorisation <- function(object, newdata, ...) {
+predict.joint_factorisation <- function(object, newdata = NULL, ...) {
   refuse_dots(...)
+  if (is.null(newdata)) return(object$coef)
   if (!is.list(newdata) || is.null(names(newdata)) ||
         length(setdiff(names(newdata), names(object$basis)))) {
     stop_user("blocks", "`newdata` must be a list of blocks of the fit.",

@@ -57,6 +57,13 @@ plot.consensus_programs_ranks <- function(x, ...) {
     theme_unalloy()
 }
 
+#' @rdname plot.consensus_programs
+#' @export
+autoplot.consensus_programs_ranks <- function(object, ...) {
+  refuse_dots(..., .to = plot.consensus_programs_ranks)
+  plot(object, ...)
+}
+
 plot_density <- function(x) {
   table <- x$replicates[is.finite(x$replicates$density), ]
   threshold <- x$settings$density_threshold

@@ -49,3 +49,11 @@ plot.factorisation_comparison <- function(x, view = NULL, ...) {
     labs(x = NULL, y = NULL) + theme_unalloy() +
     theme(axis.text.x = element_text(angle = 45, hjust = 1))
 }
+
+#' @rdname plot.factorisation_comparison
+#' @param object The same as `x`.
+#' @export
+autoplot.factorisation_comparison <- function(object, ...) {
+  refuse_dots(..., .to = plot.factorisation_comparison)
+  plot(object, ...)
+}

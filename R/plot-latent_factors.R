@@ -152,3 +152,11 @@ plot_factor_choice <- function(fit, .call = caller_env()) {
              else "Log-probability of a held-out molecule") +
     theme_unalloy()
 }
+
+#' @rdname plot.latent_factors
+#' @param object The same as `x`.
+#' @export
+autoplot.latent_factors <- function(object, ...) {
+  refuse_dots(..., .to = plot.latent_factors)
+  plot(object, ...)
+}

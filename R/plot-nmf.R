@@ -154,7 +154,7 @@ consensus_colours <- function(n) {
 #' The objective of the best run by iteration, above its last value, on a
 #' logarithmic scale; and the final objectives of all runs above the best.
 #'
-#' @param x An [nmf_fit].
+#' @param x,object An [nmf_fit].
 #' @param ... None: other arguments are refused.
 #' @return A ggplot.
 #' @export
@@ -190,6 +190,13 @@ plot.nmf_fit <- function(x, ...) {
          caption = paste0(loss_text(x$loss), "; best ", format(x$objective, digits = 7),
                           ". Values below 1e-10 are drawn there.")) +
     theme_unalloy()
+}
+
+#' @rdname plot.nmf_fit
+#' @export
+autoplot.nmf_fit <- function(object, ...) {
+  refuse_dots(..., .to = plot.nmf_fit)
+  plot(object, ...)
 }
 
 # What callers of package NMF's maps may have given under its names.

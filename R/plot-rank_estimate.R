@@ -62,6 +62,13 @@ plot.rank_estimate <- function(x, what = NULL, main = "How many components?", ..
     theme_unalloy() + theme(legend.position = "bottom")
 }
 
+#' @rdname rank_estimate
+#' @export
+autoplot.rank_estimate <- function(object, ...) {
+  refuse_dots(..., .to = plot.rank_estimate)
+  plot(object, ...)
+}
+
 panel_title <- function(panel) {
   title <- paste0(toupper(substr(panel, 1L, 1L)), substring(panel, 2L))
   if (panel %in% LOW_PANELS) paste(title, "(low is good)") else title

@@ -54,7 +54,10 @@ pseudo_bulk <- function(x, cell_types = NULL, donors = NULL, n_samples = 20,
   with_seed(seed, {
     parts <- split_cells(types, donors, held_out, here)
     shares <- pseudo_shares(proportions, levels(types), n_samples, concentration, here)
-    pools <- cell_pools(parts$bulk, types, if (!mix_donors) donors, min_cells, here)
+    several <- !is.null(donors) && nlevels(droplevels(donors)) > 1L
+    advice <- paste0(if (several) "Hold out more donors, or lower `min_cells`" else "Lower `min_cells`",
+                     if (several && !mix_donors) ", or set `mix_donors = TRUE`", ".")
+    pools <- cell_pools(parts$bulk, types, if (!mix_donors) donors, min_cells, advice, here)
     drawn <- draw_cells(pools, length(types), shares, cells_per_sample)
     mixed <- mix_cells(counts, types, drawn, platform_sd, type_sd, protocol_shift, expression)
   })
@@ -125,7 +128,7 @@ pseudo_shares <- function(proportions, types, n_samples, concentration, .call) {
 
 # What bulk samples are drawn from: per donor (or of all), the cells of each type,
 # none where they are too few to stand for the type.
-cell_pools <- function(allowed, types, donors, min_cells, .call) {
+cell_pools <- function(allowed, types, donors, min_cells, advice, .call) {
   inside <- which(allowed)
   by <- if (is.null(donors)) rep("all", length(inside)) else droplevels(donors[inside])
   pools <- lapply(split(inside, by), function(cells) {
@@ -138,14 +141,12 @@ cell_pools <- function(allowed, types, donors, min_cells, .call) {
   never <- levels(types)[rowSums(number) == 0]
   if (length(never) == nlevels(types)) {
     stop_user("argument", paste("No type has", min_cells, "held-out cells."),
-              i = "Hold out more donors, lower `min_cells`, or set `mix_donors = TRUE`.",
-              .call = .call)
+              i = advice, .call = .call)
   }
   if (length(never)) {
     warn_user("few_cells", "Some types are not in any bulk sample.",
               x = paste0("Fewer than ", min_cells, " held-out cells: ", some_of(never, 6L), "."),
-              i = "Hold out more donors, lower `min_cells`, or set `mix_donors = TRUE`.",
-              .call = .call)
+              i = advice, .call = .call)
   }
   pools[colSums(number) > 0]
 }
@@ -219,8 +220,8 @@ new_pseudo_bulk <- function(counts, types, donors, parts, mixed, groups, platfor
     plural(length(unique(donors[parts$bulk])), "held-out donor")
   structure(list(
     reference = counts[, kept, drop = FALSE], cell_types = droplevels(types[kept]),
-    donors = if (!is.null(donors)) droplevels(donors[kept]), bulk = mixed$bulk,
-    truth = truth(mixed$mrna), truth_cells = truth(mixed$cells),
+    donors = if (!is.null(donors)) droplevels(donors[kept]), bulk_counts = mixed$bulk,
+    truth_mrna = truth(mixed$mrna), truth_cells = truth(mixed$cells),
     groups = if (!is.null(groups)) groups[names(groups) %in% present], cells = cells,
     truth_expression = mixed$expression[, present, , drop = FALSE],
     drawn = mixed$drawn, platform = mixed$platform,
@@ -231,12 +232,12 @@ new_pseudo_bulk <- function(counts, types, donors, parts, mixed, groups, platfor
 #' @export
 print.benchmark_dataset <- function(x, ...) {
   refuse_dots(..., .besides = PRINT_ARGUMENTS)
-  cat("Benchmark dataset (", x$source, "): ", plural(ncol(x$bulk), "bulk sample"), ", ",
-      plural(nrow(x$truth), "cell type"), "\n",
+  cat("Benchmark dataset (", x$source, "): ", plural(ncol(x$bulk_counts), "bulk sample"), ", ",
+      plural(nrow(x$truth_mrna), "cell type"), "\n",
       "Reference: ", plural(ncol(x$reference), "cell"),
       if (!is.null(x$donors)) paste0(" of ", plural(nlevels(x$donors), "donor")),
       ", ", plural(nrow(x$reference), "gene"), "\n", sep = "")
   cat("Truth, mean share over samples:\n")
-  print(round(rowMeans(x$truth), 3))
+  print(round(rowMeans(x$truth_mrna), 3))
   invisible(x)
 }

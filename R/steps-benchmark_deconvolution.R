@@ -3,8 +3,8 @@
 # reference    counts, genes x cells, genes in rows with names of their own
 # cell_types   factor per cell, without NA
 # donors       factor per cell, or NULL
-# bulk         dense, genes x samples, the same
-# truth        shares, types x samples, over types that the reference has
+# bulk_counts  dense, genes x samples, the same
+# truth_mrna   shares, types x samples, over types that the reference has
 # gene_lengths named by gene, or NULL
 # groups       type of the truth named by type of the reference, or NULL
 # source       one line of where it is from
@@ -15,7 +15,7 @@ as_datasets <- function(datasets, .call = caller_env()) {
               .call = .call)
   }
   single <- inherits(datasets, c("simulated_bulk", "benchmark_dataset")) ||
-    is.list(datasets) && any(c("reference", "truth") %in% names(datasets))
+    is.list(datasets) && any(c("reference", "bulk_counts", "truth_mrna") %in% names(datasets))
   if (single) datasets <- list(data = datasets)
   if (!is.list(datasets) || is.data.frame(datasets) || !length(datasets)) {
     stop_user("argument", "`datasets` must be a dataset or a list of them.",
@@ -33,32 +33,36 @@ dataset_names <- function(datasets) {
 
 as_dataset <- function(x, name, .call) {
   if (inherits(x, "simulated_bulk")) x <- simulated_dataset(x)
-  lacks <- setdiff(c("reference", "cell_types", "bulk", "truth"), names(x))
+  lacks <- setdiff(c("reference", "cell_types", "bulk_counts", "truth_mrna"), names(x))
   if (!is.list(x) || length(lacks)) {
     stop_dataset(name, if (is.list(x)) paste0("It has no ", some_of(lacks), ".")
                        else paste0("It is ", describe(x), "."),
-                 "See the section \"Datasets\" of ?benchmark_deconvolution.", .call)
+                 if (any(c("bulk", "truth") %in% names(x))) {
+                   "`bulk` and `truth` are called `bulk_counts` and `truth_mrna` now."
+                 } else {
+                   "See the section \"Datasets\" of ?benchmark_deconvolution."
+                 }, .call)
   }
   cells <- as_cells(x$reference, x$assay, .call = .call)
   types <- cell_labels(x$cell_types, cells, "cell_types", .call = .call)
   donors <- cell_labels(x$donors, cells, "donors", .call = .call)
   kept <- !is.na(types) & (if (is.null(donors)) TRUE else !is.na(donors))
   reference <- named_rows(cells$counts[, kept, drop = FALSE], "reference", .call)
-  bulk <- as_bulk(x$bulk, .call = .call)
+  bulk <- as_bulk(x$bulk_counts, .call = .call)
   check_bulk_values(bulk, .call = .call)
   rownames(bulk$source) <- bulk$genes
-  counts <- as.matrix(named_rows(bulk$source, "bulk", .call))
+  counts <- as.matrix(named_rows(bulk$source, "bulk_counts", .call))
   colnames(counts) <- bulk$samples
   if (!any(rownames(counts) %in% rownames(reference))) {
     stop_no_common_genes(rownames(counts), rownames(reference), .call = .call)
   }
   types <- droplevels(types[kept])
   groups <- check_groups(x$groups, levels(types), name, .call)
-  truth <- check_truth(x$truth, truth_type(levels(types), groups), bulk$samples, name, .call)
+  truth <- check_truth(x$truth_mrna, truth_type(levels(types), groups), bulk$samples, name, .call)
   structure(class = "benchmark_dataset", list(
     reference = reference, cell_types = types,
     donors = if (!is.null(donors)) droplevels(donors[kept]),
-    bulk = counts[, colnames(truth), drop = FALSE], truth = truth,
+    bulk_counts = counts[, colnames(truth), drop = FALSE], truth_mrna = truth,
     gene_lengths = dataset_lengths(x$gene_lengths, name, .call), groups = groups,
     source = x$source %||% "truth set"
   ))
@@ -66,7 +70,7 @@ as_dataset <- function(x, name, .call) {
 
 simulated_dataset <- function(x) {
   list(reference = x$reference, cell_types = x$cells$cell_type, donors = x$cells$donor,
-       bulk = x$bulk_counts, truth = x$truth_mrna,
+       bulk_counts = x$bulk_counts, truth_mrna = x$truth_mrna,
        gene_lengths = if (x$settings$length_exponent > 0) x$gene_lengths, source = "simulation")
 }
 
@@ -112,13 +116,15 @@ check_truth <- function(truth, types, samples, name, .call) {
   ok <- is.matrix(truth) && is.numeric(truth) && !is.null(rownames(truth)) &&
     !is.null(colnames(truth))
   if (!ok) {
-    stop_dataset(name, "`truth` must be a numeric matrix types x samples with names.", NULL, .call)
+    stop_dataset(name, "`truth_mrna` must be a numeric matrix types x samples with names.", NULL,
+                 .call)
   }
   turned <- any(rownames(truth) %in% samples)
-  hint <- if (turned) "Types go in rows, samples in columns: try `t(truth)`."
+  hint <- if (turned) "Types go in rows, samples in columns: try `t(truth_mrna)`."
   shared <- intersect(samples, colnames(truth))
   if (!length(shared)) {
-    stop_dataset(name, paste0("`truth` has none of the samples of `bulk`: ", some_of(samples), "."),
+    stop_dataset(name, paste0("`truth_mrna` has none of the samples of `bulk_counts`: ",
+                              some_of(samples), "."),
                  hint, .call)
   }
   common <- intersect(rownames(truth), types)
@@ -130,7 +136,7 @@ check_truth <- function(truth, types, samples, name, .call) {
   truth <- truth[common, shared, drop = FALSE]
   bad <- shared[colSums(!is.finite(truth) | truth < 0) > 0 | !(colSums(truth) > 0) %in% TRUE]
   if (length(bad)) {
-    stop_dataset(name, paste0("`truth` must be finite, not negative, and not all 0; look at ",
+    stop_dataset(name, paste0("`truth_mrna` must be finite, not negative, and not all 0; look at ",
                               some_of(bad), "."), NULL, .call)
   }
   shares_of_columns(truth)
@@ -150,7 +156,7 @@ dataset_lengths <- function(lengths, name, .call) {
 
 # What our own methods see: everything but the truth.
 method_input <- function(dataset, clean) {
-  dataset$truth <- dataset$truth_cells <- dataset$truth_expression <- NULL
+  dataset$truth_mrna <- dataset$truth_cells <- dataset$truth_expression <- NULL
   dataset$clean <- clean
   dataset
 }
@@ -158,13 +164,13 @@ method_input <- function(dataset, clean) {
 # What other methods see: the genes in common, cleaned, and no lengths.
 peer_input <- function(dataset, clean) {
   out <- method_input(dataset, clean)
-  genes <- intersect(rownames(out$bulk), rownames(out$reference))
+  genes <- intersect(rownames(out$bulk_counts), rownames(out$reference))
   if (!is.null(out$gene_lengths)) genes <- intersect(genes, names(out$gene_lengths))
   if (clean) genes <- setdiff(genes, protocol_genes_of(genes))
-  out$bulk <- out$bulk[genes, , drop = FALSE]
+  out$bulk_counts <- out$bulk_counts[genes, , drop = FALSE]
   if (!is.null(out$gene_lengths)) {
-    depth <- colSums(out$bulk)
-    out$bulk <- normalise_columns(out$bulk / out$gene_lengths[genes]) *
+    depth <- colSums(out$bulk_counts)
+    out$bulk_counts <- normalise_columns(out$bulk_counts / out$gene_lengths[genes]) *
       rep(depth, each = length(genes))
   }
   out$reference <- out$reference[genes, , drop = FALSE]

@@ -8,7 +8,7 @@ score <- function(benchmark, metric, method = 1L) {
   scores <- benchmark$scores
   scores$value[scores$metric == metric & scores$method == levels(scores$method)[method]]
 }
-oracle <- function(dataset) held$truth
+oracle <- function(dataset) held$truth_mrna
 
 # Another function in the package's place, until the end of the test.
 local_function <- function(name, value, frame = parent.frame()) {
@@ -24,8 +24,8 @@ local_function <- function(name, value, frame = parent.frame()) {
 }
 
 test_that("an oracle has no error, and one in any order of types and samples", {
-  reversed <- function(dataset) held$truth[4:1, 6:1]
-  scaled <- function(dataset) rbind(7 * held$truth, other = 3)
+  reversed <- function(dataset) held$truth_mrna[4:1, 6:1]
+  scaled <- function(dataset) rbind(7 * held$truth_mrna, other = 3)
   b <- run(list(oracle = oracle, reversed = reversed, scaled = scaled))
   for (method in 1:3) {
     expect_equal(score(b, "rmse", method), 0)
@@ -38,9 +38,9 @@ test_that("an oracle has no error, and one in any order of types and samples", {
 
 test_that("scores equal those computed by hand", {
   truth <- matrix(c(0.2, 0.8, 0.6, 0.4, 0.5, 0.5), 2,
-                  dimnames = list(c("Type A", "Type B"), colnames(held$bulk)[1:3]))
+                  dimnames = list(c("Type A", "Type B"), colnames(held$bulk_counts)[1:3]))
   estimate <- matrix(c(0.3, 0.7, 0.4, 0.6, 0.5, 0.5), 2, dimnames = dimnames(truth))
-  data <- c(held[c("reference", "cell_types", "bulk")], list(truth = truth))
+  data <- c(held[c("reference", "cell_types", "bulk_counts")], list(truth_mrna = truth))
   b <- run(list(given = function(dataset) estimate), list(data = data))
   expect_equal(score(b, "rmse"), sqrt((0.01 + 0.04 + 0) / 3))
   expect_equal(score(b, "mae"), 0.1)
@@ -69,13 +69,13 @@ test_that("correlation does not count types whose truth is constant", {
 
 test_that("pseudo-bulk is the sum of cells of held-out donors, and truth their share of UMI", {
   counts <- as.matrix(small$reference)
-  expect_equal(unname(held$bulk), unname(as.matrix(counts %*% held$drawn)))
-  expect_identical(rownames(held$bulk), rownames(counts))
+  expect_equal(unname(held$bulk_counts), unname(as.matrix(counts %*% held$drawn)))
+  expect_identical(rownames(held$bulk_counts), rownames(counts))
   used <- Matrix::rowSums(held$drawn) > 0
   expect_identical(unique(as.character(small$cells$donor[used])), "Donor 2")
   expect_identical(unname(colSums(as.matrix(held$drawn))), rep(60, 6))
   by_type <- rowsum(as.matrix(held$drawn * colSums(counts)), small$cells$cell_type)
-  expect_equal(held$truth, t(t(by_type) / colSums(by_type)))
+  expect_equal(held$truth_mrna, t(t(by_type) / colSums(by_type)))
   expect_equal(unname(held$truth_cells),
                unname(rowsum(as.matrix(held$drawn), small$cells$cell_type) / 60))
 })
@@ -112,9 +112,9 @@ test_that("types that a donor lacks are not in its samples, and unknown ones in 
                         cells_per_sample = 50, held_out = "Donor 2", seed = 1),
     "\"Type A\", \"Type B\"", class = "unalloy_warning_few_cells"
   )
-  expect_identical(rownames(made$truth), c("Type A", "Type C", "Type D"))
-  expect_true(all(made$truth["Type A", ] == 0))
-  expect_equal(unname(colSums(made$truth)), rep(1, 4))
+  expect_identical(rownames(made$truth_mrna), c("Type A", "Type C", "Type D"))
+  expect_true(all(made$truth_mrna["Type A", ] == 0))
+  expect_equal(unname(colSums(made$truth_mrna)), rep(1, 4))
 })
 
 test_that("types with few cells in a donor are not mixed, unless donors are", {
@@ -126,21 +126,30 @@ test_that("types with few cells in a donor are not mixed, unless donors are", {
     pseudo_bulk(small$reference[, !few], small$cells$cell_type[!few], small$cells$donor[!few],
                 n_samples = 2, held_out = c("Donor 1", "Donor 2"), seed = 1, ...)
   }
-  expect_true(all(make(min_cells = 10)$truth["Type A", ] > 0))
+  expect_true(all(make(min_cells = 10)$truth_mrna["Type A", ] > 0))
   expect_warning(alone <- make(min_cells = 11), "\"Type A\"", class = "unalloy_warning_few_cells")
-  expect_true(all(alone$truth["Type A", ] == 0))
+  expect_true(all(alone$truth_mrna["Type A", ] == 0))
   mixed <- make(min_cells = 11, mix_donors = TRUE)
-  expect_true(all(mixed$truth["Type A", ] > 0))
+  expect_true(all(mixed$truth_mrna["Type A", ] > 0))
   used <- Matrix::rowSums(mixed$drawn) > 0
   expect_setequal(as.character(mixed$cells$donor[used]), c("Donor 1", "Donor 2"))
-  expect_error(make(min_cells = 50), "`mix_donors = TRUE`", class = "unalloy_error_argument")
+  # advice that can still be taken
+  advice <- function(...) {
+    problem <- tryCatch(make(min_cells = 50, ...), unalloy_error_argument = identity)
+    c(mix = grepl("mix_donors", conditionMessage(problem)),
+      more = grepl("Hold out more donors", conditionMessage(problem)))
+  }
+  expect_identical(advice(), c(mix = TRUE, more = TRUE))
+  expect_identical(advice(mix_donors = TRUE), c(mix = FALSE, more = TRUE))
+  expect_error(pseudo_bulk(small$reference, small$cells$cell_type, min_cells = 500),
+               "Lower `min_cells`\\.", class = "unalloy_error_argument")
 })
 
 test_that("platform effects multiply genes, and only those of the protocol shift", {
   noisy <- pseudo_bulk(small$reference, small$cells$cell_type, small$cells$donor, n_samples = 6,
                        cells_per_sample = 60, platform_sd = 1, held_out = "Donor 2", seed = 1)
   exact <- as.matrix(small$reference %*% noisy$drawn)
-  expect_equal(unname(noisy$bulk), unname(round(exact * exp(noisy$platform))))
+  expect_equal(unname(noisy$bulk_counts), unname(round(exact * exp(noisy$platform))))
   expect_lt(abs(sd(noisy$platform) - 1), 0.15)
   counts <- small$reference
   rownames(counts)[1:3] <- c("RPL10", "MT-CO1", "RPS3")
@@ -162,23 +171,23 @@ test_that("proportions are those asked for, and the seed decides the draw", {
   again <- pseudo_bulk(small$reference, small$cells$cell_type, small$cells$donor, n_samples = 6,
                        cells_per_sample = 60, platform_sd = 0, held_out = "Donor 2", seed = 1)
   expect_identical(runif(1), before)
-  expect_identical(again$bulk, held$bulk)
+  expect_identical(again$bulk_counts, held$bulk_counts)
 })
 
 test_that("a method that fails is reported, and the others go on", {
   failing <- list(
     stops = function(dataset) stop("out of luck"),
     vector = function(dataset) 1:3,
-    turned = function(dataset) t(held$truth),
+    turned = function(dataset) t(held$truth_mrna),
     strange = function(dataset) {
-      matrix(1, 1, 6, dimnames = list("no type", colnames(held$truth)))
+      matrix(1, 1, 6, dimnames = list("no type", colnames(held$truth_mrna)))
     },
-    missing = function(dataset) replace(held$truth, 1, NA),
+    missing = function(dataset) replace(held$truth_mrna, 1, NA),
     warns = function(dataset) {
       warning("careful")
       message("not shown")
       cat("not shown either")
-      held$truth
+      held$truth_mrna
     }
   )
   expect_silent(b <- run(failing))
@@ -200,37 +209,37 @@ test_that("methods do not see the truth, and see cleaned genes of both sides", {
   counts <- small$reference
   rownames(counts)[1:2] <- c("RPL10", "MT-CO1")
   data <- pseudo_bulk(counts, small$cells$cell_type, small$cells$donor, n_samples = 2, seed = 1)
-  data$bulk <- data$bulk[c(1:50, 1, 60:400), ]
+  data$bulk_counts <- data$bulk_counts[c(1:50, 1, 60:400), ]
   data$gene_lengths <- small$gene_lengths[3:399]
   seen <- list()
   spy <- function(dataset) {
     seen[[length(seen) + 1L]] <<- dataset
-    data$truth
+    data$truth_mrna
   }
   run(list(spy = spy), list(data = data))
   run(list(spy = spy), list(data = data), clean = FALSE)
-  expect_false(any(c("truth", "truth_cells") %in% names(seen[[1L]])))
+  expect_false(any(c("truth_mrna", "truth_cells") %in% names(seen[[1L]])))
   expected <- rownames(counts)[c(3:50, 60:399)]
   for (i in 1:2) {
-    expect_identical(rownames(seen[[i]]$bulk), expected)
+    expect_identical(rownames(seen[[i]]$bulk_counts), expected)
     expect_identical(rownames(seen[[i]]$reference), expected)
   }
   # reads are divided by length, depth is kept
-  ratio <- seen[[1L]]$bulk[, 1] / data$bulk[expected, 1] * small$gene_lengths[expected]
+  ratio <- seen[[1L]]$bulk_counts[, 1] / data$bulk_counts[expected, 1] * small$gene_lengths[expected]
   expect_lt(diff(range(ratio, na.rm = TRUE)), 1e-8 * mean(ratio, na.rm = TRUE))
-  expect_equal(colSums(seen[[1L]]$bulk), colSums(data$bulk[expected, ]))
+  expect_equal(colSums(seen[[1L]]$bulk_counts), colSums(data$bulk_counts[expected, ]))
   data$gene_lengths <- NULL
   run(list(spy = spy), list(data = data), clean = FALSE)
   run(list(spy = spy), list(data = data))
-  expect_identical(setdiff(rownames(seen[[3L]]$bulk), rownames(seen[[4L]]$bulk)),
+  expect_identical(setdiff(rownames(seen[[3L]]$bulk_counts), rownames(seen[[4L]]$bulk_counts)),
                    c("RPL10", "MT-CO1"))
 })
 
 test_that("types of the reference are summed to the types of a coarser truth", {
   groups <- c("Type A" = "AB", "Type B" = "AB")
-  coarse <- rowsum(held$truth, c("AB", "AB", "Type C", "Type D"))
-  data <- c(held[c("reference", "cell_types", "donors", "bulk")],
-            list(truth = coarse, groups = groups))
+  coarse <- rowsum(held$truth_mrna, c("AB", "AB", "Type C", "Type D"))
+  data <- c(held[c("reference", "cell_types", "donors", "bulk_counts")],
+            list(truth_mrna = coarse, groups = groups))
   b <- run(list(oracle = oracle, "unalloy", "mean"), list(coarse = data))
   expect_equal(score(b, "rmse", 1L), 0)
   expect_identical(unique(b$estimates$type), c("AB", "Type C", "Type D"))
@@ -241,16 +250,16 @@ test_that("types of the reference are summed to the types of a coarser truth", {
   made <- pseudo_bulk(small$reference, small$cells$cell_type, small$cells$donor, n_samples = 6,
                       cells_per_sample = 60, platform_sd = 0, held_out = "Donor 2",
                       groups = groups, seed = 1)
-  expect_equal(made$truth, coarse)
+  expect_equal(made$truth_mrna, coarse)
 })
 
 test_that("truth and estimates are compared over the types that both have", {
   lacking <- held
-  lacking$truth <- rbind(2 * held$truth[1:3, ], absent = 1)
+  lacking$truth_mrna <- rbind(2 * held$truth_mrna[1:3, ], absent = 1)
   b <- run(list(oracle = oracle), list(lacking = lacking))
   expect_equal(score(b, "rmse"), 0)
-  expect_equal(matrix(b$estimates$truth, 3), unname(t(t(held$truth[1:3, ]) /
-                                                       colSums(held$truth[1:3, ]))))
+  expect_equal(matrix(b$estimates$truth, 3), unname(t(t(held$truth_mrna[1:3, ]) /
+                                                       colSums(held$truth_mrna[1:3, ]))))
 })
 
 test_that("built-in methods find easy mixtures, and the estimates are those of their calls", {
@@ -309,6 +318,8 @@ test_that("adapters hand over what packages take, and name what comes back", {
   # nolint start: object_name_linter.
   fakes <- list(
     music_prop = function(bulk.mtx, sc.sce, clusters, samples, verbose) {
+      # as the package does, by its bare name
+      stopifnot(ncol(eval(quote(counts(x)), list(x = sc.sce), globalenv())) == ncol(sc.sce))
       types <- unique(SummarizedExperiment::colData(sc.sce)[[clusters]])
       list(Est.prop.weighted = across(types, colnames(bulk.mtx)))
     },
@@ -349,7 +360,7 @@ test_that("adapters hand over what packages take, and name what comes back", {
   # nolint end
   local_function("from", function(package, name) fakes[[name]])
   named <- held
-  rownames(named$reference)[1:40] <- rownames(named$bulk)[1:40] <- paste0("RPS", 1:40, "A")
+  rownames(named$reference)[1:40] <- rownames(named$bulk_counts)[1:40] <- paste0("RPS", 1:40, "A")
   input <- peer_input(with_signatures(as_dataset(named, "held", NULL)), TRUE)
   kept <- colSums(input$signatures$profiles[41:400, ])
   expect_true(all(kept < 1))
@@ -358,13 +369,15 @@ test_that("adapters hand over what packages take, and name what comes back", {
              dtangle = "all", hspe = "all", deconrnaseq = "all")
   if (rlang::is_installed("Biobase")) gives <- c(gives, bisque = "all", scdc = "cells")
   if (rlang::is_installed("SingleCellExperiment")) gives <- c(gives, music = "cells")
+  attached <- search()
   for (method in names(gives)) {
     estimate <- suppressWarnings(BENCHMARK_METHODS[[method]]$run(input),
                                  classes = "unalloy_warning_few_markers")
-    estimate <- estimate[rownames(held$truth), ]
+    estimate <- estimate[rownames(held$truth_mrna), ]
     expect_equal(estimate, matrix((1:4) * expected[[gives[[method]]]], 4, 6,
-                                  dimnames = dimnames(held$truth)), info = method)
+                                  dimnames = dimnames(held$truth_mrna)), info = method)
   }
+  expect_identical(search(), attached)
 })
 
 test_that("packages that are not there are skipped with a message", {
@@ -377,7 +390,7 @@ test_that("packages that are not there are skipped with a message", {
 })
 
 test_that("every run starts from the seed, and R's own stream is left alone", {
-  random <- function(dataset) held$truth + stats::runif(24)
+  random <- function(dataset) held$truth_mrna + stats::runif(24)
   b <- run(list(first = random, second = random), seed = 4)
   expect_equal(score(b, "rmse", 1), score(b, "rmse", 2))
   expect_gt(score(b, "rmse", 1), 0)
@@ -444,19 +457,23 @@ test_that("bad input is named", {
   expect_error(plot(run("mean"), "rank", metric = "r2"), "\"rmse\"", class = argument)
   expect_error(plot(run("mean"), methods = "nnls"), "\"nnls\"", class = argument)
   dataset <- "unalloy_error_dataset"
-  expect_error(run("mean", list(a = held["bulk"])), "\"a\".*\"reference\"", class = dataset)
+  expect_error(run("mean", list(a = held["bulk_counts"])), "\"a\".*\"reference\"", class = dataset)
+  old <- stats::setNames(held[c("reference", "cell_types", "bulk_counts", "truth_mrna")],
+                         c("reference", "cell_types", "bulk", "truth"))
+  expect_error(run("mean", list(a = old)), "are called `bulk_counts` and `truth_mrna`",
+               class = dataset)
   without <- function(...) utils::modifyList(unclass(held), list(...))
-  expect_error(run("mean", list(a = without(truth = t(held$truth)))), "t\\(truth\\)",
+  expect_error(run("mean", list(a = without(truth_mrna = t(held$truth_mrna)))), "t\\(truth_mrna\\)",
                class = dataset)
-  expect_error(run("mean", list(a = without(truth = held$truth * NA))), "\"Sample1\"",
+  expect_error(run("mean", list(a = without(truth_mrna = held$truth_mrna * NA))), "\"Sample1\"",
                class = dataset)
-  others <- held$truth
+  others <- held$truth_mrna
   rownames(others) <- letters[1:4]
-  expect_error(run("mean", list(a = without(truth = others))), "Give `groups`", class = dataset)
+  expect_error(run("mean", list(a = without(truth_mrna = others))), "Give `groups`", class = dataset)
   expect_error(run("mean", list(a = without(groups = c(x = "y")))), "\"x\"", class = dataset)
   expect_error(run("mean", list(a = without(gene_lengths = 1:3))), "named by gene",
                class = dataset)
-  expect_error(run("mean", list(a = without(bulk = log1p(held$bulk)))),
+  expect_error(run("mean", list(a = without(bulk_counts = log1p(held$bulk_counts)))),
                class = "unalloy_error_log_scale")
   make <- function(...) {
     pseudo_bulk(small$reference, small$cells$cell_type, small$cells$donor, ...)
@@ -472,7 +489,7 @@ test_that("bad input is named", {
 
 test_that("messages read well", {
   expect_snapshot(error = TRUE, run("cibersort"))
-  expect_snapshot(error = TRUE, run("mean", list(own = held["bulk"])))
+  expect_snapshot(error = TRUE, run("mean", list(own = held["bulk_counts"])))
   expect_snapshot(error = TRUE, pseudo_bulk(small$reference, small$cells$cell_type,
                                             small$cells$donor, held_out = "Donor 9"))
 })

@@ -199,8 +199,31 @@ test_that("a type that is absent has no counts and no profile", {
   expect_true(all(found$reliability[, "Type A", "Sample2"] == 0))
   expect_true(all(found$expression[, , "Sample3"] == 0))
   expect_true(all(is.finite(found$expression)))
-  profile <- quiet(absent, exposure_error = FALSE, units = "cpm")$expression
-  expect_true(all(is.na(profile[, "Type A", "Sample2"])))
+  found <- quiet(absent, exposure_error = FALSE, units = "cpm")
+  profile <- found$expression
+  # what can't be known is what a sample would have that hardly has the type
+  expect_true(all(is.finite(profile)))
+  prior <- found$prior
+  expect_identical(which(prior), which(exposures[1:4, ] == 0))
+  expect_false(any(quiet(absent, exposure_error = FALSE)$prior))
+  trace <- unclass(found)
+  trace$data$exposures["Type A", "Sample2"] <- 1e-7 * max(exposures["Type A", ])
+  trace <- structure(trace, class = "cell_type_expression")
+  expect_false(trace$prior["Type A", "Sample2"])
+  for (what in c("expression", "std_error")) {
+    near <- as.array(trace, what)[, "Type A", "Sample2"]
+    expect_equal(as.array(found, what)[, "Type A", "Sample2"], near, tolerance = 1e-5)
+  }
+  expect_true(all(as.array(found, "reliability")[, , "Sample3"] == 0))
+  # all samples without the type have the same
+  expect_identical(profile[, "Type A", "Sample2"], profile[, "Type A", "Sample3"])
+  table <- as.data.frame(found)
+  expect_identical(sum(table$prior), sum(prior) * 400L)
+  expect_output(print(found), "mean of the type: 5 of 20")
+  expect_message(cell_type_expression(absent, exposure_error = FALSE, units = "cpm"), "5 pairs")
+  allocated <- quiet(absent, method = "allocation", units = "cpm")
+  expect_equal(allocated$expression[, "Type A", "Sample2"], 1e6 * absent$model$sources[, "Type A"])
+  expect_true(all(is.na(allocated$std_error[, "Type A", "Sample2"])))
   allocated <- quiet(absent, method = "allocation")$expression
   counted <- small$bulk_counts[, "Sample3"] > 0
   # counts that no active source can have made are not allocated

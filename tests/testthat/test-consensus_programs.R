@@ -78,6 +78,7 @@ test_that("refits are the optima that the help states", {
   expect_equal(unname(colSums(programs$spectra)), rep(1, 3))
   # new cells: the same optimum for the same cells
   expect_equal(predict(programs, sparse_cells[, 1:7]), programs$usage[, 1:7])
+  expect_identical(predict(programs), programs$usage)
   expect_equal(predict(programs, cells$counts[90:1, 1:7]), programs$usage[, 1:7])
   # error: by the dense formula
   x <- cells$counts / sqrt(rowMeans((cells$counts - rowMeans(cells$counts))^2))

@@ -78,13 +78,13 @@ test_that("pseudo-bulk keeps what its cells express", {
   own <- as.vector(sim$reference[, sim$cells$cell_type == "Type B"] %*% drawn)
   expect_equal(unname(level[, "Type B", 2]), own / sum(own) * 1e6)
   # the bulk is the types' expression in their shares
-  total <- colSums(mixed$bulk)
-  again <- vapply(1:6, function(s) level[, , s] %*% mixed$truth[, s] * total[s] / 1e6,
+  total <- colSums(mixed$bulk_counts)
+  again <- vapply(1:6, function(s) level[, , s] %*% mixed$truth_mrna[, s] * total[s] / 1e6,
                   numeric(200))
-  expect_equal(again, mixed$bulk, ignore_attr = TRUE)
+  expect_equal(again, mixed$bulk_counts, ignore_attr = TRUE)
   absent <- pseudo_bulk(sim$reference, sim$cells$cell_type, sim$cells$donor, n_samples = 2,
                         proportions = matrix(c(1, 0, 0, 0.5, 0.5, 0), 3,
-                                             dimnames = list(dimnames(mixed$truth)[[1]], NULL)),
+                                             dimnames = list(dimnames(mixed$truth_mrna)[[1]], NULL)),
                         expression = TRUE, seed = 1)
   expect_true(all(is.na(absent$truth_expression[, "Type C", ])))
   # methods do not see it

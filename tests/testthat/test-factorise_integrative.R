@@ -108,6 +108,9 @@ test_that("samples of a data set get the coefficients of the fit, new ones their
   fit <- integrate_sets(unshared = TRUE, tolerance = 1e-12)
   # H is solved before V, U and W in the last iteration
   expect_equal(predict(fit, planted$x$a, dataset = "a"), fit$coef$a, tolerance = 1e-3)
+  expect_identical(predict(fit), coef(fit))
+  expect_identical(predict(fit, dataset = "b"), fit$coef$b)
+  expect_refusal(predict(fit, dataset = "z"), "argument")
   plain <- integrate_sets(scale = FALSE, lambda = 100)
   expect_equal(predict(plain, planted$x$b), plain$coef$b, tolerance = 0.1)
 })

@@ -65,6 +65,7 @@ test_that("samples are matched by name, and new ones need not have all blocks", 
   expect_identical(colnames(part$coef), paste0("s", 3:40))
   # planted without noise: one block says as much as both
   expect_equal(predict(fit, planted$blocks["protein"]), fit$coef, tolerance = 1e-2)
+  expect_identical(predict(fit), fit$coef)
   expect_equal(predict(fit, lapply(planted$blocks, function(x) x[, 1:5])), fit$coef[, 1:5],
                tolerance = 1e-4)
   reordered <- planted$blocks$rna[60:1, 1:5]

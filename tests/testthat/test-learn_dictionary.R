@@ -27,6 +27,36 @@ test_that("every method gives unit modules, all in use, and says what they leave
   }
 })
 
+test_that("the lack of fit is that of samples that modules have not seen", {
+  many <- modular_profiles(samples = 400)
+  train <- many[, 1:150]
+  # far more modules than the 10 that there are: they fit what they see
+  learned <- function(...) {
+    learn_dictionary(train, 60, "ksvd", sparsity = 5, seed = 1, verbose = FALSE, ...)
+  }
+  size <- function(sd) sqrt(mean(sd^2))
+  seen <- learned(held_out = 0)
+  found <- learned()
+  expect_identical(found$modules, seen$modules)
+  # what the modules leave of 250 other samples, an activity being a degree of freedom
+  whole <- `dimnames<-`(diag(80), list(NULL, rownames(many)))
+  coded <- recover_profiles(unname(many[, 151:400]), whole, found, sparsity = 5,
+                            standard_errors = FALSE, verbose = FALSE)
+  unseen <- size((many[, 151:400] - coded$profiles) / sqrt(1 - 5 / 80))
+  expect_lt(size(seen$residual_sd), 0.8 * unseen)
+  # learned from a fifth less, and measured on 60 samples
+  expect_equal(size(found$residual_sd), unseen, tolerance = 0.1)
+  expect_identical(learned(threads = 1)$residual_sd, found$residual_sd)
+  # as many folds as give 50 samples, or all
+  folds <- function(...) unlist(unalloy:::held_out_samples(...), use.names = FALSE)
+  expect_identical(folds(0.2, 400), c(80, 1))
+  expect_identical(folds(0.2, 60), c(12, 5))
+  expect_identical(folds(0.5, 7), c(4, 1))
+  expect_identical(folds(0.2, 2), c(1, 2))
+  expect_identical(folds(0, 400), c(0, 0))
+  expect_refusal(learned(held_out = 0.6), "argument")
+})
+
 test_that("the SVD is R's, and its short form its beginning", {
   found <- learn("svd")
   vectors <- svd(x)$u[, 1:20]

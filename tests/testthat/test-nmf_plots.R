@@ -88,3 +88,19 @@ test_that("the plot of a rank estimate marks what is suggested", {
   maps <- consensusmap(estimate)
   expect_named(maps, c("2", "3", "4"))
 })
+
+test_that("what plot() draws, autoplot() hands over, and neither takes what there is not", {
+  fit <- nmf(planted$x, 3, nrun = 2, seed = 1, verbose = FALSE)
+  expect_equal(ggplot2::autoplot(fit)$data, plot(fit)$data)
+  expect_refusal(plot(fit, type = "nonsense"), "argument")
+  expect_refusal(ggplot2::autoplot(fit, type = "nonsense"), "argument")
+  estimate <- estimate_rank(planted$x, 2:3, nrun = 2, folds = 0, blocks = 0, seed = 1,
+                            verbose = FALSE)
+  picture <- ggplot2::autoplot(estimate, what = "dispersion")
+  expect_equal(picture$data, plot(estimate, what = "dispersion")$data)
+  expect_refusal(ggplot2::autoplot(estimate, what = "nonsense"), "argument")
+  # every class has both
+  registered <- getNamespaceInfo("unalloy", "S3methods")[, 1:2]
+  of <- function(generic) sort(registered[registered[, 1] == generic, 2])
+  expect_identical(setdiff(of("plot"), of("autoplot")), character())
+})

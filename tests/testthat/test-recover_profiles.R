@@ -139,29 +139,62 @@ test_that("standard errors are those of least squares, and cover the truth", {
   x <- modular_profiles(genes = 120, samples = 260)
   modules <- learn_dictionary(x[, 1:200], 25, "ksvd", 5, seed = 1, verbose = FALSE)
   A <- measurement_matrix(40, x, max_correlation = 0.45, seed = 1)
-  y <- measure(x[, 201:260], A, snr = 20, seed = 1, verbose = FALSE)
-  # of modules as they are given nothing more is known than the residual and the noise
-  for (noise in list(NULL, 0, 10)) {
-    found <- recover_profiles(y, A, modules$modules, sparsity = 5, noise = noise, verbose = FALSE)
-    chosen <- which(found$activities[, 1] != 0)
+  of_gene <- function(chosen, variance, sd) {
     u <- modules$modules[, chosen]
-    b <- as.matrix(A) %*% u
-    left <- y[, 1] - b %*% solve(crossprod(b), crossprod(b, y[, 1]))
-    variance <- max(sum(left^2) / (40 - length(chosen)), noise^2)
-    plain <- sqrt(variance * rowSums((u %*% solve(crossprod(b))) * u))
-    expect_equal(found$standard_errors[, 1], plain)
+    sqrt(variance * rowSums((u %*% solve(crossprod(as.matrix(A) %*% u))) * u) + sd^2)
   }
-  y <- measure(x[, 201:260], A, verbose = FALSE)
-  found <- recover_profiles(y, A, modules, sparsity = 5, verbose = FALSE)
-  expect_true(all(found$inflation >= 1))
-  covered <- evaluate_recovery(x[, 201:260], found, verbose = FALSE)$scores
-  covered <- covered$estimate[covered$score == "coverage"]
-  # nominal 0.95; normal deviations in a check of a check
-  expect_gt(covered, 0.88)
-  expect_lt(covered, 0.995)
+  for (snr in c(Inf, 2)) {
+    y <- measure(x[, 201:260], A, snr, seed = 1, verbose = FALSE)
+    found <- recover_profiles(y, A, modules, sparsity = 5, verbose = FALSE)
+    chosen <- which(found$activities[, 1] != 0)
+    plain <- of_gene(chosen, found$samples$measurement_sd[1]^2, modules$residual_sd)
+    expect_equal(found$standard_errors[, 1], plain * found$inflation)
+    expect_true(all(found$inflation >= 1))
+    # no sample is surer than lack of fit and noise are
+    misfit <- mean(as.matrix(A)^2 %*% modules$residual_sd^2)
+    expect_equal(min(found$samples$measurement_sd), sqrt(misfit + found$noise^2))
+    covered <- evaluate_recovery(x[, 201:260], found, verbose = FALSE)$scores
+    covered <- covered$estimate[covered$score == "coverage"]
+    # nominal 0.95; normal deviations in a check of a check
+    expect_gt(covered, 0.92)
+    expect_lt(covered, 0.98)
+  }
+  # unit rows of A read the noise of expression as it is
+  noise <- sqrt(mean(x[, 201:260]^2)) / 2
+  expect_equal(found$noise, noise, tolerance = 0.1)
+  given <- recover_profiles(y, A, modules, sparsity = 5, noise = noise, verbose = FALSE)
+  expect_identical(given$noise, noise)
+  expect_equal(given$standard_errors, found$standard_errors, tolerance = 0.1)
+  more <- recover_profiles(y, A, modules, sparsity = 5, noise = 2 * noise, verbose = FALSE)
+  expect_gt(median(more$standard_errors / given$standard_errors), 1.3)
+  # of modules whose lack of fit is not known, the residual or the noise
+  bare <- function(...) {
+    recover_profiles(y, A, modules$modules, sparsity = 5, verbose = FALSE, ...)
+  }
+  left <- sqrt(sum((y[, 1] - as.matrix(A) %*% bare()$profiles[, 1])^2) / 35)
+  expect_equal(bare()$standard_errors[, 1], of_gene(chosen, left^2, 0))
+  expect_null(bare()$noise)
+  expect_equal(bare(noise = 3)$standard_errors[, 1], of_gene(chosen, 9, 0))
   interval <- confint(found, parm = "g3", level = 0.9)
   expect_equal(interval$upper - interval$lower,
                2 * qnorm(0.95) * unname(found$standard_errors["g3", ]))
+})
+
+test_that("intervals hold the noise, whatever found the modules", {
+  x <- modular_profiles(genes = 100, modules = 15, samples = 400)
+  A <- measurement_matrix(40, x, max_correlation = 0.45, seed = 1)
+  for (method in c("smaf", "snmf", "svd", "ksvd")) {
+    seed <- if (method != "svd") 1
+    modules <- suppressWarnings(learn_dictionary(x[, 1:250], 60, method, 5, seed = seed,
+                                                 verbose = FALSE))
+    for (snr in c(Inf, 2)) {
+      y <- measure(x[, 251:400], A, snr, seed = 1, verbose = FALSE)
+      found <- recover_profiles(y, A, modules, sparsity = 5, verbose = FALSE)
+      inside <- mean(abs(x[, 251:400] - found$profiles) <= qnorm(0.975) * found$standard_errors)
+      expect_gt(inside, 0.90)
+      expect_lt(inside, 0.97)
+    }
+  }
 })
 
 test_that("the number of threads changes nothing", {
@@ -192,6 +225,9 @@ test_that("input that does not fit is told", {
   expect_snapshot(error = TRUE, recover_profiles(y, A, planted$modules, "nnls", sparsity = 3))
   expect_snapshot(error = TRUE, recover_profiles(y, A, planted$modules, penalty = 3))
   expect_refusal(recover_profiles(y, A, "a"), "argument")
+  expect_refusal(recover_profiles(y, A, planted$modules, noise = -1), "argument")
+  expect_refusal(recover_profiles(y, A, planted$modules, noise = 1, standard_errors = FALSE),
+                 "argument")
   expect_refusal(recover_profiles(y, A, planted$modules, "lasso", 5, penalty = 3), "argument")
   expect_refusal(confint(recover_profiles(y, A, planted$modules, standard_errors = FALSE,
                                  verbose = FALSE)), "argument")

@@ -30,7 +30,14 @@ pub fn reference_prior(given: &Given<'_>, data: &Data<'_>) -> Result<Prior> {
 }
 
 fn expression(found: Expression) -> Value<'static> {
-    answer!(value = found.value, variance = found.variance, reliability = found.reliability)
+    let (mean, of_sample) = found.level.map(|level| (level.mean, level.variance)).unzip();
+    answer!(
+        value = found.value,
+        variance = found.variance,
+        reliability = found.reliability,
+        level = mean,
+        level_variance = of_sample
+    )
 }
 
 /// `sources` and `samples` are the ones asked for.

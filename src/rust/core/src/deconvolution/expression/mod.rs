@@ -64,6 +64,16 @@ pub struct Expression {
     /// Squared correlation of predicted and true deviation of a sample from the
     /// mean of its type; `None` for an allocation, which predicts none.
     pub reliability: Option<Array3<f64>>,
+    /// What a sample that does not tell would have; `None` for an allocation.
+    pub level: Option<Level>,
+}
+
+/// Counts per unit of exposure of a source, genes × sources.
+pub struct Level {
+    /// Its mean in the cohort.
+    pub mean: Array2<f64>,
+    /// Of one sample around that: between samples, and of the mean.
+    pub variance: Array2<f64>,
 }
 
 /// Z_gj = k_g a_gj e_j / μ_g, the expected counts of each source given the
@@ -81,7 +91,7 @@ pub fn allocate(
     check_requested(data, sources, samples)?;
     let (n_genes, n_sources) = data.sources.dim();
     let zeros = || Array3::zeros((n_genes, sources.len(), samples.len()).f());
-    let mut out = Expression { value: zeros(), variance: zeros(), reliability: None };
+    let mut out = Expression { value: zeros(), variance: zeros(), reliability: None, level: None };
     for (at, &s) in samples.iter().enumerate() {
         monitor.check()?;
         let mut fitted = vec![0.0; n_genes];

@@ -1,11 +1,11 @@
 //! Best linear unbiased prediction, gene by gene.
 
 use super::gene::Posterior;
-use super::{check_requested, Cohort, CohortFit, Expression, Loaded, GENE_BLOCK};
+use super::{check_requested, Cohort, CohortFit, Expression, Level, Loaded, GENE_BLOCK};
 use crate::base::error::{check_length, CoreError};
 use crate::base::numbers::{dot, quadratic};
 use crate::base::parallel::{over_blocks, with_threads, Monitor};
-use crate::matrix::{Array3, Columns};
+use crate::matrix::{zeros, Array3, Columns};
 use ndarray::{s, ArrayView3, Axis, ShapeBuilder};
 use std::ops::Range;
 
@@ -42,10 +42,11 @@ impl Cohort<'_> {
             check_length("covariance", samples.len(), n_samples)?;
         }
         let asked = Asked { sources, samples, covariance, exposures: self.sized_exposures(fit) };
-        let zeros = |n| Array3::zeros((n, sources.len(), samples.len()).f());
+        let array = |n| Array3::zeros((n, sources.len(), samples.len()).f());
         let work = |genes: Range<usize>| {
-            let part = || zeros(genes.len());
+            let part = || array(genes.len());
             let mut part = [part(), part(), part()];
+            let mut level = [zeros((genes.len(), sources.len())), zeros((genes.len(), sources.len()))];
             let mut loaded = Loaded::default();
             let mut posterior = Posterior::default();
             for (row, g) in genes.clone().enumerate() {
@@ -54,21 +55,34 @@ impl Cohort<'_> {
                         values[(row, cell.0, cell.1)] = value;
                     }
                 });
+                for (place, &j) in sources.iter().enumerate() {
+                    let between = fit.between[(g, j)] * loaded.scale * loaded.scale;
+                    let of_mean = posterior.covariance[j * self.n_sources() + j];
+                    level[0][(row, place)] = posterior.mean[j].max(0.0);
+                    level[1][(row, place)] = between + of_mean;
+                }
             }
             monitor.advance(genes.len());
-            Ok(part)
+            Ok((part, level))
         };
-        let whole = || zeros(self.n_genes());
+        let whole = || array(self.n_genes());
         let mut out = [whole(), whole(), whole()];
+        let whole = || zeros((self.n_genes(), sources.len()));
+        let mut levels = [whole(), whole()];
         with_threads(threads, || {
-            over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |genes, part| {
+            over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |genes, (part, level)| {
                 for (out, part) in out.iter_mut().zip(&part) {
                     out.slice_mut(s![genes.clone(), .., ..]).assign(part);
+                }
+                for (out, part) in levels.iter_mut().zip(&level) {
+                    out.slice_mut(s![genes.clone(), ..]).assign(part);
                 }
             })
         })??;
         let [value, variance, reliability] = out;
-        Ok(Expression { value, variance, reliability: Some(reliability) })
+        let [mean, of_sample] = levels;
+        let level = Some(Level { mean, variance: of_sample });
+        Ok(Expression { value, variance, reliability: Some(reliability), level })
     }
 
     /// Calls `set((source, sample), [value, variance, reliability])` for every place
