@@ -55,7 +55,7 @@ pseudo_bulk <- function(x, cell_types = NULL, donors = NULL, n_samples = 20,
     parts <- split_cells(types, donors, held_out, here)
     shares <- pseudo_shares(proportions, levels(types), n_samples, concentration, here)
     several <- !is.null(donors) && nlevels(droplevels(donors)) > 1L
-    advice <- paste0(if (several) "Hold out more donors, or lower `min_cells`" else "Lower `min_cells`",
+    advice <- paste0(if (several) "Hold out more donors, or lower" else "Lower", " `min_cells`",
                      if (several && !mix_donors) ", or set `mix_donors = TRUE`", ".")
     pools <- cell_pools(parts$bulk, types, if (!mix_donors) donors, min_cells, advice, here)
     drawn <- draw_cells(pools, length(types), shares, cells_per_sample)

@@ -47,16 +47,16 @@ simulated <- function(sd, ribosomal, seed) {
     names(sim$gene_lengths) <- names
   }
   list(reference = reference, cell_types = sim$cells$cell_type, donors = sim$cells$donor,
-       bulk = distort_bulk(sim, seen), truth = truth, gene_lengths = sim$gene_lengths)
+       bulk_counts = distort_bulk(sim, seen), truth_mrna = truth, gene_lengths = sim$gene_lengths)
 }
 
 # Least squares of log values on the 30 most specific genes of each type: the other
 # limit of the platform error model, and the best fixed method on real truth sets.
 log_markers <- function(dataset) {
   genes <- suppressWarnings(select_markers(dataset$signatures, n = 30,
-                                           candidates = rownames(dataset$bulk)))$gene
+                                           candidates = rownames(dataset$bulk_counts)))$gene
   profiles <- as.matrix(dataset$signatures)[genes, ] * 1e6
-  bulk <- t(t(dataset$bulk) / colSums(dataset$bulk))[genes, ] * 1e6
+  bulk <- t(t(dataset$bulk_counts) / colSums(dataset$bulk_counts))[genes, ] * 1e6
   shares <- apply(bulk, 2, function(values) {
     error <- function(x) sum((log(values + 10) - log(profiles %*% exp(x) + 10))^2)
     slope <- function(x) {

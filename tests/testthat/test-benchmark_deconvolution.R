@@ -225,7 +225,8 @@ test_that("methods do not see the truth, and see cleaned genes of both sides", {
     expect_identical(rownames(seen[[i]]$reference), expected)
   }
   # reads are divided by length, depth is kept
-  ratio <- seen[[1L]]$bulk_counts[, 1] / data$bulk_counts[expected, 1] * small$gene_lengths[expected]
+  ratio <- seen[[1L]]$bulk_counts[, 1] / data$bulk_counts[expected, 1] *
+    small$gene_lengths[expected]
   expect_lt(diff(range(ratio, na.rm = TRUE)), 1e-8 * mean(ratio, na.rm = TRUE))
   expect_equal(colSums(seen[[1L]]$bulk_counts), colSums(data$bulk_counts[expected, ]))
   data$gene_lengths <- NULL
@@ -469,7 +470,8 @@ test_that("bad input is named", {
                class = dataset)
   others <- held$truth_mrna
   rownames(others) <- letters[1:4]
-  expect_error(run("mean", list(a = without(truth_mrna = others))), "Give `groups`", class = dataset)
+  expect_error(run("mean", list(a = without(truth_mrna = others))), "Give `groups`",
+               class = dataset)
   expect_error(run("mean", list(a = without(groups = c(x = "y")))), "\"x\"", class = dataset)
   expect_error(run("mean", list(a = without(gene_lengths = 1:3))), "named by gene",
                class = dataset)

@@ -82,9 +82,9 @@ test_that("pseudo-bulk keeps what its cells express", {
   again <- vapply(1:6, function(s) level[, , s] %*% mixed$truth_mrna[, s] * total[s] / 1e6,
                   numeric(200))
   expect_equal(again, mixed$bulk_counts, ignore_attr = TRUE)
+  shares <- matrix(c(1, 0, 0, 0.5, 0.5, 0), 3, dimnames = list(rownames(mixed$truth_mrna), NULL))
   absent <- pseudo_bulk(sim$reference, sim$cells$cell_type, sim$cells$donor, n_samples = 2,
-                        proportions = matrix(c(1, 0, 0, 0.5, 0.5, 0), 3,
-                                             dimnames = list(dimnames(mixed$truth_mrna)[[1]], NULL)),
+                        proportions = shares,
                         expression = TRUE, seed = 1)
   expect_true(all(is.na(absent$truth_expression[, "Type C", ])))
   # methods do not see it

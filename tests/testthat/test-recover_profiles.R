@@ -191,8 +191,9 @@ test_that("intervals hold the noise, whatever found the modules", {
       y <- measure(x[, 251:400], A, snr, seed = 1, verbose = FALSE)
       found <- recover_profiles(y, A, modules, sparsity = 5, verbose = FALSE)
       inside <- mean(abs(x[, 251:400] - found$profiles) <= qnorm(0.975) * found$standard_errors)
+      # without noise on the wide side: no gene's factor is below 1
       expect_gt(inside, 0.90)
-      expect_lt(inside, 0.97)
+      expect_lt(inside, 0.98)
     }
   }
 })
