@@ -6,7 +6,7 @@
 #' @importFrom methods as is slot slotNames
 #' @importFrom rlang %||% abort caller_env inform warn
 #' @importFrom stats coef confint fitted logLik nobs predict residuals simulate
-#'   vcov
+#'   vcov weights
 "_PACKAGE"
 
 #' @export
