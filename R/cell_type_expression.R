@@ -144,7 +144,7 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
   data <- cohort_data(result)
   out <- list(genes = rownames(data$counts), types = types, samples = samples, method = method,
               units = units, data = data, threads = threads, proportions = result$proportions,
-              call = match.call())
+              sample_data = result$sample_data[samples, , drop = FALSE], call = match.call())
   if (method == "blup") {
     reference <- cohort_reference(result, verbose)
     out$learnt <- variance == "cohort" && ncol(data$counts) >= LEAST_SAMPLES

@@ -31,7 +31,10 @@ EXPRESSION_FIELDS <- c("expression", "variance", "std_error", "reliability")
     kept
   }
   if (!missing(j)) parts$types <- parts$types[keep(j, parts$types, "type")]
-  if (!missing(k)) parts$samples <- parts$samples[keep(k, parts$samples, "sample")]
+  if (!missing(k)) {
+    parts$samples <- parts$samples[keep(k, parts$samples, "sample")]
+    parts$sample_data <- parts$sample_data[parts$samples, , drop = FALSE]
+  }
   if (!missing(i)) {
     kept <- keep(i, parts$genes, "gene")
     parts$genes <- parts$genes[kept]
@@ -155,8 +158,11 @@ as_summarized_experiment <- function(x, what = c("expression", "variance", "std_
     matrix(values, nrow(values), dimnames = dimnames(values)[c(1L, 3L)])
   })
   shares <- t(parts$proportions[, parts$samples, drop = FALSE])
+  columns <- as.data.frame(shares, optional = TRUE)
+  known <- setdiff(names(parts$sample_data), names(columns))
+  columns <- c(columns, parts$sample_data[known])
   out <- SummarizedExperiment::SummarizedExperiment(
-    assays, colData = S4Vectors::DataFrame(shares, check.names = FALSE)
+    assays, colData = S4Vectors::DataFrame(columns, row.names = parts$samples, check.names = FALSE)
   )
   if (parts$method == "blup") {
     reliability <- expression_reliability(x)

@@ -34,6 +34,7 @@
 #'     `converged` means a stationary point.}
 #'   \item{`length_profile`}{With `protocol = "auto"`: deviance per exponent.}
 #'   \item{`genes`}{How genes were matched.}
+#'   \item{`sample_data`}{What is known of the samples, see [sample_data()].}
 #'   \item{`model`, `settings`, `counts`, `signatures`, `call`}{What fitted values
 #'     and intervals are computed from.}
 #' }
@@ -166,6 +167,7 @@ shares_of <- function(exposures, n_types, sizes) {
   out$metrics <- out$metrics[c("n_genes_used", "n_genes_excluded", "gene_correlation", "rmse",
                                "nrmse", "count_ratio")]
   if (!is.null(out$counts)) out$counts <- bulk_subset(out$counts, kept)
+  if (!is.null(out$sample_data)) out$sample_data <- out$sample_data[kept, , drop = FALSE]
   structure(out, class = "deconvolution")
 }
 

@@ -147,6 +147,9 @@
 #' @param bulk_scale `"log1p"` undoes log(x + 1), `"log2"` log2(x + 1), before
 #'   anything else is done. Values that look like logarithms are refused under
 #'   `"linear"`.
+#' @param samples What is known of the samples: a data frame whose row names, or a
+#'   column of which, are their names. It travels with the result, see [sample_data()]. By
+#'   default the `colData` of a `SummarizedExperiment`.
 #' @param keep_counts Keep the counts in the result (no copy is made), so that
 #'   residuals, intervals and plots need nothing else?
 #' @param threads Threads to use. The answer does not depend on it, to the bit.
@@ -159,7 +162,7 @@
 #'   `unalloy_error_missing_counts`, `_infinite_counts`, `_negative_counts`,
 #'   `_log_scale`, `_empty_sample`, `_empty_type`, `_no_samples`, `_not_numeric`,
 #'   `_gene_names`, `_sample_names`, `_type_names`, `_no_common_genes`,
-#'   `_lengths`, `_weights`, `_cell_size`, `_too_few_genes`, `_signature_values`, `_argument`.
+#'   `_lengths`, `_weights`, `_samples`, `_cell_size`, `_too_few_genes`, `_signature_values`, `_argument`.
 #'   Warnings: `unalloy_warning_identifiability`, `_no_types`, `_not_converged`,
 #'   `_gene_lengths`, `_few_genes`, `_unused_argument`.
 #' @references
@@ -187,7 +190,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             sparsity = c("none", "lrt"), sparsity_level = 0.05, max_iter = NULL,
                             ll_tolerance = 1e-8, sparsity_tolerance = 1e-4, poll_interval = 10,
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
-                            bulk_scale = c("linear", "log1p", "log2"),
+                            bulk_scale = c("linear", "log1p", "log2"), samples = NULL,
                             keep_counts = TRUE, threads = getOption("unalloy.threads", 2L),
                             seed = NULL, verbose = TRUE) {
   here <- environment()
@@ -218,6 +221,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   }
   bulk <- as_bulk(bulk_counts, assay,
                   check_choice(bulk_scale, c("linear", "log1p", "log2"), "bulk_scale"))
+  samples <- sample_table(samples, bulk_counts, bulk$samples)
   bulk_values <- check_bulk_values(bulk)
   platform <- uses_platform_error(
     error_model, poisson_only = c(
@@ -242,6 +246,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   if (is_eliminated(settings)) fit <- eliminate_types(fit, model, bulk, settings, here)
   result <- new_deconvolution(fit, model, bulk, settings, sizes, keep_counts,
                               unit = bulk_values$unit, call = match.call(), signatures)
+  result$sample_data <- samples
   warn_not_converged(result, .call = here)
   warn_no_types(result, .call = here)
   result

@@ -157,6 +157,7 @@ latent_factors <- function(x, rank = NULL,
     if (is.numeric(offset)) "given" else offset %||% (if (model == "zinb") "none" else "total")
   }
   fit$x <- if (check_flag(keep_x, "keep_x")) x
+  fit$sample_data <- data
   fit$call <- call
   if (!fit$converged) {
     warn_user("not_converged", paste0("The fit is not converged after ",

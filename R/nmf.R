@@ -207,6 +207,7 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
   max_iter <- other$maxIter %||% max_iter
   weights <- weights %||% other$weight
   method <- nmf_method(method)
+  samples <- cell_data(x)
   x <- nmf_input(x, assay, method$prefer)
   rank <- check_rank(rank, dim(x))
   options <- nmf_options(.options, list(verbose = verbose, keep_all = keep_all,
@@ -238,6 +239,7 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
   settings <- c(settings, constraints[c("l1", "l2", "angle", "upper")], model$settings)
   fit <- new_nmf_fit(fitted, x, method, settings, colnames(known_basis))
   fit$x <- if (check_flag(keep_x, "keep_x")) x
+  fit$sample_data <- samples
   fit$weights <- weights$given
   fit$missing <- if (scan$n_missing > 0) scan$n_missing
   fit$theta <- model$settings$theta

@@ -34,3 +34,6 @@ read_matrix <- function(file) {
 expect_refusal <- function(expr, kind) {
   testthat::expect_error(expr, class = paste0("unalloy_error_", kind))
 }
+
+# The value of code under a seed of R's own stream, which is left as it was.
+with_seed_of <- function(seed, code) withr::with_seed(seed, code)
