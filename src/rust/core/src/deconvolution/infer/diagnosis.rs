@@ -15,6 +15,7 @@
 use super::sandwich::{means, ActiveInverse, Equations};
 use super::{over_samples, side_by_side, stacked};
 use crate::base::error::CoreError;
+use crate::base::numbers::median;
 use crate::base::parallel::Monitor;
 use crate::deconvolution::likelihood::{Block, Likelihood};
 use crate::deconvolution::model::GENE_BLOCK;
@@ -156,15 +157,14 @@ fn unexplained(counts: &[f64], means: &[f64], weights: &[f64]) -> (f64, f64) {
 
 fn log_error(counts: &[f64], means: &[f64], weights: &[f64]) -> f64 {
     let genes = counts.iter().zip(means).zip(weights);
-    let mut errors: Vec<f64> = genes
+    let errors: Vec<f64> = genes
         .filter(|((_, &mu), &w)| w > 0.0 && mu >= WELL_MEASURED)
         .map(|((k, mu), _)| ((k + 0.5) / (mu + 0.5)).ln().abs())
         .collect();
     if errors.len() < FEWEST_GENES {
         return f64::NAN;
     }
-    let middle = errors.len() / 2;
-    NORMAL_MEDIAN * *errors.select_nth_unstable_by(middle, f64::total_cmp).1
+    NORMAL_MEDIAN * median(errors)
 }
 
 /// What the scaled design says of its sources.
