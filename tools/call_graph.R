@@ -6,6 +6,9 @@
 # a dash hold verbs.  An S3 method that is dispatched to is no use of its file:
 # `print(x)` knows the generic, not the class.  A method called by its full name
 # is one, as is a constant.
+#
+# The core likewise: its modules stand in the order of lib.rs, and a module uses
+# only those above it.
 KINDS <- c("utils", "input", "model", "steps", "class", "plot", "verb")
 
 files <- setdiff(list.files("R", "[.]R$"), c("extendr-wrappers.R", "unalloy-package.R"))
@@ -48,7 +51,24 @@ for (circle in circles) {
   broken <- c(broken, paste("Circle:", paste(circle, collapse = ", ")),
               sprintf("  %s: %s() uses %s of %s", inside$from, inside$by, inside$name, inside$to))
 }
-if (length(broken)) writeLines(broken)
 cat(length(files), "files,", nrow(against), "uses against the order,", length(circles),
     "circles\n")
+
+core <- "src/rust/core/src"
+modules <- sub("pub mod (.*);", "\\1", grep("^pub mod ", readLines(file.path(core, "lib.rs")),
+                                            value = TRUE))
+sources <- list.files(core, "[.]rs$", recursive = TRUE)
+own <- match(sub("[/.].*", "", sources), modules)
+arrows <- do.call(rbind, lapply(which(!is.na(own)), function(at) {
+  text <- sub("//.*", "", readLines(file.path(core, sources[at])))
+  used <- unlist(regmatches(text, gregexpr("(?<=crate::)[a-z_]+", text, perl = TRUE)))
+  used <- setdiff(match(unique(used), modules), c(own[at], NA))
+  data.frame(file = rep(sources[at], length(used)), from = rep(own[at], length(used)), to = used)
+}))
+up <- arrows[arrows$to > arrows$from, ]
+broken <- c(broken, sprintf("%s uses crate::%s, which stands after %s", up$file,
+                            modules[up$to], modules[up$from]))
+cat(length(modules), "modules of the core,", nrow(unique(arrows[-1L])), "arrows,", nrow(up),
+    "against the order\n")
+if (length(broken)) writeLines(broken)
 quit(status = if (length(broken)) 1L else 0L)
