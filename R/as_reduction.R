@@ -7,7 +7,7 @@
 #' @param fit An [nmf_fit], or the result of [latent_factors()].
 #' @param object The object whose cells were factorised; its cells are matched by name.
 #'   `NULL` gives the reduction itself.
-#' @param name Name of the reduction.
+#' @param name Name of the reduction. Seurat writes such names in lower case.
 #' @param format Without `object`: `"reducedDim"`, a cells × components matrix with the
 #'   basis as attribute `basis`, as package scater makes it; or `"DimReduc"`, of
 #'   package SeuratObject.
@@ -16,16 +16,17 @@
 #' @return The object with the reduction, or the reduction.
 #' @section Errors: `unalloy_error_samples` when cells of the object are not in the fit,
 #'   `unalloy_error_argument`.
+#' @seealso [add_to()], which takes the object first and every kind of result.
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 200, n_types = 3, n_samples = 2, cells_per_type = 10, seed = 1)
 #' fit <- nmf(sim$reference, rank = 3, method = "kl", seed = 1)
 #' # the reduction alone; as_reduction(fit, object) puts it into an object
 #' str(as_reduction(fit))
-as_reduction <- function(fit, object = NULL, name = "NMF", ...) UseMethod("as_reduction")
+as_reduction <- function(fit, object = NULL, name = "nmf", ...) UseMethod("as_reduction")
 
 #' @export
-as_reduction.default <- function(fit, object = NULL, name = "NMF", ...) {
+as_reduction.default <- function(fit, object = NULL, name = "nmf", ...) {
   refuse_dots(...)
   stop_user("class", "`as_reduction()` takes what `nmf()` or `latent_factors()` returns.",
             x = paste0("It is ", describe(fit), "."))
@@ -33,7 +34,7 @@ as_reduction.default <- function(fit, object = NULL, name = "NMF", ...) {
 
 #' @rdname as_reduction
 #' @export
-as_reduction.nmf_fit <- function(fit, object = NULL, name = "NMF",
+as_reduction.nmf_fit <- function(fit, object = NULL, name = "nmf",
                                  format = c("reducedDim", "DimReduc"), assay = NULL, ...) {
   refuse_dots(...)
   reduction_of(fit, object, name, format, assay)

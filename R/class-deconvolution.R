@@ -40,7 +40,7 @@
 #' }
 #'
 #' @param object,x A `deconvolution`.
-#' @param i Samples to keep: names, numbers or logicals.
+#' @param i,j Samples to keep: names, numbers or logicals; `x[, j]` is the same as `x[j]`.
 #' @param samples Samples to return; all by default.
 #' @param type For `residuals()`: `"response"` (\eqn{k - \mu}), `"pearson"`
 #'   (\eqn{(k - \mu) / \sqrt\mu}) or `"deviance"`. For `predict()`: what to
@@ -137,6 +137,7 @@ shares_of <- function(exposures, n_types, sizes) {
 #' @export
 `$.deconvolution` <- function(x, name) {
   if (identical(name, "pred_counts")) return(fitted(x))
+  warn_misspelt(name, names(unclass(x)))
   unclass(x)[[name]]
 }
 
@@ -149,8 +150,9 @@ shares_of <- function(exposures, n_types, sizes) {
 
 #' @rdname deconvolution
 #' @export
-`[.deconvolution` <- function(x, i) {
+`[.deconvolution` <- function(x, i, j) {
   samples <- x$convergence$sample
+  if (nargs() > 2L) i <- only_samples(if (!missing(i)) i, if (missing(j)) samples else j)
   kept <- sample_index(i, samples)
   out <- unclass(x)
   for (field in c("exposures", "proportions", "proportions_with_intercept", "cell_fractions")) {

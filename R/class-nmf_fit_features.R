@@ -3,8 +3,8 @@
 
 #' Features that characterise components
 #'
-#' `top_features()` lists the features with the largest weight in each
-#' component. `featureScore()` and `extractFeatures()` find features that belong to
+#' `top_features()` lists the features that say most of each component: of a metagene, a
+#' factor, a program, or the signature of a type. `featureScore()` and `extractFeatures()` find features that belong to
 #' one component more than to others, as package NMF does it.
 #'
 #' @details
@@ -19,11 +19,14 @@
 #' Scores compare weights between components, so they depend on the scale of the
 #' columns of W; [nmf()] documents the one it uses.
 #'
-#' @param fit,object An [nmf_fit]; for the scores also a matrix features ×
-#'   components.
+#' @param fit What [nmf()], [latent_factors()], [consensus_programs()] or
+#'   [build_signatures()] returns.
+#' @param object An [nmf_fit], or a matrix features × components.
 #' @param n Features per component.
-#' @param by Sort by `"weight"` in the component (the largest entries of W), or by
-#'   `"specificity"`: the weight times the score of the feature.
+#' @param by Sort by `"specificity"`, the weight times the score of method `"kim"` (of
+#'   programs, by their own scores), or by `"weight"` in the component (the largest entries
+#'   of W), where features come first that are high everywhere. Loadings of factors count by
+#'   their size.
 #' @param method `"kim"` or `"max"`; for `extractFeatures()` also a number: that many
 #'   features with the largest weight, or below 1 all whose share of the row is
 #'   at least that.
@@ -33,7 +36,8 @@
 #' @param nodups For `"combine"`: leave out repeats?
 #' @param ... None: other arguments are refused.
 #' @return `top_features()`: data frame with `component`, `place`, `feature`,
-#'   `weight`, `score` and `share` (of the component in the feature's row). `featureScore()`:
+#'   `weight` (of signatures and programs per million), `score` and `share` (of the component
+#'   in the feature's row). `featureScore()`:
 #'   a number per feature, for method `"max"` the largest weight.
 #' @section Errors: `unalloy_error_argument`.
 #' @references Kim H, Park H (2007) Bioinformatics 23:1495. Carmona-Saez P et
@@ -44,23 +48,57 @@
 #' fit <- nmf(sim$bulk_counts, rank = 3, seed = 1)
 #' top_features(fit, n = 3)
 #' lengths(extractFeatures(fit))
-top_features <- function(fit, n = 10, by = c("weight", "specificity")) {
-  if (!inherits(fit, "nmf_fit")) {
-    stop_user("class", "`top_features()` takes what `nmf()` returns.",
-              x = paste0("It is ", describe(fit), "."))
-  }
-  n <- min(check_count(n, "n"), nrow(fit$basis))
-  by <- check_choice(by, c("weight", "specificity"), "by")
-  basis <- fit$basis
-  score <- feature_score(basis, "kim")
-  total <- rowSums(basis)
+top_features <- function(fit, n = 10, by = c("specificity", "weight"), ...) {
+  UseMethod("top_features")
+}
+
+#' @rdname top_features
+#' @export
+top_features.default <- function(fit, ...) {
+  refuse_dots(...)
+  stop_user("class", "`top_features()` takes a factorisation, programs or signatures.",
+            x = paste0("It is ", describe(fit), "."))
+}
+
+#' @rdname top_features
+#' @export
+top_features.nmf_fit <- function(fit, n = 10, by = c("specificity", "weight"), ...) {
+  refuse_dots(...)
+  feature_table(fit$basis, n, by)
+}
+
+#' @rdname top_features
+#' @export
+top_features.latent_factors <- top_features.nmf_fit
+
+#' @rdname top_features
+#' @export
+top_features.consensus_programs <- function(fit, n = 10, by = c("specificity", "weight"), ...) {
+  refuse_dots(...)
+  feature_table(fit$tpm, n, by, fit$scores)
+}
+
+#' @rdname top_features
+#' @export
+top_features.signatures <- function(fit, n = 10, by = c("specificity", "weight"), ...) {
+  refuse_dots(...)
+  feature_table(fit$profiles * 1e6, n, by)
+}
+
+# `scores`, features x components, where there is a score per component.
+feature_table <- function(basis, n, by, scores = NULL, .call = caller_env()) {
+  n <- min(check_count(n, "n", .call = .call), nrow(basis))
+  by <- check_choice(by, c("specificity", "weight"), "by", .call = .call)
+  score <- if (is.null(scores)) matrix(feature_score(basis, "kim"), nrow(basis), ncol(basis))
+           else scores
+  key <- if (by == "weight") abs(basis) else if (is.null(scores)) abs(basis) * score else scores
+  total <- rowSums(abs(basis))
   features <- rownames(basis) %||% seq_len(nrow(basis))
-  key <- if (by == "weight") basis else basis * score
   tables <- lapply(seq_len(ncol(basis)), function(k) {
     top <- utils::head(order(-key[, k]), n)
     data.frame(component = colnames(basis)[k], place = seq_along(top), feature = features[top],
-               weight = basis[top, k], score = score[top],
-               share = ifelse(total[top] > 0, basis[top, k] / total[top], 0))
+               weight = basis[top, k], score = score[top, k],
+               share = ifelse(total[top] > 0, abs(basis[top, k]) / total[top], 0))
   })
   out <- do.call(rbind, tables)
   out$component <- factor(out$component, colnames(basis))

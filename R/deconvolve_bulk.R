@@ -221,7 +221,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   }
   bulk <- as_bulk(bulk_counts, assay,
                   check_choice(bulk_scale, c("linear", "log1p", "log2"), "bulk_scale"))
-  samples <- sample_table(samples, bulk_counts, bulk$samples)
+  samples <- given_sample_data(samples, bulk_counts, bulk$samples)
   bulk_values <- check_bulk_values(bulk)
   platform <- uses_platform_error(
     error_model, poisson_only = c(

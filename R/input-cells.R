@@ -25,7 +25,8 @@ as_cells <- function(x, assay, .call = caller_env()) {
   list(counts = x, metadata = NULL, identity = NULL)
 }
 
-# Labels as a factor without empty levels, NA where a cell is to be left out.
+# Labels as a factor without empty levels, NA where a cell is to be left out; blank
+# labels are none.
 cell_labels <- function(labels, cells, what, .call = caller_env()) {
   if (is.null(labels)) return(NULL)
   n <- ncol(cells$counts)
@@ -33,8 +34,10 @@ cell_labels <- function(labels, cells, what, .call = caller_env()) {
     if (!labels %in% names(cells$metadata)) {
       has <- if (is.null(cells$metadata)) "`x` has no cell metadata."
              else paste0("It has ", some_of(names(cells$metadata), 8L), ".")
+      near <- nearest_names(labels, names(cells$metadata))
       stop_user("cell_types", paste0("There is no metadata column \"", labels, "\" for `", what,
-                                     "`."), x = has, .call = .call)
+                                     "`."), x = has,
+                i = if (length(near)) paste0("Did you mean ", some_of(near), "?"), .call = .call)
     }
     labels <- cells$metadata[[labels]]
   }
@@ -45,6 +48,12 @@ cell_labels <- function(labels, cells, what, .call = caller_env()) {
   }
   labels <- by_cell_name(labels, colnames(cells$counts), what, .call)
   labels <- factor(labels)
+  blank <- !nzchar(trimws(levels(labels)))
+  if (any(blank)) {
+    inform_user(TRUE, paste0(plural(sum(labels %in% levels(labels)[blank]), "cell"),
+                             " with an empty entry in `", what, "` left out."))
+    levels(labels)[blank] <- NA
+  }
   if (!nlevels(labels)) {
     stop_user("cell_types", paste0("`", what, "` is NA for every cell."), .call = .call)
   }

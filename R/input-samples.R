@@ -2,7 +2,7 @@
 
 # The table of a result's samples, in their order: from the argument, else from
 # the object that the values came in; NULL without either.
-sample_table <- function(samples, x, names, .call = caller_env()) {
+given_sample_data <- function(samples, x, names, .call = caller_env()) {
   if (is.null(samples)) {
     found <- cell_data(x)
     if (is.null(found) || !ncol(found)) return(NULL)

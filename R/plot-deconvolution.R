@@ -36,9 +36,9 @@
 #' no points, whatever the size of the cohort.
 #'
 #' @param result,x,object A [deconvolution].
+#' @param type The panel, or `"all"`.
 #' @param observed_counts The counts that were deconvolved, for a result without
 #'   them (`keep_counts = FALSE`).
-#' @param type The panel, or `"all"`.
 #' @param ... Arguments of the panel's own function. For `plot()` and
 #'   `autoplot()`: arguments of `plot_deconvolution()`.
 #' @param group Groups to put samples in: a vector in the order of the samples, or
@@ -76,9 +76,10 @@
 #' plot_uncertainty(result, samples = 1:3)
 #' plot_forest(result, types = "Type A", group = rep(c("case", "control"), 4))
 #' plot_ridge(result, samples = 1:2)
-plot_deconvolution <- function(result, observed_counts = NULL,
+plot_deconvolution <- function(result,
                                type = c("proportions", "fit", "correlation", "residuals",
-                                        "intercept", "heatmap", "uncertainty", "all"), ...) {
+                                        "intercept", "heatmap", "uncertainty", "all"),
+                               observed_counts = NULL, ...) {
   if (inherits(result, "hierarchical_deconvolution")) {
     return(autoplot.hierarchical_deconvolution(result, ...))
   }

@@ -45,10 +45,14 @@ call_rs <- function(binding, ..., .given = list(), .samples = NULL, .call = call
   stop_user(value$failure, problem, x = value$message, i = mend, .call = .call)
 }
 
+# A bar is drawn where it can be redrawn in place: in logs and knitted pages every
+# step would be a line.  The option `unalloy.progress` says otherwise.
+shows_progress <- function() getOption("unalloy.progress", cli::is_dynamic_tty())
+
 # A function for Rust to call with the number of units done: a progress bar
 # that shows itself only when the work takes more than two seconds.
 progress_bar <- function(title, total, verbose, .envir = caller_env()) {
-  if (!verbose) return(function(done) invisible())
+  if (!verbose || !shows_progress()) return(function(done) invisible())
   bar <- cli::cli_progress_bar(title, total = total, clear = TRUE, .envir = .envir)
   function(done) {
     cli::cli_progress_update(set = done, id = bar, .envir = .envir)

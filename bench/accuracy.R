@@ -148,7 +148,9 @@ purity <- function(p) {
 }
 forms <- list(
   flat = function(b) deconvolve_bulk(K, b, verbose = FALSE),
-  hierarchical = function(b) deconvolve_hierarchical(K, b, type_tree(K, groups), verbose = FALSE)
+  hierarchical = function(b) {
+    deconvolve_hierarchical(K, b, tree = type_tree(K, groups), verbose = FALSE)
+  }
 )
 print(round(t(vapply(forms, function(form) {
   c(hoek = score_hoek(form(hoek$bulk)$proportions)[["rmse"]],

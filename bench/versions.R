@@ -32,7 +32,7 @@ inputs <- function(part) {
     },
     sensing = {
       set.seed(1)
-      modules <- matrix(rnorm(500 * 300), 500) + 0.7 * rnorm(500)
+      modules <- matrix(rexp(500 * 300)^2, 500)
       w <- matrix(0, 300, 3000)
       for (i in 1:3000) w[sample.int(300, 15), i] <- rexp(15)
       x <- modules %*% w

@@ -149,3 +149,20 @@ test_that("results print the same every time", {
     summary(fit_small())
   }, transform = function(lines) gsub("[0-9.]+e-[0-9]+", "<gap>", lines))
 })
+
+test_that("shares go into data frames and Seurat objects", {
+  samples <- data.frame(sample = rev(colnames(small$bulk_counts)), batch = 1)
+  added <- add_to(samples, result, prefix = "p_")
+  expect_identical(added[["p_Type A"]], unname(rev(result$proportions["Type A", ])))
+  expect_identical(add_to(data.frame(row.names = c("Sample2", "none")), result)[["Type B"]],
+                   c(result$proportions[["Type B", "Sample2"]], NA))
+  expect_snapshot(error = TRUE, {
+    add_to(data.frame(a = 1), result)
+    add_to(samples, result, name = "shares")
+    add_to(1, result)
+  })
+  skip_if_not_installed("SeuratObject")
+  object <- SeuratObject::CreateSeuratObject(as(small$bulk_counts, "dgCMatrix"))
+  object <- add_to(object, result)
+  expect_identical(object[["Type A"]][[1]], unname(result$proportions["Type A", ]))
+})

@@ -25,7 +25,7 @@ simulate_lineages <- function(seed = 1, n_genes = 1500, n_samples = 12, platform
 }
 lineages <- simulate_lineages()
 fit_tree <- function(sim = lineages, tree = sim$group, ...) {
-  deconvolve_hierarchical(sim$signatures, sim$bulk, tree, verbose = FALSE, ...)
+  deconvolve_hierarchical(sim$signatures, sim$bulk, tree = tree, verbose = FALSE, ...)
 }
 result <- fit_tree()
 
@@ -128,7 +128,8 @@ test_that("a Poisson model and matrices of profiles are taken", {
   poisson <- suppressWarnings(fit_tree(error_model = "poisson"))
   expect_identical(poisson$coarse$error_model, "poisson")
   expect_equal(unname(colSums(poisson$proportions)), rep(1, 12))
-  plain <- deconvolve_hierarchical(as.matrix(lineages$signatures), lineages$bulk, lineages$group,
+  plain <- deconvolve_hierarchical(as.matrix(lineages$signatures), lineages$bulk,
+                                   tree = lineages$group,
                                    verbose = FALSE)
   expect_gt(stats::cor(c(plain$proportions), c(lineages$truth)), 0.95)
 })
@@ -192,7 +193,7 @@ test_that("bad trees are refused by name", {
                                      coarse = c("X", "Y", "Y", "Y", "Z")))
     type_tree(signatures[, 1:2])
     merge_signatures(signatures, list(C = c("Aa", "Ab")))
-    deconvolve_hierarchical(signatures, lineages$bulk, group[-5], verbose = FALSE)
+    deconvolve_hierarchical(signatures, lineages$bulk, tree = group[-5], verbose = FALSE)
   })
 })
 

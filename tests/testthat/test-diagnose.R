@@ -259,7 +259,7 @@ test_that("bad input is refused", {
   expect_snapshot(error = TRUE, diagnose(fit_small(keep_counts = FALSE)))
   expect_equal(diagnose(fit_small(keep_counts = FALSE), small$bulk_counts, seed = 1), diagnosis)
   tree <- list(One = c("Type A", "Type B"), Two = c("Type C", "Type D"))
-  hierarchical <- deconvolve_hierarchical(small_signatures, small$bulk_counts, tree,
+  hierarchical <- deconvolve_hierarchical(small_signatures, small$bulk_counts, tree = tree,
                                           verbose = FALSE)
   expect_snapshot(error = TRUE, diagnose(hierarchical))
   expect_snapshot(error = TRUE, diagnose(result, programs = -1))

@@ -4,6 +4,8 @@ own_methods <- function() {
   found <- data.frame(generic = registered[, 1L], class = registered[, 2L],
                       name = registered[, 3L])
   found$body <- lapply(found$name, get, envir = asNamespace("unalloy"))
+  # c() and cbind() take any number of results there
+  found <- found[!found$generic %in% c("c", "cbind"), ]
   found[vapply(found$body, function(method) "..." %in% names(formals(method)), NA), ]
 }
 

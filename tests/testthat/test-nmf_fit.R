@@ -220,12 +220,25 @@ test_that("definitions agree with package NMF on the same factors", {
                    as.integer(NMF::predict(peer, "features")))
 })
 
+test_that("one verb lists the features of factors and signatures", {
+  signatures <- build_signatures(small$reference, small$cells$cell_type)
+  top <- top_features(signatures, 3)
+  expect_identical(levels(top$component), colnames(signatures))
+  expect_gt(mean(top$share), mean(top_features(signatures, 3, by = "weight")$share))
+  at <- cbind(top$feature, as.character(top$component))
+  expect_equal(top$weight, 1e6 * as.matrix(signatures)[at],
+               ignore_attr = TRUE)
+  factors <- latent_factors(log1p(x), 2)
+  top <- top_features(factors, 2, by = "weight")
+  expect_identical(top$feature[1], names(which.max(abs(basis(factors)[, 1]))))
+})
+
 test_that("features are listed by weight and by specificity", {
-  top <- top_features(fit, 4)
+  top <- top_features(fit, 4, by = "weight")
   expect_identical(nrow(top), 12L)
   lecture <- apply(basis(fit), 2, function(w) head(order(w, decreasing = TRUE), 4))
   expect_identical(top$feature, rownames(x)[lecture])
-  specific <- top_features(fit, 4, by = "specificity")
+  specific <- top_features(fit, 4)
   expect_gte(mean(specific$score), mean(top$score))
   expect_equal(top$share, top$weight / rowSums(basis(fit))[top$feature], ignore_attr = TRUE)
   picked <- extractFeatures(fit)
@@ -269,8 +282,9 @@ test_that("reductions go into single-cell objects by the names of cells", {
   skip_if_not_installed("SingleCellExperiment")
   cells <- SingleCellExperiment::SingleCellExperiment(list(counts = x[, 30:1]))
   with_reduction <- as_reduction(fit, cells)
-  found <- SingleCellExperiment::reducedDim(with_reduction, "NMF")
+  found <- SingleCellExperiment::reducedDim(with_reduction, "nmf")
   expect_equal(found, t(coef(fit))[30:1, ], ignore_attr = "basis")
+  expect_identical(add_to(cells, fit), with_reduction)
   other <- cells
   colnames(other)[1] <- "stranger"
   expect_refusal(as_reduction(fit, other), "samples")

@@ -224,7 +224,7 @@ test_that("plot_deconvolution() draws the panel that is asked for", {
                class = "unalloy_error_argument")
   expect_error(plot_deconvolution(result, colour = 1), "\"group\"",
                class = "unalloy_error_argument")
-  expect_error(plot_deconvolution(result, NULL, "fit", 1), class = "unalloy_error_argument")
+  expect_error(plot_deconvolution(result, "fit", NULL, 1), class = "unalloy_error_argument")
   expect_error(plot_deconvolution(list()), class = "unalloy_error_argument")
 })
 
@@ -254,7 +254,7 @@ test_that("counts can be given to a result without them", {
   expect_error(plot_fit(bare), class = "unalloy_error_no_counts")
   shuffled <- counts[sample(nrow(counts)), 8:1]
   for (type in c("fit", "residuals", "uncertainty")) {
-    expect_equal(plot_deconvolution(bare, shuffled, type)$data,
+    expect_equal(plot_deconvolution(bare, type, shuffled)$data,
                  plot_deconvolution(result, type = type)$data)
   }
   expect_equal(plot_fit(bare, counts)$data, plot_fit(result)$data)
