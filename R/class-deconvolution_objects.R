@@ -102,7 +102,8 @@ joinable <- function(parts, .call) {
   same <- function(field) vapply(parts, function(part) {
     isTRUE(all.equal(part[[field]], first[[field]]))
   }, NA)
-  model <- lapply(parts, function(part) part$model[c("sources", "weights", "length_factor", "tau2")])
+  numbers <- c("sources", "weights", "length_factor", "tau2")
+  model <- lapply(parts, function(part) part$model[numbers])
   parts <- Map(function(part, model) c(part, list(numbers = model)), parts, model)
   first <- parts[[1L]]
   checks <- list(error_model = "error model", numbers = "signatures, genes or variances",

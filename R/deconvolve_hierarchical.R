@@ -75,7 +75,8 @@
 #' result$group_proportions
 #' plot(result, level = "groups")
 deconvolve_hierarchical <- function(signatures, bulk_counts, gene_lengths = NULL,
-                                    gene_weights = NULL, tree = NULL, error_model = c("platform", "poisson"),
+                                    gene_weights = NULL, tree = NULL,
+                                    error_model = c("platform", "poisson"),
                                     protocol = c("auto", "full_length", "umi"),
                                     length_exponent = NULL, cell_size = "auto", assay = NULL,
                                     threads = getOption("unalloy.threads", 2L),
