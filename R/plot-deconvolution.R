@@ -15,8 +15,9 @@
 #'     points, with their running median. The residual axis is linear near 0 and
 #'     logarithmic beyond.}
 #'   \item{`plot_intercept()`}{Per sample, what no signature explains.}
-#'   \item{`plot_heatmap()`}{Types × samples. With
-#'     `what = "proportions_with_intercept"` the intercept is a strip on top.}
+#'   \item{`plot_heatmap()`}{Types × samples with their trees, `group` as a track above them
+#'     and the intercept, where the model has one, as points. With
+#'     `what = "proportions_with_intercept"` the intercept is a row on top.}
 #'   \item{`plot_uncertainty()`}{Estimates and intervals of
 #'     [confint()][confint.deconvolution]; a panel per sample up to six samples,
 #'     else a panel per type. Types at zero are drawn at their upper limit, as an
@@ -42,10 +43,15 @@
 #' @param ... Arguments of the panel's own function. For `plot()` and
 #'   `autoplot()`: arguments of `plot_deconvolution()`.
 #' @param group Groups to put samples in: a vector in the order of the samples, or
-#'   named by sample. A factor keeps the order of its levels.
+#'   named by sample. A factor keeps the order of its levels. For the heatmap also a data
+#'   frame or list of several, or the name of a column of [sample_data()].
 #' @param order `"cluster"` puts samples (and for the heatmap types) that resemble
 #'   each other side by side; `"none"` keeps the order of the result.
 #' @param what Which shares.
+#' @param top Types that have a bar of their own, those with the largest mean; the others
+#'   are drawn as one.
+#' @param colours For the proportions, colours named by type, in place of those of
+#'   [type_palette()]. For the heatmap, a list of colours per level, named by track.
 #' @param bins Hexagons along the x axis.
 #' @param level Coverage of the intervals.
 #' @param samples,types What to draw; all by default.

@@ -4,19 +4,22 @@
 # Sizes of a track, a tree and the gap between, as shares of the matrix.
 TRACK_SIZE <- 0.04
 TREE_SIZE <- 0.14
+POINTS_SIZE <- 0.12
 GAP <- 0.012
 # Aesthetics of points, in the order in which tracks take them for their legends.
 TRACK_AESTHETICS <- c("colour", "alpha", "size", "shape", "stroke")
 MAX_ROW_NAMES <- 80L
-MAX_COLUMN_NAMES <- 150L
+MAX_COLUMN_NAMES <- 50L
 # A track of more levels, such as names, is drawn without a legend.
 MAX_LEGEND <- 24L
 
 # `values` in the order to be drawn, the first row at the top. A tree is an
 # hclust whose order is that of the rows or columns. Tracks are lists of vectors
-# in the order to be drawn.
+# in the order to be drawn; `column_points`, a list of one vector of shares, are
+# drawn as points above the columns.
 draw_heatmap <- function(values, name, row_tree = NULL, column_tree = NULL, row_tracks = list(),
-                         column_tracks = list(), colours = list(), limits = c(0, NA),
+                         column_tracks = list(), column_points = NULL, colours = list(),
+                         limits = c(0, NA),
                          title = NULL, caption = NULL, noun = c("row", "column")) {
   m <- nrow(values)
   n <- ncol(values)
@@ -28,6 +31,8 @@ draw_heatmap <- function(values, name, row_tree = NULL, column_tree = NULL, row_
   left <- place_tracks(tracks[setdiff(seq_along(tracks), above)], n, m)
   left$rects[c("x", "y")] <- list(1 - left$rects$y + n, m + 1 - left$rects$x)
   left$at <- n + 1 - left$at
+  points <- place_points(column_points, top$edge, m)
+  top$edge <- points$edge
   segments <- rbind(
     tree_segments(column_tree, top$edge, m * TREE_SIZE, function(along, up) list(along, up)),
     tree_segments(row_tree, left$edge, n * TREE_SIZE,
@@ -48,10 +53,12 @@ draw_heatmap <- function(values, name, row_tree = NULL, column_tree = NULL, row_
       geom_segment(aes(xend = .data$xend, yend = .data$yend), segments, linewidth = 0.3,
                    colour = "grey30")
     }) +
+    points$layers +
     track_legends(tracks) +
     theme_unalloy() +
     heatmap_axis("x", colnames(values), seq_len(n), left$at, names(row_tracks), noun[2L]) +
-    heatmap_axis("y", rownames(values), rev(seq_len(m)), top$at, names(column_tracks), noun[1L]) +
+    heatmap_axis("y", rownames(values), rev(seq_len(m)), c(top$at, points$at),
+                 c(names(column_tracks), points$labels), noun[1L]) +
     labs(title = title, caption = caption) +
     theme(panel.grid.major = element_blank(), legend.box = "vertical",
           legend.spacing.y = unit(0.4, "lines"), axis.title.y.right = element_text(angle = 270))
@@ -115,6 +122,26 @@ place_tracks <- function(tracks, size, length) {
                       colour = as.character(unlist(lapply(tracks, `[[`, "colour"))))
   list(rects = rects, at = at,
        edge = size + 0.5 + size * GAP + length(tracks) * size * (TRACK_SIZE + GAP / 2))
+}
+
+# Points between 0 and the largest value on a strip above `edge`, and its new edge.
+place_points <- function(points, edge, size) {
+  if (is.null(points)) return(list(edge = edge))
+  values <- points[[1L]]
+  highest <- max(values, 1e-300, na.rm = TRUE)
+  from <- edge + size * GAP
+  height <- size * POINTS_SIZE
+  table <- data.frame(x = seq_along(values), y = from + values / highest * height, from = from)
+  list(
+    edge = from + height * 1.1, at = c(from, from + height),
+    labels = c("0 %", paste(names(points), percent(signif(highest, 2)))),
+    layers = list(
+      geom_segment(aes(xend = .data$x, y = .data$from, yend = .data$y), table, colour = "grey75",
+                   linewidth = 0.3),
+      geom_point(aes(y = .data$y), table, size = max(0.4, min(1.6, 60 / nrow(table))),
+                 colour = "grey25")
+    )
+  )
 }
 
 # The lines of a tree of the given height above `edge`; `turn` makes x and y of

@@ -68,8 +68,11 @@ theme_unalloy <- function(base_size = 11) {
 }
 
 # The scale and legend of types, in as many columns as they need.
-scale_types <- function(aesthetic, types) {
-  guide <- guide_legend(ncol = ceiling(length(types) / 20))
-  scale_discrete_manual(aesthetic, values = type_palette(types), name = "Cell type",
+scale_types <- function(aesthetic, types, palette = type_palette(types)) {
+  guide <- guide_legend(ncol = ceiling(length(types) / 21))
+  scale_discrete_manual(aesthetic, values = palette, breaks = types, name = "Cell type",
                         labels = shorten, guide = guide)
 }
+
+# Labels of an axis of shares.
+percent <- function(x) ifelse(is.na(x), "", paste0(format(100 * x, trim = TRUE, digits = 3), " %"))

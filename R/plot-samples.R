@@ -3,49 +3,58 @@
 #' @rdname plot_deconvolution
 #' @export
 plot_proportions <- function(result, group = NULL, order = c("cluster", "none"),
-                             what = NULL) {
+                             what = NULL, top = MOST_BARS, colours = NULL) {
   check_result(result)
   what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
-  share_bars(coef(result, what), group, order, what, rownames(result$exposures))
+  top <- check_count(top, "top")
+  palette <- type_palette(rownames(result$exposures))
+  known <- check_colours(colours, names(palette))
+  palette[names(known)] <- known
+  share_bars(coef(result, what), group, order, what, palette, top = top)
 }
 
-# Shares (types x samples) as stacked bars; `coloured` are the types in the order of
-# their colours.
-share_bars <- function(shares, group, order, what, coloured = rownames(shares),
-                       title = "Cell types per sample", .call = caller_env()) {
+# Nobody tells more colours apart in one bar.
+MOST_BARS <- 20L
+OTHER_COLOUR <- "#D9D9D9"
+
+check_colours <- function(colours, known, .call = caller_env()) {
+  unknown <- setdiff(names(colours), known)
+  if (length(unknown) || length(colours) != length(names(colours))) {
+    stop_user("argument", "`colours` must be named by type.",
+              x = if (length(unknown)) paste0("Unknown: ", some_of(unknown), "."),
+              i = paste0("There are ", some_of(known, 21L), "."), .call = .call)
+  }
+  colours
+}
+
+# The rows with the largest mean, and the sum of the others as a last row.
+largest_shares <- function(shares, top) {
+  if (nrow(shares) <= top) return(shares)
+  largest <- utils::head(order(-rowMeans(shares, na.rm = TRUE)), top)
+  kept <- seq_len(nrow(shares)) %in% largest
+  other <- matrix(colSums(shares[!kept, , drop = FALSE]), 1L,
+                  dimnames = list(plural(sum(!kept), "other type"), NULL))
+  rbind(shares[kept, , drop = FALSE], other)
+}
+
+# Shares (types x samples) as stacked bars, in colours named by type.
+share_bars <- function(shares, group, order, what, palette = type_palette(rownames(shares)),
+                       title = "Cell types per sample", top = MOST_BARS, .call = caller_env()) {
+  force(palette)
+  shares <- largest_shares(shares, top)
+  palette <- palette[rownames(shares)]
+  other <- !rownames(shares) %in% names(palette)
+  palette[other] <- OTHER_COLOUR
+  names(palette) <- rownames(shares)
   table <- place_samples(long_shares(shares), shares, group, order, .call = .call)
   # a sample without any type keeps its place, and has no bar
   table$share[is.na(table$share)] <- 0
   ggplot(table, aes(.data$sample, .data$share, fill = .data$type)) +
-    geom_col(width = if (ncol(shares) > 150) 1 else 0.92) +
-    scale_types("fill", coloured) +
-    scale_y_continuous(expand = expansion()) +
+    geom_col(width = if (ncol(shares) > MOST_NAMES) 1 else 0.92) +
+    scale_types("fill", names(palette), palette) +
+    scale_y_continuous(expand = expansion(), labels = percent) +
     labs(title = title, y = SHARE_LABELS[[what]]) +
     sample_axis(ncol(shares), group) + theme(panel.grid.major.x = element_blank())
-}
-
-#' @rdname plot_deconvolution
-#' @export
-plot_heatmap <- function(result, group = NULL, order = c("cluster", "none"),
-                         what = NULL) {
-  check_result(result)
-  what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
-  order <- check_choice(order, c("cluster", "none"), "order")
-  shares <- coef(result, what)
-  is_type <- seq_len(nrow(shares)) <= size_of(result)[1L]
-  types <- shares[is_type, , drop = FALSE]
-  if (order == "cluster") types <- types[cluster_order(t(types)), , drop = FALSE]
-  table <- place_samples(long_shares(shares), types, group, order)
-  table$type <- factor(table$type, c(rownames(shares)[!is_type], rev(rownames(types))))
-  table$strip <- factor(table$type %in% rownames(types), c(FALSE, TRUE), c("background", "type"))
-  ggplot(table, aes(.data$sample, .data$type, fill = .data$share)) +
-    geom_tile() +
-    scale_fill_viridis_c(name = sub(", ", ",\n", SHARE_LABELS[[what]]), limits = c(0, NA)) +
-    scale_y_discrete(expand = expansion(), labels = shorten) +
-    labs(title = "Cell types per sample", y = NULL) +
-    sample_axis(ncol(shares), group, rows = if (!all(is_type)) vars(.data$strip)) +
-    theme(panel.grid.major = element_blank(), strip.text.y = element_blank(),
-          axis.text.y = element_text(size = rel(if (nrow(shares) > 25) 0.7 else 0.9)))
 }
 
 #' @rdname plot_deconvolution
@@ -89,7 +98,7 @@ plot_intercept <- function(result, group = NULL) {
   ggplot(table, aes(.data$sample, .data$share)) +
     geom_segment(aes(xend = .data$sample, yend = 0), colour = "grey75") +
     geom_point(colour = TYPE_COLOURS[4L], size = 2) +
-    scale_y_continuous(limits = c(0, NA), expand = expansion(c(0, 0.05))) +
+    scale_y_continuous(limits = c(0, NA), expand = expansion(c(0, 0.05)), labels = percent) +
     labs(title = "What no signature explains", y = "Intercept, share of mRNA") +
     sample_axis(nrow(table), group)
 }
@@ -151,14 +160,15 @@ cluster_order <- function(shares) {
 }
 
 # Names below the x axis that stay readable, and facets for groups.
+MOST_NAMES <- 50L
 sample_axis <- function(n, group, rows = NULL) {
-  named <- n <= 150
+  named <- n <= MOST_NAMES
   n_groups <- length(unique(group))
   facets <- if (!is.null(group) || !is.null(rows)) {
     facet_grid(rows = rows, cols = if (!is.null(group)) vars(.data$group), scales = "free",
                space = "free")
   }
-  size <- rel(max(0.4, min(1, 50 / n)))
+  size <- rel(max(0.7, min(1, 35 / n)))
   text <- element_text(angle = 90, hjust = 1, vjust = 0.5, size = size)
   list(
     theme_unalloy(), facets, scale_x_discrete(labels = shorten),

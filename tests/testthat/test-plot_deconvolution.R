@@ -69,7 +69,7 @@ test_that("forty types have forty colours, and more are announced", {
   expect_false(type_palette("Intercept") %in% type_palette(40))
   expect_message(type_palette(41), "40 colours for 41 types", class = "unalloy_message")
   expect_error(type_palette(NULL), class = "unalloy_error_argument")
-  shares <- layer_data(plot_proportions(fit_of(n_types = 40, n_samples = 2)))
+  shares <- layer_data(plot_proportions(fit_of(n_types = 40, n_samples = 2), top = 40))
   expect_length(unique(shares$fill), 40)
 })
 
@@ -153,15 +153,43 @@ test_that("intercepts are drawn from the lowest to the highest", {
   expect_error(plot_intercept(fit_of(intercept = FALSE)), class = "unalloy_error_no_intercept")
 })
 
-test_that("the heatmap's tiles hold the shares, the intercept in a strip above", {
-  plot <- plot_heatmap(result, what = "proportions_with_intercept")
-  table <- plot$data
-  drawn <- result$proportions_with_intercept[cbind(as.character(table$type),
-                                                   as.character(table$sample))]
-  expect_identical(table$share, drawn)
-  expect_identical(table$strip == "background", table$type == "Intercept")
-  panels <- layer_data(plot)$PANEL
-  expect_equal(as.vector(table(panels)), c(8L, 40L))
+test_that("the heatmap's tiles hold the shares, the intercept is points above them", {
+  # the shares, as named by the axes
+  drawn <- function(plot, shares) {
+    axis <- function(which) {
+      scale <- ggplot2::layer_scales(plot)[[which]]
+      stats::setNames(scale$get_labels(), scale$get_breaks())
+    }
+    at <- cbind(axis("y")[as.character(plot$data$y)], axis("x")[as.character(plot$data$x)])
+    expect_identical(plot$data$value, unname(shares[at]))
+  }
+  plot <- plot_heatmap(result, what = "proportions")
+  drawn(plot, result$proportions)
+  whole <- plot_heatmap(result, what = "proportions_with_intercept")
+  drawn(whole, result$proportions_with_intercept)
+  # the row of the intercept is the highest
+  expect_identical(whole$data$y[1], nrow(result$proportions_with_intercept))
+  points <- Filter(function(layer) inherits(layer$geom, "GeomPoint"), plot$layers)[[1]]$data
+  intercept <- result$intercept_fraction[ggplot2::layer_scales(plot)$x$get_labels()]
+  # in proportion to the largest
+  height <- points$y - points$from
+  expect_equal(height / max(height), unname(intercept / max(intercept)))
+  tracks <- plot_heatmap(result, group = list(sex = rep(c("f", "m"), 4), batch = gl(4, 2)))
+  expect_true(all(c("sex", "batch") %in% ggplot2::layer_scales(tracks)$y$get_labels()))
+  expect_error(plot_heatmap(result, group = list(sex = "f")), class = "unalloy_error_argument")
+})
+
+test_that("bars beyond `top` are one, colours can be given, axes are in percent", {
+  plot <- plot_proportions(result, what = "proportions", top = 2)
+  largest <- names(sort(-rowMeans(result$proportions)))[1:2]
+  expect_setequal(levels(factor(plot$data$type)), c(largest, "3 other types"))
+  sums <- tapply(plot$data$share, plot$data$sample, sum)
+  expect_equal(as.vector(sums), rep(1, 8))
+  given <- plot_proportions(result, colours = c("Type B" = "#123456"))
+  expect_true("#123456" %in% layer_data(given)$fill)
+  expect_match(ggplot2::layer_scales(plot)$y$get_labels()[2], "^[0-9.]+ %$")
+  expect_error(plot_proportions(result, colours = c("Type Z" = "red")), "Type Z",
+               class = "unalloy_error_argument")
 })
 
 test_that("intervals are those of confint(), and zeros are open triangles at their limit", {
@@ -222,7 +250,7 @@ test_that("plot_deconvolution() draws the panel that is asked for", {
   }
   expect_error(plot_deconvolution(result, type = "pie"), "\"heatmap\"",
                class = "unalloy_error_argument")
-  expect_error(plot_deconvolution(result, colour = 1), "\"group\"",
+  expect_error(plot_deconvolution(result, hue = 1), "\"group\"",
                class = "unalloy_error_argument")
   expect_error(plot_deconvolution(result, "fit", NULL, 1), class = "unalloy_error_argument")
   expect_error(plot_deconvolution(list()), class = "unalloy_error_argument")

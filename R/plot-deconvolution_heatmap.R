@@ -1,0 +1,41 @@
+# The heatmap of a deconvolution.
+
+#' @rdname plot_deconvolution
+#' @export
+plot_heatmap <- function(result, group = NULL, order = c("cluster", "none"),
+                         what = NULL, colours = list()) {
+  check_result(result)
+  what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
+  order <- check_choice(order, c("cluster", "none"), "order")
+  shares <- coef(result, what)
+  tracks <- sample_tracks(group, result)
+  is_type <- seq_len(nrow(shares)) <= size_of(result)[1L]
+  # samples without a type are placed as if all shares were zero
+  types <- shares[is_type, , drop = FALSE]
+  types[is.na(types)] <- 0
+  samples <- place_items(types, order)
+  rows <- place_items(t(types), order)
+  placed <- c(which(!is_type), rows$order)
+  intercept <- if (all(is_type) && "Intercept" %in% rownames(result$exposures)) {
+    list(Intercept = unname(result$intercept_fraction)[samples$order])
+  }
+  draw_heatmap(shares[placed, samples$order, drop = FALSE],
+               sub(", ", ",\n", SHARE_LABELS[[what]]),
+               row_tree = if (all(is_type)) rows$tree, column_tree = samples$tree,
+               column_tracks = lapply(tracks, function(values) values[samples$order]),
+               column_points = intercept, colours = colours, title = "Cell types per sample",
+               noun = c("type", "sample"))
+}
+
+# What is drawn above the samples: groups as in the other panels, or several of them.
+sample_tracks <- function(group, result, .call = caller_env()) {
+  samples <- result$convergence$sample
+  if (is.null(group)) return(list())
+  column <- is.character(group) && length(group) == 1L && length(samples) > 1L
+  if (column) {
+    of_column <- sample_column(group, result$sample_data, samples, "group", .call = .call)
+    return(stats::setNames(list(of_column), group))
+  }
+  if (is.atomic(group)) return(list(group = check_group(group, samples, .call = .call)))
+  check_annotation(group, length(samples), "sample", .call = .call)
+}
