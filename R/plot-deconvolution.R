@@ -70,7 +70,8 @@
 #' @importFrom ggplot2 element_text expansion facet_grid facet_wrap geom_abline geom_col layer
 #' @importFrom ggplot2 geom_hline geom_line geom_linerange geom_point geom_segment geom_tile
 #' @importFrom ggplot2 ggplot guide_legend labs rel scale_discrete_manual scale_fill_viridis_c
-#' @importFrom ggplot2 scale_shape_manual scale_x_continuous scale_x_discrete
+#' @importFrom ggplot2 scale_colour_viridis_c scale_shape_manual scale_size_area
+#' @importFrom ggplot2 scale_x_continuous scale_x_discrete
 #' @importFrom ggplot2 scale_y_continuous scale_y_discrete theme theme_minimal unit vars
 #' @export
 #' @examples

@@ -1,13 +1,15 @@
-#' Heatmap of marker genes
+#' Marker genes as dots
 #'
-#' Expression of each marker in each type, relative to the type that expresses it
-#' most. A clear marker is one bright tile in a dark row.
+#' A row per gene, a dot per type: its colour is expression relative to the type that
+#' expresses the gene most, its size is expression. A clear marker is one large bright dot
+#' in a row of small dark ones.
 #'
 #' @param markers What [select_markers()] returned, a data frame with the columns
 #'   `gene` and `type`, or a list with the genes of each type.
 #' @param signatures The signatures; needed unless `markers` is an object of
 #'   [select_markers()].
-#' @param n Markers shown per type, the best.
+#' @param n Markers shown per type, the best; by default as many as have names of a readable
+#'   size, ten at most.
 #' @param pseudocount Added to expression before the logarithm, per million.
 #' @param range Ratios below `-range` (log2) have the darkest colour.
 #' @return A ggplot: genes (rows, grouped by the type they mark) by types.
@@ -18,50 +20,37 @@
 #' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
 #' plot_markers(select_markers(signatures, n = 8))
 #' plot_markers(list("Type A" = c("Gene001", "Gene002")), signatures)
-plot_markers <- function(markers, signatures = NULL, n = 10, pseudocount = 10, range = 6) {
-  n <- check_count(n, "n")
+plot_markers <- function(markers, signatures = NULL, n = NULL, pseudocount = 10, range = 6) {
+  if (!is.null(n)) n <- check_count(n, "n")
   pseudocount <- check_number(pseudocount, "pseudocount", min = 0, above = TRUE)
   range <- check_number(range, "range", min = 0, above = TRUE)
   expression <- marker_profiles(markers, signatures)
-  genes <- lapply(marker_list(markers, "markers"), utils::head, n)
-  if (!sum(lengths(genes))) stop_user("markers", "There are no markers to draw.")
-  table <- marker_tiles(genes, expression, pseudocount, range)
-  many <- nlevels(table$row) > 60
-  ggplot(table, aes(.data$type, .data$row, fill = .data$relative)) +
-    # a height of 1 leaves white seams between rows on some devices
-    geom_tile(height = 1.02) +
+  listed <- marker_list(markers, "markers")
+  if (!sum(lengths(listed))) stop_user("markers", "There are no markers to draw.")
+  n <- n %||% max(1, min(10, MOST_MARKERS %/% sum(lengths(listed) > 0)))
+  table <- marker_tiles(lapply(listed, utils::head, n), expression, pseudocount, range)
+  rows <- levels(table$row)
+  ggplot(table, aes(.data$type, .data$row, colour = .data$relative, size = .data$expression)) +
+    geom_point() +
     facet_grid(rows = vars(.data$group), scales = "free_y", space = "free_y", switch = "y",
                labeller = function(labels) lapply(labels, function(x) shorten(as.character(x)))) +
-    scale_fill_viridis_c(name = "log2 ratio to the gene's highest type", limits = c(-range, 0),
-                         n.breaks = 4) +
-    scale_x_discrete(expand = expansion(), labels = shorten) +
-    marker_names(table, genes, many) +
+    scale_colour_viridis_c(name = "log2 ratio to the\ngene's highest type", limits = c(-range, 0),
+                           n.breaks = 4) +
+    scale_size_area(name = "Expression\nper million", max_size = min(7, 250 / length(rows)),
+                    trans = "sqrt", n.breaks = 4) +
+    scale_x_discrete(labels = shorten) +
+    scale_y_discrete(labels = stats::setNames(sub("^.*\r", "", rows), rows), position = "right") +
     labs(title = "Markers of cell types", x = NULL, y = NULL) + theme_unalloy() +
-    theme(panel.grid.major = element_blank(), legend.position = "top",
+    theme(panel.grid.major.x = element_blank(), legend.position = "right",
           axis.text.x = element_text(angle = 90, hjust = 1, vjust = 0.5),
-          axis.text.y.right = element_text(size = rel(if (many) 0.55 else 0.8), hjust = 0),
-          panel.spacing.y = unit(if (many) 0.12 else 0.25, "lines"),
+          axis.text.y.right = element_text(size = rel(max(0.5, min(0.8, 35 / length(rows)))),
+                                           hjust = 0),
+          panel.spacing.y = unit(0.15, "lines"), strip.placement = "outside",
           strip.text.y.left = element_text(angle = 0, hjust = 1), strip.clip = "off")
 }
 
-# The y axis: a name per row, or where rows are too many for that the names of
-# each group as a text beside it.
-marker_names <- function(table, genes, many) {
-  rows <- levels(table$row)
-  if (!many) {
-    names <- stats::setNames(sub("^.*\r", "", rows), rows)
-    return(scale_y_discrete(labels = names, expand = expansion(), position = "right"))
-  }
-  filled <- genes[lengths(genes) > 0L]
-  middle <- vapply(names(filled), function(type) {
-    paste0(type, "\r", filled[[type]][ceiling(length(filled[[type]]) / 2)])
-  }, "")
-  text <- vapply(filled, function(group) {
-    paste(strwrap(best_names(group, 12L), 48L), collapse = "\n")
-  }, "")
-  scale_y_discrete(breaks = unname(middle), labels = stats::setNames(text, middle),
-                   expand = expansion(), position = "right")
-}
+# Rows of genes that can be read on one page.
+MOST_MARKERS <- 40L
 
 marker_profiles <- function(markers, signatures, .call = caller_env()) {
   kept <- attr(markers, "profiles")
@@ -98,7 +87,8 @@ marker_tiles <- function(genes, expression, pseudocount, range) {
     type = factor(rep(types, each = length(row)), types),
     row = factor(rep(row, length(types)), rev(unique(row))),
     group = factor(rep(group, length(types)), names(genes)),
-    relative = as.vector(relative)
+    relative = as.vector(relative),
+    expression = as.vector(expression[strip_ensembl_version(gene), types, drop = FALSE])
   )
 }
 

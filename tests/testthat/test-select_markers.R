@@ -184,7 +184,7 @@ test_that("printing shows each type and its best markers", {
   expect_snapshot(print(suppressWarnings(select_markers(toy(), 2))))
 })
 
-test_that("the heatmap has a tile per marker and type, at the marker's own ratios", {
+test_that("there is a dot per marker and type, at the marker's own ratios", {
   markers <- select_markers(small_signatures, n = 6)
   drawn <- plot_markers(markers, n = 4)
   tiles <- ggplot2::layer_data(drawn)
@@ -200,7 +200,7 @@ test_that("the heatmap has a tile per marker and type, at the marker's own ratio
   expect_equal(-sort(first$relative, decreasing = TRUE)[2], min(6, markers$log2_ratio[1]))
 })
 
-test_that("the heatmap takes lists, subsets and many genes", {
+test_that("dots of lists, subsets and many genes", {
   markers <- select_markers(small_signatures, n = 20)
   expect_equal(plot_markers(as.list(markers), small_signatures)$data, plot_markers(markers)$data)
   expect_equal(plot_markers(as.data.frame(markers), small_signatures)$data,
@@ -209,11 +209,13 @@ test_that("the heatmap takes lists, subsets and many genes", {
   part <- markers[markers$rank < 3, ]
   expect_equal(nrow(plot_markers(part)$data), 2 * 4 * 4)
   expect_equal(plot_markers(part, small_signatures)$data, plot_markers(part)$data)
+  expect_equal(nrow(plot_markers(markers)$data), 10 * 4 * 4)
   many <- plot_markers(markers, n = 20)
   expect_s3_class(ggplot2::ggplotGrob(many), "gtable")
-  breaks <- ggplot2::ggplot_build(many)$layout$panel_params[[1]]$y$get_labels()
-  text <- breaks[!is.na(breaks)]
-  expect_match(text, markers$gene[1], fixed = TRUE)
+  labels <- ggplot2::ggplot_build(many)$layout$panel_params[[1]]$y$get_labels()
+  expect_setequal(labels, markers$gene[markers$type == "Type A"])
+  expect_equal(many$data$expression[1],
+               1e6 * as.matrix(small_signatures)[[markers$gene[1], "Type A"]])
   # a gene in two groups is drawn in both
   twice <- plot_markers(list("Type A" = "Gene001", "Type B" = "Gene001"), small_signatures)
   expect_equal(nrow(twice$data), 8)
