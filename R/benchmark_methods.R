@@ -68,7 +68,7 @@ own_fit <- function(dataset, ...) {
 }
 
 run_poisson <- function(dataset) {
-  own_fit(dataset, error_model = "poisson", gene_weights = if (dataset$clean) "auto")
+  own_fit(dataset, error_model = "poisson", gene_weights = if (dataset$clean) "auto" else "none")
 }
 
 run_markers <- function(dataset) {

@@ -80,7 +80,7 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
                               signatures = NULL) {
   exposures <- fit$exposures
   dimnames(exposures) <- list(colnames(model$sources), bulk$samples)
-  parts <- shares_of(exposures, model$n_types, sizes$sizes)
+  parts <- shares_of(exposures, model$n_types, sizes$sizes, signatures$totals)
   genes <- c(model$matching["genes"], model$matching$report, list(unit = unit))
   result <- c(list(exposures = exposures), parts, list(
     metrics = fit_metrics(fit, model, bulk$samples),
@@ -105,7 +105,8 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
   result
 }
 
-TABLE_SHARES <- c("proportions", "cell_fractions", "proportions_with_intercept", "exposures")
+TABLE_SHARES <- c("proportions", "cell_fractions", "column_shares", "proportions_with_intercept",
+                  "exposures")
 
 # What fitted values, predictions and intervals need of the model.
 MODEL_FIELDS <- c("sources", "n_types", "lengths", "length_factor", "length_exponent", "weights",
@@ -118,7 +119,7 @@ sizes_of <- function(object) {
 }
 
 # Every kind of share of the exposures (sources x samples).
-shares_of <- function(exposures, n_types, sizes) {
+shares_of <- function(exposures, n_types, sizes, totals = NULL) {
   types <- exposures[seq_len(n_types), , drop = FALSE]
   with_intercept <- normalise_columns(exposures)
   has_intercept <- "Intercept" %in% rownames(exposures)
@@ -129,7 +130,8 @@ shares_of <- function(exposures, n_types, sizes) {
   list(
     proportions = normalise_columns(types), proportions_with_intercept = with_intercept,
     intercept_fraction = intercept,
-    cell_fractions = if (!is.null(sizes)) normalise_columns(types / sizes)
+    cell_fractions = if (!is.null(sizes)) normalise_columns(types / sizes),
+    column_shares = if (!is.null(totals)) normalise_columns(types / totals)
   )
 }
 
@@ -155,7 +157,8 @@ shares_of <- function(exposures, n_types, sizes) {
   if (nargs() > 2L) i <- only_samples(if (!missing(i)) i, if (missing(j)) samples else j)
   kept <- sample_index(i, samples)
   out <- unclass(x)
-  for (field in c("exposures", "proportions", "proportions_with_intercept", "cell_fractions")) {
+  for (field in c("exposures", "proportions", "proportions_with_intercept", "cell_fractions",
+                  "column_shares")) {
     if (!is.null(out[[field]])) out[[field]] <- out[[field]][, kept, drop = FALSE]
   }
   out$intercept_fraction <- out$intercept_fraction[kept]
@@ -177,10 +180,10 @@ shares_of <- function(exposures, n_types, sizes) {
 #' @export
 coef.deconvolution <- function(object, what = c("exposures", "proportions",
                                                 "proportions_with_intercept",
-                                                "cell_fractions"), ...) {
+                                                "cell_fractions", "column_shares"), ...) {
   refuse_dots(...)
   what <- check_choice(what, eval(formals()$what), "what")
-  if (what == "cell_fractions") need_cell_fractions(object)
+  need_share(object, what)
   object[[what]]
 }
 
@@ -227,16 +230,14 @@ predict.deconvolution <- function(object, newdata = NULL,
 
 # The same model and settings for other samples.
 refit <- function(object, newdata, .call = caller_env()) {
-  bulk <- as_bulk(newdata, .call = .call)
-  values <- check_bulk_values(bulk, .call = .call)
+  cleaned <- cleaned_alike(object, as_bulk(newdata, .call = .call), "newdata", .call)
+  bulk <- cleaned$bulk
+  values <- cleaned$values
   model <- match_to_model(object$model, bulk, object$model$weights > 0, "newdata", .call = .call)
   platform <- object$error_model == "platform"
   if (platform) model$floors <- platform_floors(values)
   settings <- object$settings
-  fit <- run_any_fit(model, bulk, settings, FALSE, .call = .call)
-  if (is_eliminated(settings)) {
-    fit <- eliminate_types(fit, model, bulk, settings, .call)
-  }
+  fit <- run_whole_fit(model, bulk, settings, FALSE, .call)
   new_deconvolution(fit, model, bulk, object$settings, sizes_of(object), TRUE, values$unit,
                     object$call, object$signatures)
 }
@@ -266,7 +267,7 @@ as.data.frame.deconvolution <- function(x, row.names = NULL, optional = FALSE,
   refuse_row_names(row.names)
   what <- share_asked_for(what, x, choices = TABLE_SHARES)
   shares <- coef(x, what)
-  column <- c(proportions = "proportion", cell_fractions = "fraction",
+  column <- c(proportions = "proportion", cell_fractions = "fraction", column_shares = "proportion",
               proportions_with_intercept = "proportion", exposures = "exposure")[[what]]
   long_shares(shares, column)
 }

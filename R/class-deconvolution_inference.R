@@ -49,8 +49,9 @@
 #'
 #' @param object A [deconvolution] with its counts kept.
 #' @param samples Samples to return; all by default.
-#' @param what `"proportions"` (shares of mRNA), `"cell_fractions"` or
-#'   `"exposures"`.
+#' @param what `"proportions"` (shares of mRNA), `"cell_fractions"`, `"column_shares"`
+#'   (shares in units of the columns that were given as signatures) or `"exposures"`; by
+#'   default cells where their sizes are known.
 #' @param of `"shares"`: errors of a share in itself, with the error of each type's
 #'   signature that all samples have in common, see [type_error()]. `"differences"`:
 #'   without it, for comparing samples of one cohort, where it cancels.
@@ -129,7 +130,7 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
   types <- chosen_types(object, parm, here)
   inferred <- if (how$method == "sandwich") {
     found <- infer_samples(object, what, how$variance, level, threads, here, how$of)
-    found$seen <- seen_at(object, found$scales, how$variance, level, threads, here)
+    found$seen <- seen_at(object, found, how$variance, level, threads, here)
     found
   } else {
     infer_bootstrap(object, what, how, level, seed, threads, here)
@@ -209,8 +210,8 @@ add_to_shares <- function(inferred, object, what, z, size) {
   none <- list(covariance = array(0, c(rep(length(types), 2L), ncol(object$exposures))),
                limits = 0 * object$exposures[types, , drop = FALSE])
   alone <- add_shared_error(none, object, what, z, size)
-  alone <- as_shares(object$exposures, alone$covariance, alone$limits, length(types), what,
-                     object$cell_size)
+  alone <- as_shares(object$exposures, alone$covariance, alone$limits, length(types),
+                     units_of(object, what))
   inferred$covariance <- inferred$covariance + alone$covariance
   inferred$limits <- sqrt(inferred$limits^2 + alone$limits^2)
   inferred
@@ -223,31 +224,30 @@ covariance_over <- function(drawn) {
 }
 
 # Estimates (types x samples), covariance (types x types x samples) and upper
-# limits at zero (types x samples) of one kind of share; `scales` are those of the
-# test of presence.  `of` says whether the error that the samples of a cohort share
-# is in them.
+# limits at zero (types x samples) of one kind of share; `scales` and `inflation` are
+# those of the test of presence.  `of` says whether the error that the samples of a
+# cohort share is in them.
 infer_samples <- function(object, what, variance, level, threads, .call, of = "differences") {
   threads <- check_threads(threads, .call = .call)
   inferred <- infer_exposures(object, variance, stats::qchisq(max(2 * level - 1, 0), 1), threads,
                               .call)
-  if (!is_counting_only(variance)) {
+  inferred$inflation <- 1 + 0 * object$exposures
+  if (of == "shares" && !is_counting_only(variance)) {
     types <- seq_len(object$model$n_types)
-    inferred$scales[types, ] <- inferred$scales[types, ] *
-      presence_inflation(inferred, object)
-    if (of == "shares") {
-      inferred <- add_shared_error(inferred, object, what, stats::qnorm(max(level, 0.5)))
-    }
+    inferred$inflation[types, ] <- presence_inflation(inferred, object)
+    inferred <- add_shared_error(inferred, object, what, stats::qnorm(max(level, 0.5)))
   }
   shares <- as_shares(object$exposures, inferred$covariance, inferred$limits,
-                      object$model$n_types, what, object$cell_size)
-  c(shares, inferred["scales"])
+                      object$model$n_types, units_of(object, what))
+  c(shares, inferred[c("scales", "inflation")])
 }
 
 # Whether the test of presence at half of 1 - level sees each type, types x
 # samples.
-seen_at <- function(object, scales, variance, level, threads, .call) {
+seen_at <- function(object, inferred, variance, level, threads, .call) {
   threshold <- stats::qnorm(1 - (1 - level) / 2)^2
-  presence_statistics(object, scales, variance, 2 * threshold, threads, .call) > threshold
+  presence_statistics(object, inferred$scales, inferred$inflation, variance, 2 * threshold,
+                      threads, .call) > threshold
 }
 
 # The joint distribution of the errors of all shares of a cohort, for whatever
@@ -273,7 +273,7 @@ within_cohort <- function(object, what, variance, threads, .call) {
   shared <- shared_error(object)
   size <- if (what == "cell_fractions") object$cell_size_error
   own <- object$exposures[seq_len(n_types), , drop = FALSE]
-  per <- if (what == "cell_fractions") object$cell_size else rep(1, n_types)
+  per <- units_of(object, what)
   moves <- vapply(seq_len(ncol(estimate)), function(s) {
     slope <- (diag(n_types) - estimate[, s]) / sum(own[, s] / per) / rep(per, each = n_types)
     cbind(slope * rep(shared$moves[, s], each = n_types),

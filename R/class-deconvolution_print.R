@@ -5,20 +5,21 @@
 print.deconvolution <- function(x, digits = 3, ...) {
   refuse_dots(..., .besides = PRINT_ARGUMENTS)
   n <- size_of(x)
+  cat(model_line(x), "\n", sep = "")
   cat("Deconvolution of ", plural(n[2L], "sample"), " into ", plural(n[1L], "cell type"), " (",
-      plural(x$metrics$n_genes_used, "gene"), ", ", model_text(x), ")\n", sep = "")
+      plural(x$metrics$n_genes_used, "gene"), ", ", fit_text(x), ")\n", sep = "")
   cat(convergence_line(x), "\n", sep = "")
   shown_samples <- seq_len(min(6L, n[2L]))
   shown_types <- seq_len(min(12L, n[1L]))
   show_shares <- function(shares) {
     print(round(shares[shown_types, shown_samples, drop = FALSE], digits))
   }
-  cat("\nShares of mRNA ($proportions):\n")
-  show_shares(x$proportions)
   if (!is.null(x$cell_fractions)) {
     cat("\nShares of cells ($cell_fractions):\n")
     show_shares(x$cell_fractions)
   }
+  cat("\nShares of mRNA ($proportions):\n")
+  show_shares(x$proportions)
   hidden <- c(
     if (n[1L] > length(shown_types)) plural(n[1L] - length(shown_types), "more type"),
     if (n[2L] > length(shown_samples)) plural(n[2L] - length(shown_samples), "more sample")
@@ -30,10 +31,19 @@ print.deconvolution <- function(x, digits = 3, ...) {
   invisible(x)
 }
 
-# How the counts were modelled and the optimum found.
-model_text <- function(x) {
+MODEL_NAMES <- c(platform = "Platform error model", poisson = "Poisson model")
+
+# Which error model was taken, and why.
+model_line <- function(x) {
+  name <- MODEL_NAMES[[x$error_model]]
+  reason <- x$settings$model_reason
+  paste0(name, if (!is.null(reason)) paste0(" (", reason, ")"))
+}
+
+# How the optimum was found, or what the model found beside the shares.
+fit_text <- function(x) {
   if (x$error_model == "poisson") return(paste0("method \"", x$settings$method, "\""))
-  paste0("platform error model, log factor per gene of sd ", format(sqrt(x$model$tau2), digits = 2))
+  paste0("log factor per gene of sd ", format(sqrt(x$model$tau2), digits = 2))
 }
 
 convergence_line <- function(x) {
@@ -63,11 +73,12 @@ range_text <- function(x, digits) {
 #' @export
 summary.deconvolution <- function(object, ...) {
   refuse_dots(...)
-  shares <- object$proportions
+  shares <- coef(object, main_share(object))
   structure(list(
+    what = main_share(object), type_error = type_error_table(object), model = model_line(object),
     call = object$call, dim = size_of(object), convergence = convergence_line(object),
     iterations = range(object$convergence$iterations),
-    method = model_text(object), genes = object$genes,
+    method = fit_text(object), genes = object$genes,
     length_exponent = object$model$length_exponent, metrics = object$metrics,
     intercept = if ("Intercept" %in% rownames(object$exposures)) object$intercept_fraction,
     types = data.frame(
@@ -81,6 +92,7 @@ summary.deconvolution <- function(object, ...) {
 #' @export
 print.summary.deconvolution <- function(x, digits = 3, ...) {
   refuse_dots(..., .besides = PRINT_ARGUMENTS)
+  cat(x$model, "\n", sep = "")
   cat("Deconvolution of ", plural(x$dim[2L], "sample"), " into ", plural(x$dim[1L], "cell type"),
       "\n\n", sep = "")
   genes <- x$genes
@@ -97,9 +109,22 @@ print.summary.deconvolution <- function(x, digits = 3, ...) {
         format(round(x$metrics$r_squared, digits)), "\n", sep = "")
   }
   if (!is.null(x$intercept)) cat("Intercept  ", range_text(x$intercept, digits), "\n", sep = "")
-  cat("\nShares of mRNA over samples:\n")
+  cat("Type error ", type_error_text(x$type_error), "\n", sep = "")
+  cat("\n", sub("Share", "Shares", SHARE_LABELS[[x$what]]), " over samples:\n", sep = "")
   table <- x$types
   table[c("mean", "min", "max")] <- lapply(table[c("mean", "min", "max")], round, digits)
   print(table, row.names = FALSE)
   invisible(x)
+}
+
+# The error that the genes of a type share: how large, and where that comes from.
+type_error_text <- function(table) {
+  range <- unique(format(round(range(table$sd), 2)))
+  cells <- range(table$cell_size)
+  paste0("log sd ", paste(range, collapse = " to "), " shared by the genes of a type (",
+         table$from[1L], ")",
+         if (cells[2L] > 0) {
+           paste0("\n           and ", paste(unique(format(round(cells, 2))), collapse = " to "),
+                  " of the mRNA per cell")
+         })
 }

@@ -9,7 +9,9 @@
 #'     `"worry"`), `text` and `advice`.}
 #'   \item{`types`}{Per type: mean `share`, number of samples that have it
 #'     (`present`), `inflation` (median over samples) and the largest,
-#'     `std_error` (median, robust) of its share.}
+#'     `std_error` (median, robust) of its share beside other samples, `full_error` of
+#'     the share itself, with the error that the genes of a type share (see
+#'     [type_error()]), and `cells` of the reference.}
 #'   \item{`samples`}{Per sample: `condition` number, `worst_type` (the most
 #'     inflated), `dispersion`, `typical_factor`, `intercept` (`NA` without one),
 #'     `deviance_explained` (of the uniform background's deviance), `excess` and
@@ -29,6 +31,10 @@
 #'   \item{`program_samples`}{Samples × programs: 0 in the lowest, 1 in the
 #'     highest.}
 #'   \item{`gene_errors`}{Log2 of the constant error of each gene, by gene.}
+#'   \item{`states`}{Per state of cells (`"early"` response to stress, `"inflammatory"`,
+#'     `"interferon"`): measured `genes`, the median `log2_error` of samples beside the
+#'     fit, `p_value` and `differs`; `NULL` without symbols as gene names.}
+#'   \item{`type_error`}{What [type_error()] gives.}
 #'   \item{`missing_type`}{`suspected` (`NA` when it could not be told), `program`,
 #'     its `genes`, and the `samples` where it is strongest.}
 #' }
@@ -65,9 +71,20 @@ new_diagnosis <- function(result, numbers, shared) {
   }
   out <- c(out, program_tables(shared),
            list(error_model = result$error_model, tau2 = result$model$tau2,
+                states = if (!is.null(shared)) state_errors(shared$offsets / log(2), shared$level),
+                type_error = if (!is_penalised(result)) type_error_table(result),
                 n_genes = result$metrics$n_genes_used, penalised = is_penalised(result)))
   out$findings <- findings_of(out)
   structure(out, class = "diagnosis")
+}
+
+findings_of <- function(x) {
+  do.call(rbind, c(
+    list(identifiability_finding(x), dispersion_finding(x), odd_samples_finding(x)),
+    list(beyond_reference_finding(x), type_error_finding(x), few_cells_finding(x)),
+    list(influence_finding(x), unexplained_finding(x), program_finding(x), missing_finding(x)),
+    list(state_finding(x))
+  ))
 }
 
 # Rounding leaves exact twins an inflation near 1 / eps.
@@ -82,8 +99,21 @@ type_table <- function(result, numbers) {
     type = rownames(shares), share = rowMeans(shares, na.rm = TRUE),
     present = rowSums(shares > 0, na.rm = TRUE),
     inflation = row_medians(inflation), inflation_max = apply(inflation, 1L, max),
-    std_error = row_medians(share_errors(result, numbers$covariance)), row.names = NULL
+    std_error = row_medians(share_errors(result, numbers$covariance)),
+    full_error = row_medians(share_errors(result, with_shared(numbers$covariance, result))),
+    cells = unname(result$signatures$cells %||% NA_real_), row.names = NULL
   )
+}
+
+# The covariance of exposures with the error that the genes of a type share.
+with_shared <- function(covariance, result) {
+  if (is.null(covariance)) return(NULL)
+  shared <- shared_error(result)
+  for (s in seq_len(dim(covariance)[3L])) {
+    covariance[, , s] <- covariance[, , s] +
+      outer(shared$moves[, s], shared$moves[, s]) * shared$log_covariance
+  }
+  covariance
 }
 
 row_medians <- function(x) apply(x, 1L, stats::median, na.rm = TRUE)

@@ -6,21 +6,6 @@
 HIGH_INFLATION <- 10
 # Belsley, Kuh and Welsch: moderate to strong dependence.
 HIGH_CONDITION <- 30
-# Errors of genes that a fit averages out, and half an order of magnitude.
-GOOD_FACTOR <- 1.5
-BAD_FACTOR <- sqrt(10)
-
-finding <- function(topic, level, text, advice = NA_character_) {
-  data.frame(topic = topic, level = level, text = text, advice = advice)
-}
-
-findings_of <- function(x) {
-  do.call(rbind, c(
-    list(identifiability_finding(x), dispersion_finding(x), odd_samples_finding(x)),
-    list(influence_finding(x), unexplained_finding(x), program_finding(x), missing_finding(x))
-  ))
-}
-
 identifiability_finding <- function(x) {
   topic <- "Telling types apart"
   if (nrow(x$types) < 2L) return(finding(topic, "fine", "There is one type."))
@@ -76,7 +61,9 @@ dispersion_finding <- function(x) {
                  " in a typical gene; ", model, ".")
   advice <- c(
     fine = NA,
-    note = "Usual between platforms. Intervals (`confint()`) take it into account.",
+    note = paste("Usual between platforms. `confint()` allows for errors of single genes, and",
+                 "for those that the genes of a type share; not for a type or state that the",
+                 "reference lacks."),
     worry = paste("Do gene names, units and lengths of reference and bulk mean the same? Is the",
                   "reference of this tissue?")
   )[[level]]
@@ -92,6 +79,7 @@ odd_samples_finding <- function(x) {
   level <- log(pmax(squares, .Machine$double.xmin))
   above <- level - stats::median(level, na.rm = TRUE)
   odd <- which(above > pmax(3 * stats::mad(level, na.rm = TRUE), log(2)))
+  odd <- setdiff(odd, beyond_reference(x$samples))
   if (!length(odd)) return(NULL)
   odd <- odd[order(-above[odd])]
   finding("Odd samples", "worry", paste0(

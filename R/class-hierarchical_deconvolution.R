@@ -115,9 +115,10 @@ dim.hierarchical_deconvolution <- function(x) dim(x$proportions)
 print.hierarchical_deconvolution <- function(x, digits = 3, ...) {
   refuse_dots(..., .besides = PRINT_ARGUMENTS)
   size <- dim(x$proportions)
+  cat(MODEL_NAMES[[x$coarse$error_model]], "\n", sep = "")
   cat("Hierarchical deconvolution of ", plural(size[2L], "sample"), " into ",
       plural(nrow(x$group_proportions), "group"), " of ", plural(size[1L], "cell type"), " (",
-      model_text(x$coarse), ")\n", sep = "")
+      fit_text(x$coarse), ")\n", sep = "")
   open <- x$convergence[!x$convergence$converged, ]
   n_fits <- length(unique(x$convergence$fit))
   cat(if (nrow(open)) paste0("NOT converged: ", some_of(unique(open$fit)))

@@ -75,14 +75,18 @@ dimnames.signatures <- function(x) dimnames(x$profiles)
   x$profiles <- x$profiles[genes, types, drop = FALSE]
   if (!is.null(x$variance)) x$variance <- x$variance[genes, types, drop = FALSE]
   for (field in c("cells", "umi", "donors", "dispersion")) x[[field]] <- x[[field]][types]
-  x["donor_counts"] <- list(subset_donor_counts(x$donor_counts, genes, colnames(x$profiles)))
+  for (held in c("donor_counts", "platform_counts")) {
+    x[held] <- list(subset_held_counts(x[[held]], genes, colnames(x$profiles)))
+  }
+  x["totals"] <- list(x$totals[types])
   x
 }
 
-subset_donor_counts <- function(donor_counts, genes, types) {
-  if (is.null(donor_counts)) return(NULL)
-  kept <- donor_counts$type %in% types
-  totals <- donor_counts$totals[kept]
-  list(counts = donor_counts$counts[genes, kept, drop = FALSE], totals = totals,
-       type = factor(donor_counts$type[kept], types), donor = donor_counts$donor[kept])
+subset_held_counts <- function(held, genes, types) {
+  if (is.null(held)) return(NULL)
+  kept <- held$type %in% types
+  held$counts <- held$counts[genes, kept, drop = FALSE]
+  for (field in setdiff(names(held), "counts")) held[[field]] <- held[[field]][kept]
+  held$type <- factor(held$type, types)
+  held
 }

@@ -67,7 +67,9 @@
 #' `sparsity = "lrt"` leaves out types by what the data say.
 #'
 #' @param signatures A [signatures] object, or a matrix of mean linear
-#'   expression, genes × types, which is scaled to columns that sum to 1.
+#'   expression, genes × types. Columns are scaled to sum 1, each being a whole
+#'   transcriptome; their sums are kept, and `coef(result, "column_shares")` are shares
+#'   in units of the columns as given.
 #' @param bulk_counts Genes × samples: a matrix (double or integer), data frame
 #'   (a first column of text is taken for gene names), sparse matrix,
 #'   `SummarizedExperiment` or `DelayedMatrix` (read in blocks of
@@ -76,21 +78,24 @@
 #'   CPM, arrays) are accepted, and only their spread is then not Poisson.
 #' @param gene_lengths Transcript lengths in base pairs: a named vector, an
 #'   unnamed one in the order of the signatures' rows, or a data frame with
-#'   columns `symbol` (or other gene names) and `length`, and perhaps `weight`.
+#'   columns `symbol` (or other gene names) and `length`, and perhaps `weight` (see
+#'   `gene_weights`).
 #'   `NULL` models counts as independent of length.
 #' @param gene_weights Weights in \[0, 1\], in the same forms (column
 #'   `weight`), or markers (from [select_markers()], or a list of genes per type),
 #'   which weigh 1 and all others 0. Genes with weight 0 do not take part in the
 #'   fit. `"auto"` leaves out genes that depend on the protocol (see
-#'   [protocol_genes()]). `NULL` takes the column `weight` of `gene_lengths` if
-#'   there is one; else it is `"auto"` for the platform error model and 1 for the
-#'   Poisson model.
+#'   [protocol_genes()]), `"none"` weighs all genes 1. `NULL` is `"auto"`; a column
+#'   `weight` of `gene_lengths` is combined with it for the platform error model, and
+#'   stands in its place for the Poisson model, with a message. Weights do not
+#'   choose the error model.
 #' @param method How the optimum of the Poisson model is sought; see *Model*.
 #' @param error_model `"poisson"` trusts the signatures gene by gene;
 #'   `"platform"` gives every gene an error of its own, see *Platform error*.
 #'   `"auto"` is `"platform"`, unless something is asked for that only the
-#'   Poisson model has: weights, `"em"` or `"gd"`, an `intercept` (`TRUE` or
-#'   `FALSE`), a `background`, or a penalty.
+#'   Poisson model has: `"em"` or `"gd"`, an `intercept` (`TRUE` or
+#'   `FALSE`), a `background`, or a penalty; a message then says so. The first line
+#'   of `print()` has the model and the reason.
 #' @param protocol What reads are proportional to: `"full_length"` to transcript
 #'   length (\eqn{\beta = 1}), `"umi"` to molecules (\eqn{\beta = 0}, for UMI and
 #'   3' or 5' libraries); `"auto"` takes the best of \eqn{\beta} = 0, 1/4, 1/2, 3/4, 1
@@ -100,10 +105,17 @@
 #' @param insert_size Length in base pairs at which a molecule gives one read.
 #'   It scales exposures and leaves proportions as they are.
 #' @param intercept Add the uniform background? `NULL` adds it to the Poisson
-#'   model; the platform error model has none.
+#'   model, and leaves it out, with a warning, in samples of which it would explain
+#'   all reads; the platform error model has none.
 #' @param background Further background profiles, genes × backgrounds with names
 #'   (ambient RNA, genomic DNA, a contaminant): sources that are fitted but no
 #'   cell types.
+#' @param array_background What unspecific binding adds to every gene of an array, to
+#'   be taken away: one number, or one per sample. `"quantile"` takes the 2 % quantile of
+#'   each sample, less the background that the signatures have, too, which cancels.
+#'   `"auto"` does so, with a message, where no value is near zero (the quantile is above
+#'   1 % of the median) and the signatures explain less than half of it; counts are
+#'   left as they are. `"none"` leaves everything.
 #' @param cell_size mRNA content per cell of each type, for `cell_fractions`:
 #'   a vector named by type (any unit), `"literature"` for measured values by
 #'   type name (see [match_cell_size()]), `"reference"` for the mean UMI per cell
@@ -118,7 +130,8 @@
 #'   more to the intercept (L1) or pull types towards each other (L2).
 #' @param sparsity `"lrt"` leaves out, sample by sample, the types that the data
 #'   do not ask for: while the least likelihood ratio is not significant at
-#'   `sparsity_level` (see [test_presence()], with the robust scale), its type goes
+#'   `sparsity_level` (see [test_presence()], with the robust scale and without the error
+#'   that the genes of a type share), its type goes
 #'   and the others are fitted anew. `"none"` keeps every type; its zeros are
 #'   those of the optimum.
 #' @param sparsity_level Significance below which a type stays. Lowering it
@@ -162,7 +175,8 @@
 #'   `unalloy_error_missing_counts`, `_infinite_counts`, `_negative_counts`,
 #'   `_log_scale`, `_empty_sample`, `_empty_type`, `_no_samples`, `_not_numeric`,
 #'   `_gene_names`, `_sample_names`, `_type_names`, `_no_common_genes`,
-#'   `_lengths`, `_weights`, `_samples`, `_cell_size`, `_too_few_genes`, `_signature_values`, `_argument`.
+#'   `_lengths`, `_weights`, `_samples`, `_cell_size`, `_type_error`, `_background`, `_too_few_genes`,
+#'   `_signature_values`, `_argument`.
 #'   Warnings: `unalloy_warning_identifiability`, `_no_types`, `_not_converged`,
 #'   `_gene_lengths`, `_few_genes`, `_unused_argument`.
 #' @references
@@ -186,7 +200,8 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             error_model = c("auto", "poisson", "platform"),
                             protocol = c("auto", "full_length", "umi"), length_exponent = NULL,
                             insert_size = 500, intercept = NULL, background = NULL,
-                            cell_size = "auto", type_error = "auto", l1_lambda = 0, l2_lambda = 0,
+                            array_background = "auto", cell_size = "auto", type_error = "auto",
+                            l1_lambda = 0, l2_lambda = 0,
                             sparsity = c("none", "lrt"), sparsity_level = 0.05, max_iter = NULL,
                             ll_tolerance = 1e-8, sparsity_tolerance = 1e-4, poll_interval = 10,
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
@@ -222,33 +237,39 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   bulk <- as_bulk(bulk_counts, assay,
                   check_choice(bulk_scale, c("linear", "log1p", "log2"), "bulk_scale"))
   samples <- given_sample_data(samples, bulk_counts, bulk$samples)
-  bulk_values <- check_bulk_values(bulk)
-  platform <- uses_platform_error(
+  cleaned <- without_background(bulk, signatures$profiles,
+                                check_array_background(array_background), verbose)
+  bulk <- cleaned$bulk
+  bulk_values <- cleaned$values
+  settings$array_background <- cleaned$setting
+  choice <- chosen_model(
     error_model, poisson_only = c(
-      `gene_weights` = !is.null(gene_weights) && !identical(gene_weights, "auto"),
-      `gene_lengths$weight` = is.data.frame(gene_lengths) && "weight" %in% names(gene_lengths),
       `method` = method != "newton", `intercept` = !is.null(intercept),
       `background` = !is.null(background), `l1_lambda` = settings$l1_lambda > 0,
       `l2_lambda` = settings$l2_lambda > 0
-    ), .call = here
+    ), verbose, .call = here
   )
-  intercept <- if (is.null(intercept)) !platform else check_flag(intercept, "intercept")
-  if (is.null(gene_weights) && platform) gene_weights <- "auto"
-  model <- build_model(signatures, bulk, gene_lengths, gene_weights, background, intercept,
+  platform <- choice$platform
+  settings$model_reason <- choice$reason
+  settings$free_intercept <- is.null(intercept)
+  with_intercept <- if (is.null(intercept)) !platform else check_flag(intercept, "intercept")
+  gene_weights <- default_weights(gene_weights, gene_lengths, platform, verbose)
+  model <- build_model(signatures, bulk, gene_lengths, gene_weights, background, with_intercept,
                        check_number(insert_size, "insert_size", 0, above = TRUE), .call = here)
   model <- choose_lengths(model, bulk, settings, protocol, length_exponent, verbose, .call = here)
   check_identifiable(model, .call = here)
   sizes <- cell_sizes(cell_size, signatures, verbose, .call = here)
   if (platform) model <- add_platform_error(model, signatures, bulk_values)
   report_matching(model, bulk_values$unit, verbose)
+  report_totals(signatures, verbose)
 
-  fit <- run_any_fit(model, bulk, settings, verbose, .call = here)
-  if (is_eliminated(settings)) fit <- eliminate_types(fit, model, bulk, settings, here)
+  fit <- run_whole_fit(model, bulk, settings, verbose, here)
   result <- new_deconvolution(fit, model, bulk, settings, sizes, keep_counts,
                               unit = bulk_values$unit, call = match.call(), signatures)
   result$sample_data <- samples
   warn_not_converged(result, .call = here)
   warn_no_types(result, .call = here)
+  report_gene_error(result, verbose)
   result
 }
 
@@ -277,6 +298,32 @@ check_identifiable <- function(model, .call) {
                          "."),
               i = "Only the sum of their proportions is meaningful: merge them.", .call = .call)
   }
+}
+
+# Shares depend on whether the columns of a reference are taken as given.
+report_totals <- function(signatures, verbose) {
+  totals <- signatures$totals
+  if (is.null(totals) || max(totals) < 1.05 * min(totals)) return(invisible())
+  inform_user(verbose, paste0(
+    "Columns of `signatures` sum to ",
+    paste(format(signif(range(totals), 3), trim = TRUE), collapse = " to "),
+    ". `proportions` are shares of molecules, each column being scaled to a whole transcriptome."
+  ), i = "`coef(result, \"column_shares\")` has shares in units of the columns as given.")
+}
+
+# Log error of single genes, a factor of two, from which the Poisson model's trust in the
+# reference is misplaced.
+LARGE_GENE_ERROR <- log(2)
+
+report_gene_error <- function(result, verbose) {
+  if (result$error_model != "poisson" || result$gene_error < LARGE_GENE_ERROR) return(invisible())
+  table <- result$convergence
+  explained <- stats::median(1 - table$deviance / table$null_deviance)
+  inform_user(verbose, paste0(
+    "Counts differ from the Poisson fit by a factor of ", number_text(exp(result$gene_error)),
+    " in a typical gene, which counting does not explain (deviance explained ",
+    percent_text(explained), "). The model trusts the reference gene by gene."
+  ), i = "`error_model = \"platform\"` allows for such errors, and is the default.")
 }
 
 report_matching <- function(model, unit, verbose) {

@@ -78,7 +78,8 @@ deconvolve_hierarchical <- function(signatures, bulk_counts, gene_lengths = NULL
                                     gene_weights = NULL, tree = NULL,
                                     error_model = c("platform", "poisson"),
                                     protocol = c("auto", "full_length", "umi"),
-                                    length_exponent = NULL, cell_size = "auto", assay = NULL,
+                                    length_exponent = NULL, array_background = "auto",
+                                    cell_size = "auto", assay = NULL,
                                     threads = getOption("unalloy.threads", 2L),
                                     verbose = TRUE) {
   here <- environment()
@@ -88,9 +89,11 @@ deconvolve_hierarchical <- function(signatures, bulk_counts, gene_lengths = NULL
   signatures <- as_signatures(signatures)
   tree <- if (is.null(tree)) learn_tree(signatures, TREE_CORRELATION, .call = here)
           else given_tree(tree, colnames(signatures$profiles), .call = here)
-  stage <- hierarchy_stage(signatures, as_bulk(bulk_counts, assay), tree,
-                           error_model == "platform", threads, verbose, .call = here)
-  if (is.null(gene_weights) && stage$platform) gene_weights <- "auto"
+  cleaned <- without_background(as_bulk(bulk_counts, assay), signatures$profiles,
+                                check_array_background(array_background), verbose)
+  stage <- hierarchy_stage(signatures, cleaned, tree, error_model == "platform", threads, verbose,
+                           .call = here)
+  gene_weights <- default_weights(gene_weights, gene_lengths, stage$platform, verbose)
   base <- build_model(signatures, stage$bulk, gene_lengths, gene_weights, background = NULL,
                       intercept = FALSE, insert_size = 500, .call = here)
   stage$base <- choose_lengths(base, stage$bulk, stage$settings, protocol, length_exponent,
@@ -106,13 +109,14 @@ deconvolve_hierarchical <- function(signatures, bulk_counts, gene_lengths = NULL
 }
 
 # What all fits of a tree share.
-hierarchy_stage <- function(signatures, bulk, tree, platform, threads, verbose, .call) {
+hierarchy_stage <- function(signatures, cleaned, tree, platform, threads, verbose, .call) {
   settings <- solver_settings("newton", l1_lambda = 0, l2_lambda = 0, max_iter = NULL,
                               ll_tolerance = 1e-8, sparsity_tolerance = 1e-4,
                               poll_interval = 10, learning_rate = 0.5, init_log_exp = NULL,
                               threads = threads, seed = NULL, .call = .call)
-  list(signatures = signatures, bulk = bulk, bulk_values = check_bulk_values(bulk, .call = .call),
-       tree = tree, platform = platform, settings = settings, verbose = verbose)
+  settings$array_background <- cleaned$setting
+  list(signatures = signatures, bulk = cleaned$bulk, bulk_values = cleaned$values, tree = tree,
+       platform = platform, settings = settings, verbose = verbose)
 }
 
 tree_text <- function(tree) {

@@ -67,6 +67,22 @@
 #' (activation, interferon response, stress) looks like a missing type; the genes tell
 #' which it is.
 #'
+#' # The reference
+#' Samples of a type that the reference lacks altogether are named where the fit is worse
+#' than a uniform one, and nine tenths of the reads are above it (or these, and the
+#' typical error of a gene, are three median deviations beyond those of the other samples).
+#' Types with fewer than 25 cells are named: they alone move a log share by 0.1. Genes
+#' of the response to stress and dissociation, to culture (inflammation) and to
+#' interferon say whether reference and samples are in one state: their constant errors are
+#' compared with those of all other genes, and told where the median is a factor of two and
+#' the rank test has p of 0.01 or less. That needs symbols as gene names.
+#'
+#' # What it cannot see
+#' Genes that mark a type err together. Such an error looks exactly like more or less of
+#' the type, so that no residual shows it: [type_error()] has its size, and intervals
+#' hold it. `std_error` of a type leaves it out, as standard errors of differences between
+#' samples do; `full_error` has it.
+#'
 #' @param result A [deconvolution].
 #' @param observed_counts The counts that were deconvolved, for a result without
 #'   them (`keep_counts = FALSE`).

@@ -6,17 +6,20 @@
 # donors      donors per type (NA when not given)
 # dispersion  relative variance of a type's summed counts beyond Poisson, of the
 #             typical gene
+# totals      per type, the sum of the column that was given; NULL when built from cells
+# platform_counts  with two platforms or more, as donor_counts with `platform`; else NULL
 # donor_counts  with two donors or more: list(counts, totals, type, donor), the
 #             summed counts of the cells of each type and donor (dgCMatrix with a
 #             column for each) and their sums over all genes; else NULL
 new_signatures <- function(profiles, variance = NULL, cells = NA_real_, umi = NA_real_,
-                           donors = NA_integer_, dispersion = NA_real_, donor_counts = NULL) {
+                           donors = NA_integer_, dispersion = NA_real_, donor_counts = NULL,
+                           platform_counts = NULL, totals = NULL) {
   types <- colnames(profiles)
   per_type <- function(x) stats::setNames(rep_len(x, length(types)), types)
   structure(
     list(profiles = profiles, variance = variance, cells = per_type(cells),
          umi = per_type(umi), donors = per_type(donors), dispersion = per_type(dispersion),
-         donor_counts = donor_counts),
+         donor_counts = donor_counts, platform_counts = platform_counts, totals = totals),
     class = "signatures"
   )
 }
@@ -39,7 +42,7 @@ as_signatures <- function(x, .call = caller_env()) {
   check_type_names(colnames(x), .call = .call)
   check_profiles(x, "signatures", "type", .call = .call)
   storage.mode(x) <- "double"
-  new_signatures(normalise_columns(x))
+  new_signatures(normalise_columns(x), totals = colSums(x))
 }
 
 check_type_names <- function(types, .call) {

@@ -156,7 +156,7 @@ merge_levels <- function(tree, types, finest, .call = caller_env()) {
 leaf_estimates <- function(result, what, of, among, level, variance, threads,
                            .call = caller_env()) {
   inferred <- infer_samples(result, what, variance, level, threads, .call, of)
-  inferred$seen <- seen_at(result, inferred$scales, variance, level, threads, .call)
+  inferred$seen <- seen_at(result, inferred, variance, level, threads, .call)
   if (!is.null(among)) inferred <- among_types(inferred, among)
   c(inferred[c("estimate", "covariance")], intervals_from(inferred, level, what))
 }

@@ -7,6 +7,7 @@
 #   n_types     the first so many sources are types
 #   matching    see match_genes()
 #   reference   what is known of how the profiles were measured
+# `gene_weights` are as default_weights() gives them.
 build_model <- function(signatures, bulk, gene_lengths, gene_weights, background, intercept,
                         insert_size, .call) {
   profiles <- signatures$profiles
@@ -17,15 +18,12 @@ build_model <- function(signatures, bulk, gene_lengths, gene_weights, background
     if (is.null(values)) return(NULL)
     gene_values(values, column, what, matching, bulk$genes, signature_genes, .call = .call)
   }
-  from_lengths <- is.null(gene_weights) && is.data.frame(gene_lengths) &&
-    "weight" %in% names(gene_lengths)
-  if (from_lengths) {
-    gene_weights <- gene_lengths
-  } else if (identical(gene_weights, "auto")) {
-    gene_weights <- protocol_weights(matching$genes)
-  }
   lengths <- values_for(gene_lengths, "length", "gene_lengths")
-  weights <- values_for(gene_weights, "weight", "gene_weights")
+  weights <- values_for(gene_weights$table, "weight", "gene_weights")
+  if (gene_weights$protocol) {
+    kept <- unname(protocol_weights(matching$genes))
+    weights <- if (is.null(weights)) kept else weights * kept
+  }
   check_lengths_and_weights(lengths, weights, matching$genes, .call)
 
   known <- rep(TRUE, length(matching$genes))
@@ -163,4 +161,9 @@ check_enough_genes <- function(model, .call) {
                          "; only in the signatures: ", some_of(report$only_in_signatures), "."),
               .call = .call)
   }
+}
+
+# Per row of the counts, its 0-based place among some of the model's genes, or -1.
+rows_among <- function(model, genes) {
+  match(model$matching$gene_of_row + 1L, genes, nomatch = 0L) - 1L
 }

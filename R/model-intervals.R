@@ -60,22 +60,29 @@ is_logit <- function(estimate, std_error) {
   is.finite(error) & error <= LOGIT_LIMIT
 }
 
+# What an exposure of each type is divided by to count in a kind of share: mRNA per
+# cell, or the sum of the column of the signatures; NULL for exposures.
+units_of <- function(object, what) {
+  switch(what, exposures = NULL, cell_fractions = object$cell_size,
+         column_shares = object$signatures$totals, rep(1, object$model$n_types))
+}
+
 # Exposures (types and perhaps more sources x samples) as shares of the types.
 shares_as <- function(exposures, object, what) {
   types <- exposures[seq_len(object$model$n_types), , drop = FALSE]
-  switch(what, exposures = types, proportions = normalise_columns(types),
-         cell_fractions = normalise_columns(types / object$cell_size))
+  per <- units_of(object, what)
+  if (is.null(per)) types else normalise_columns(types / per)
 }
 
 # From exposures of all sources to shares of the types, by the delta method:
-# with q = f / sum(f), dq/df = (I - q 1') / sum(f).
-as_shares <- function(exposures, covariance, limits, n_types, what, sizes) {
+# with q = f / sum(f), dq/df = (I - q 1') / sum(f), f the exposures in units of `per`
+# (NULL leaves them as they are).
+as_shares <- function(exposures, covariance, limits, n_types, per) {
   types <- seq_len(n_types)
   estimate <- exposures[types, , drop = FALSE]
   limits <- limits[types, , drop = FALSE]
   covariance <- covariance[types, types, , drop = FALSE]
-  if (what != "exposures") {
-    per <- if (what == "cell_fractions") sizes else rep(1, n_types)
+  if (!is.null(per)) {
     estimate <- estimate / per
     limits <- limits / per
     total <- colSums(estimate)

@@ -24,17 +24,24 @@ match_to_model <- function(model, bulk, needed, what, .call = caller_env()) {
   model
 }
 
-# Per row of the counts, its 0-based place among some of the model's genes, or -1.
-rows_among <- function(model, genes) {
-  match(model$matching$gene_of_row + 1L, genes, nomatch = 0L) - 1L
+# Other samples without their background, as those of the fit were: list(bulk, values).
+cleaned_alike <- function(object, bulk, what, .call) {
+  setting <- object$settings$array_background %||% "none"
+  if (length(setting) > 1L && !identical(bulk$samples, object$convergence$sample)) {
+    stop_user("background", paste0("The fit took a background of its own from every sample: ",
+                                   "that of `", what, "` is not known."),
+              i = paste0("Take it from `", what, "`, and fit with `array_background = \"none\"`."),
+              .call = .call)
+  }
+  without_background(bulk, object$signatures$profiles, setting, FALSE, .call)
 }
 
 # The result with these counts in place of its own.
 with_counts <- function(result, observed_counts, .call = caller_env()) {
   check_result(result, .call = .call)
   if (is.null(observed_counts)) return(result)
-  bulk <- as_bulk(observed_counts, .call = .call)
-  check_bulk_values(bulk, .call = .call)
+  bulk <- cleaned_alike(result, as_bulk(observed_counts, .call = .call), "observed_counts",
+                        .call)$bulk
   # residuals are taken of all genes, of those without weight too
   needed <- rep(TRUE, nrow(result$model$sources))
   result$model <- match_to_model(result$model, bulk, needed, "observed_counts", .call = .call)

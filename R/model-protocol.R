@@ -80,6 +80,24 @@ protocol_weights <- function(genes) {
   weights
 }
 
+# What weights genes have that are not given: a list of `table` (values to be looked
+# up) and `protocol` (leave out genes that depend on the protocol?).
+#
+# A column of the table of lengths is combined with the platform model; under the
+# Poisson model, as published, it stands alone.
+default_weights <- function(gene_weights, gene_lengths, platform, verbose) {
+  if (identical(gene_weights, "none")) return(list(table = NULL, protocol = FALSE))
+  if (identical(gene_weights, "auto")) return(list(table = NULL, protocol = TRUE))
+  if (!is.null(gene_weights)) return(list(table = gene_weights, protocol = FALSE))
+  from_lengths <- is.data.frame(gene_lengths) && "weight" %in% names(gene_lengths)
+  if (!from_lengths) return(list(table = NULL, protocol = TRUE))
+  inform_user(verbose, paste0(
+    "Genes are weighted by the column `weight` of `gene_lengths`",
+    if (platform) ", and those that depend on the protocol are left out", "."
+  ), i = "`gene_weights = \"auto\"` leaves the column out.")
+  list(table = gene_lengths, protocol = platform)
+}
+
 check_classes <- function(classes, .call = caller_env()) {
   known <- names(PROTOCOL_PATTERNS)
   if (is.null(classes)) return(known)

@@ -12,6 +12,15 @@ run_any_fit <- function(model, bulk, settings, verbose, .call) {
   run(model, bulk, settings, verbose, .call = .call)
 }
 
+# The fit with what is done to it: types left out that the data do not ask for, and the
+# default intercept where it would take all.
+run_whole_fit <- function(model, bulk, settings, verbose, .call) {
+  fit <- run_any_fit(model, bulk, settings, verbose, .call)
+  if (is_eliminated(settings)) return(eliminate_types(fit, model, bulk, settings, .call))
+  if (!isTRUE(settings$free_intercept)) return(fit)
+  without_idle_intercept(fit, model, bulk, settings, .call)
+}
+
 # Runs the core over the samples, in blocks when they are on disk.
 run_fit <- function(model, bulk, settings, verbose, .call) {
   show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
@@ -130,12 +139,14 @@ infer_exposures <- function(object, variance, fall, threads, .call) {
        limits = join("limits"), scales = join("scales"))
 }
 
-# Statistics in units of their scales, types x samples.  Where the quadratic
-# model at the fit says that a statistic is beyond `clear`, its value is taken.
-presence_statistics <- function(object, scales, variance, clear, threads, .call) {
+# Statistics in units of their scales times `inflation` (sources x samples), types x
+# samples.  Where the quadratic model at the fit says that a statistic is beyond
+# `clear`, its value is taken.
+presence_statistics <- function(object, scales, inflation, variance, clear, threads, .call) {
   do.call(cbind, with_problem(object, "Tests", rs_test_presence, function(columns) {
     list(exposures = object$exposures[, columns, drop = FALSE],
-         scales = scales[, columns, drop = FALSE], null_scale = variance == "robust",
+         scales = scales[, columns, drop = FALSE],
+         inflation = inflation[, columns, drop = FALSE], null_scale = variance == "robust",
          only_active = is_eliminated(object$settings), clear = clear, threads = threads)
   }, .call))
 }
@@ -151,7 +162,8 @@ eliminate_types <- function(fit, model, bulk, settings, .call) {
   threshold <- stats::qchisq(1 - 2 * settings$sparsity_level, 1)
   kept <- do.call(cbind, with_problem(object, "Elimination", rs_eliminate, function(columns) {
     list(exposures = fit$exposures[, columns, drop = FALSE],
-         scales = scales[, columns, drop = FALSE], threshold = threshold,
+         scales = scales[, columns, drop = FALSE],
+         inflation = 1 + 0 * scales[, columns, drop = FALSE], threshold = threshold,
          threads = settings$threads)
   }, .call))
   groups <- split(seq_len(bulk$n_samples), apply(kept, 2L, paste, collapse = " "))
@@ -173,6 +185,44 @@ eliminate_types <- function(fit, model, bulk, settings, .call) {
   out <- reorder_fit(merge_fits(fits), order(unlist(groups)))
   out$tau2 <- fit$tau2
   out
+}
+
+# Samples of which the default intercept took everything: there it describes nothing, and
+# they are fitted without it.
+without_idle_intercept <- function(fit, model, bulk, settings, .call) {
+  types <- seq_len(model$n_types)
+  idle <- which(colSums(fit$exposures[types, , drop = FALSE]) <= 0)
+  has_intercept <- "Intercept" %in% colnames(model$sources)
+  if (!has_intercept || !length(idle) || is_penalised(list(settings = settings))) return(fit)
+  # without reads in the genes of the types there is no other fit
+  told <- model$weights > 0 & rowSums(model$sources[, types, drop = FALSE]) > 0
+  rows <- which(rows_among(model, which(told)) >= 0L)
+  idle <- idle[colSums(as.matrix(bulk$source[rows, idle, drop = FALSE])) > 0]
+  if (!length(idle)) return(fit)
+  part <- model
+  part$sources <- model$sources[, colnames(model$sources) != "Intercept", drop = FALSE]
+  found <- run_any_fit(part, bulk_subset(bulk, idle), settings, FALSE, .call)
+  warn_user("no_types", "The uniform background would explain all reads of some samples.",
+            x = paste0("Fitted without it: ", some_of(bulk$samples[idle]), "."),
+            i = paste("The reference may be of another platform: `error_model = \"platform\"`",
+                      "allows for that. `diagnose()` says where the two differ."), .call = .call)
+  exposures <- matrix(0, nrow(fit$exposures), length(idle))
+  exposures[match(colnames(part$sources), colnames(model$sources)), ] <- found$exposures
+  found$exposures <- exposures
+  replace_samples(fit, found, idle)
+}
+
+# A fit in which some samples are those of another fit.
+replace_samples <- function(fit, found, columns) {
+  for (name in PER_SAMPLE) fit[[name]][columns] <- found[[name]]
+  fit$exposures[, columns] <- found$exposures
+  fit$sample_moments[columns, ] <- found$sample_moments
+  kept <- !fit$trace$sample %in% columns
+  found$trace$sample <- columns[found$trace$sample]
+  fit$trace <- Map(function(old, new) c(old[kept], new), fit$trace, found$trace)
+  rows <- order(fit$trace$sample)
+  fit$trace <- lapply(fit$trace, `[`, rows)
+  fit
 }
 
 # A fit with its samples in another order.

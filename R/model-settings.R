@@ -5,22 +5,30 @@ is_marker_list <- function(x) {
   inherits(x, "markers") || is.list(x) && !is.data.frame(x) || is.character(x) && length(x) > 1L
 }
 
-# Whether errors of the platform are modelled: by default, unless something is
-# asked for that belongs to the plain Poisson model.
-uses_platform_error <- function(error_model, poisson_only, .call) {
+# The error model that arguments ask for, and why: list(platform, reason).
+# `poisson_only` says which of the arguments were given that only the Poisson model
+# has.
+chosen_model <- function(error_model, poisson_only, verbose, .call) {
   error_model <- check_choice(error_model, c("auto", "poisson", "platform"), "error_model",
                               .call = .call)
   asked <- names(which(poisson_only))
-  if (error_model == "platform" && any(asked %in% PLATFORM_LACKS)) {
+  if (error_model == "platform" && length(asked)) {
     stop_user("argument", paste("The platform error model is fitted by Newton's method alone,",
                                 "without penalties and backgrounds."),
-              x = paste0("Asked for: ", some_of(intersect(asked, PLATFORM_LACKS)), "."),
+              x = paste0("Asked for: ", some_of(asked), "."),
               i = "Use `error_model = \"poisson\"` with them, and `method = \"newton\"` without.",
               .call = .call)
   }
-  error_model == "platform" || error_model == "auto" && !length(asked)
+  if (error_model != "auto") {
+    return(list(platform = error_model == "platform", reason = "as asked for"))
+  }
+  if (!length(asked)) return(list(platform = TRUE, reason = "the default"))
+  reason <- paste0("for `", asked[1L], "`, which only it has")
+  inform_user(verbose, paste0("The Poisson model is taken ", reason, "."),
+              i = paste("It trusts the reference gene by gene. Say `error_model = \"poisson\"` to",
+                        "want it."))
+  list(platform = FALSE, reason = reason)
 }
-PLATFORM_LACKS <- c("method", "intercept", "background", "l1_lambda", "l2_lambda")
 
 # Settings as Rust takes them; NULL stands for "not given".
 solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,

@@ -52,6 +52,11 @@ shared_residuals <- function(result, bulk, values, programs, draws, seed, thread
   dimnames(found$genes) <- list(rownames(model$sources)[genes], NULL)
   rownames(found$samples) <- bulk$samples[chosen]
   names(found$offsets) <- rownames(found$genes)
+  # mean fitted reads per million
+  shares <- normalise_columns(result$exposures[, chosen, drop = FALSE])
+  sources <- model$sources * model$length_factor
+  found$level <- 1e6 * drop(sources[genes, , drop = FALSE] %*% rowMeans(shares, na.rm = TRUE)) /
+    sum(sources %*% rowMeans(shares, na.rm = TRUE))
   found
 }
 
@@ -159,3 +164,12 @@ need_programs <- function(x, .call = caller_env()) {
               i = if (!few) "Run `diagnose()` with `programs = 3`.", .call = .call)
   }
 }
+
+# What a diagnosis says of a topic.
+finding <- function(topic, level, text, advice = NA_character_) {
+  data.frame(topic = topic, level = level, text = text, advice = advice)
+}
+
+# Errors of genes that a fit averages out, and half an order of magnitude.
+GOOD_FACTOR <- 1.5
+BAD_FACTOR <- sqrt(10)

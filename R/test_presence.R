@@ -11,11 +11,11 @@
 #' counts: with `"robust"` it is the ratio of sandwich and model variance of
 #' \eqn{e_j} (Kent, 1982) by the residuals of the fit without the type, with
 #' `"quasi"` the dispersion, with `"poisson"` 1; see [confint.deconvolution()].
+#' But for `"poisson"` it is then multiplied by what the error that the genes of a type
+#' share adds to the variance of an absent type: markers that all cells express a
+#' little too much look like the type (see [type_error()]).
 #'
-#' The test asks whether the reads speak for the type rather than for the others
-#' *as their signatures are*. A type that the signatures lack, or errors of the
-#' signatures that the error model does not know, speak for whatever resembles
-#' them: see [diagnose()].
+#' A type that the signatures lack speaks for whatever resembles it: see [diagnose()].
 #'
 #' @param result A [deconvolution] with its counts kept.
 #' @param types,samples Types and samples to test; all by default.
@@ -55,8 +55,9 @@ test_presence <- function(result, types = NULL, samples = NULL,
   threads <- check_threads(threads)
   need_unpenalised(result, here)
   if (!is.null(samples)) result <- result[sample_index(samples, result$convergence$sample)]
-  scales <- infer_samples(result, "exposures", variance, 0.95, threads, here)$scales
-  statistic <- presence_statistics(result, scales, variance, CLEAR, threads, here)
+  inferred <- infer_samples(result, "exposures", variance, 0.95, threads, here, "shares")
+  statistic <- presence_statistics(result, inferred$scales, inferred$inflation, variance, CLEAR,
+                                   threads, here)
   out <- as.data.frame(result, what = "proportions")
   names(out)[3L] <- "estimate"
   out$statistic <- as.vector(statistic)

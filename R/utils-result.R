@@ -54,6 +54,15 @@ need_cell_fractions <- function(object, .call = caller_env()) {
   }
 }
 
+need_share <- function(object, what, .call = caller_env()) {
+  if (what == "cell_fractions") need_cell_fractions(object, .call = .call)
+  if (what == "column_shares" && is.null(object$column_shares)) {
+    stop_user("argument", "Signatures that were built from cells have no columns as given.",
+              i = "`what = \"column_shares\"` is for signatures that were given as a matrix.",
+              .call = .call)
+  }
+}
+
 is_penalised <- function(result) {
   result$settings$l1_lambda > 0 || result$settings$l2_lambda > 0
 }
@@ -70,17 +79,18 @@ main_share <- function(result) {
   if (is.null(result$cell_fractions)) "proportions" else "cell_fractions"
 }
 
-SHARES <- c("proportions", "cell_fractions", "exposures")
+SHARES <- c("proportions", "cell_fractions", "column_shares", "exposures")
 
 # The kind of share that `what` names; that which comes first where it is NULL.
 share_asked_for <- function(what, result, .call = caller_env(), choices = SHARES) {
   if (is.null(what)) return(main_share(result))
   if (!identical(what, choices)) what <- check_choice(what, choices, "what", .call = .call)
-  if (what[1L] == "cell_fractions") need_cell_fractions(result, .call = .call)
+  need_share(result, what[1L], .call = .call)
   what[1L]
 }
 
 SHARE_LABELS <- c(proportions = "Share of mRNA", cell_fractions = "Share of cells",
+                  column_shares = "Share in units of the columns given",
                   proportions_with_intercept = "Share of mRNA, intercept included")
 
 # Types x samples as a long table, the shares in a column of that name.

@@ -78,3 +78,27 @@ test_that("sizes are added by default where types are known by name", {
   expect_null(auto_sizes(c("Type A", "Type B"), TRUE))
   expect_null(auto_sizes(c("B cell", "Neuron", "Glia"), TRUE))
 })
+
+test_that("a reference whose mRNA per cell contradicts the table is warned about", {
+  blood <- small_signatures
+  colnames(blood$profiles) <- c("B cell", "T cell", "NK cell", "Monocyte")
+  for (field in c("cells", "umi", "donors", "dispersion")) {
+    names(blood[[field]]) <- colnames(blood$profiles)
+  }
+  blood[c("variance", "donor_counts")] <- list(NULL)
+  sizes <- match_cell_size(colnames(blood$profiles))
+  fit <- function(umi, cell_size = "auto") {
+    blood$umi <- umi
+    fit_small(signatures = blood, cell_size = cell_size)
+  }
+  agreed <- 1500 * sizes
+  expect_no_warning(fit(agreed))
+  # sources differ by a third and more
+  expect_no_warning(fit(agreed * c(1, 1, 1.3, 0.7)))
+  low <- agreed * c(1, 1, 1, 0.3)
+  expect_snapshot(invisible(fit(low)))
+  expect_warning(fit(low, "literature"), class = "unalloy_warning_cell_size")
+  # sizes that are given are not the table's
+  expect_no_warning(fit(low, "reference"))
+  expect_no_warning(fit(low, sizes))
+})

@@ -166,3 +166,40 @@ test_that("shares go into data frames and Seurat objects", {
   object <- add_to(object, result)
   expect_identical(object[["Type A"]][[1]], unname(result$proportions["Type A", ]))
 })
+
+test_that("shares of molecules and of columns as given are told apart", {
+  given <- c(2, 1, 5)
+  profiles <- small$profiles[, 1:3] %*% diag(given)
+  colnames(profiles) <- c("A", "B", "C")
+  mixed <- matrix(c(0.2, 0.5, 0.3, 0.6, 0.3, 0.1), 3)
+  bulk <- 1e6 * profiles %*% mixed
+  fit <- deconvolve_bulk(profiles, bulk, error_model = "poisson", gene_weights = "none",
+                         intercept = FALSE, verbose = FALSE)
+  # the bulk is made of columns, without noise
+  expect_equal(unname(fit$column_shares), mixed, tolerance = 1e-6)
+  expect_equal(unname(fit$proportions), normalise_columns(mixed * given), tolerance = 1e-6)
+  expect_identical(coef(fit, "column_shares"), fit$column_shares)
+  expect_identical(as.data.frame(fit, what = "column_shares")$proportion,
+                   as.vector(fit$column_shares))
+  expect_identical(fit[2]$column_shares, fit$column_shares[, 2, drop = FALSE])
+  table <- confint(fit, what = "column_shares")
+  expect_identical(table$estimate, as.vector(fit$column_shares))
+  expect_true(all(table$lower <= table$estimate & table$estimate <= table$upper))
+  # by the delta method from shares of molecules: q ~ p / totals
+  p <- fit$proportions[, 1]
+  q <- fit$column_shares[, 1]
+  jacobian <- (diag(3) - q) %*% diag(1 / given) / sum(p / given)
+  expect_equal(unname(vcov(fit, samples = 1, what = "column_shares")),
+               unname(jacobian %*% vcov(fit, samples = 1) %*% t(jacobian)), tolerance = 1e-8)
+  expect_message(deconvolve_bulk(profiles, bulk), "shares of molecules")
+  expect_refusal(coef(fit_small(), "column_shares"), "argument")
+  expect_refusal(confint(fit_small(), what = "column_shares"), "argument")
+})
+
+test_that("tables per million from which genes were left out are known for what they are", {
+  per_million <- normalise_columns(small$bulk_counts) * 1e6
+  for (total in c(0.8, 1, 1.04)) {
+    expect_identical(fit_small(bulk = per_million * total)$genes$unit, "per million")
+  }
+  expect_identical(fit_small(bulk = per_million * 0.5)$genes$unit, "linear")
+})

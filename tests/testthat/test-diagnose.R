@@ -302,3 +302,73 @@ test_that("every panel draws what the tables hold", {
   expect_identical(levels(grouped$data$group), c("a", "b"))
   expect_s3_class(plot_unexplained(diagnosis, group = c("a", "b", "a", "b", "a")), "ggplot")
 })
+
+# Findings of a topic, as text.
+said <- function(diagnosis, topic) {
+  diagnosis$findings$text[diagnosis$findings$topic == topic]
+}
+
+test_that("samples of a type that the reference lacks are named", {
+  sim <- simulate_bulk(n_genes = 1000, n_types = 4, n_samples = 8, platform_sd = 0.3, seed = 5)
+  signatures <- build_signatures(sim$reference, sim$cells$cell_type)
+  counts <- sim$bulk_counts
+  found <- function(counts) {
+    fit <- deconvolve_bulk(signatures, counts, sim$gene_lengths, protocol = "full_length",
+                           verbose = FALSE)
+    diagnose(fit, seed = 1, draws = 2, verbose = FALSE)
+  }
+  expect_identical(said(found(counts), "Samples beyond the reference"), character())
+  # another cell altogether: genes of its own, of which most are hardly in the reference
+  rare <- order(rowSums(signatures$profiles))[1:100]
+  set.seed(1)
+  for (s in c(3, 7)) {
+    counts[, s] <- stats::rpois(1000, 0.5)
+    counts[rare, s] <- stats::rpois(100, 1e4 * stats::rexp(100))
+  }
+  text <- said(found(counts), "Samples beyond the reference")
+  expect_match(text, "Sample3")
+  expect_match(text, "Sample7")
+  expect_no_match(text, "Sample[124568]")
+})
+
+test_that("stimulated references, and types with few cells, are told", {
+  sim <- simulate_bulk(n_genes = 1000, n_types = 4, n_samples = 6, platform_sd = 0.2,
+                       cells_per_type = 40, seed = 6)
+  interferon <- STATE_GENES$interferon[1:20]
+  reference <- sim$reference
+  counts <- sim$bulk_counts
+  measured <- order(-rowSums(sim$profiles))[seq(10, 390, 20)]
+  rownames(reference)[measured] <- rownames(counts)[measured] <- interferon
+  names(sim$gene_lengths) <- rownames(counts)
+  found <- function(reference, counts, cells = TRUE) {
+    signatures <- suppressWarnings(build_signatures(reference[, cells], sim$cells$cell_type[cells]))
+    fit <- deconvolve_bulk(signatures, counts, sim$gene_lengths, protocol = "full_length",
+                           verbose = FALSE)
+    diagnose(fit, seed = 1, draws = 2, verbose = FALSE)
+  }
+  expect_identical(said(found(reference, counts), "State of the cells"), character())
+  stimulated <- reference
+  stimulated[measured, ] <- 4 * stimulated[measured, ]
+  expect_match(said(found(stimulated, counts), "State of the cells"),
+               "the response to interferon is [345].* in the reference \\(20 genes\\)")
+  answered <- counts
+  answered[measured, ] <- 4 * answered[measured, ]
+  expect_match(said(found(reference, answered), "State of the cells"), "in the samples")
+  expect_identical(said(found(reference, counts), "Types with few cells"), character())
+  few <- !(sim$cells$cell_type == "Type B" & cumsum(sim$cells$cell_type == "Type B") > 8)
+  expect_match(said(found(reference, counts, few), "Types with few cells"), "\"Type B\" \\(8\\)")
+})
+
+test_that("a diagnosis tells both errors of a share, and never that intervals hold all", {
+  fit <- fit_small(error_model = "platform")
+  found <- diagnose(fit, programs = 0, verbose = FALSE)
+  full <- sapply(1:5, function(s) sqrt(diag(vcov(fit, samples = s))))
+  expect_equal(found$types$full_error, unname(apply(full, 1, median)))
+  expect_equal(found$types$std_error, unname(apply(
+    sapply(1:5, function(s) sqrt(diag(vcov(fit, samples = s, of = "differences")))), 1, median
+  )))
+  expect_match(said(found, "Errors of whole types"), "which no residual shows")
+  none <- diagnose(fit_small(type_error = 0), programs = 0, verbose = FALSE)
+  expect_match(said(none, "Errors of whole types"), "leave out")
+  expect_false(any(grepl("take it into account", c(found$findings$advice, none$findings$advice))))
+})

@@ -12,7 +12,8 @@ result <- fit_platform()
 platform_parts_of <- function(sim = platform_sim, signatures = platform_signatures) {
   bulk <- as_bulk(sim$bulk_counts)
   values <- check_bulk_values(bulk)
-  model <- build_model(signatures, bulk, sim$gene_lengths, "auto", NULL, FALSE, 500, NULL)
+  weights <- default_weights("auto", NULL, TRUE, FALSE)
+  model <- build_model(signatures, bulk, sim$gene_lengths, weights, NULL, FALSE, 500, NULL)
   model <- add_platform_error(with_exponent(model, 1), signatures, values)
   settings <- solver_settings("newton", 0, 0, NULL, 1e-8, 1e-4, 1, 0.5, NULL, 1, NULL, NULL)
   list(bulk = bulk, model = model, settings = settings)
@@ -21,7 +22,7 @@ platform_parts_of <- function(sim = platform_sim, signatures = platform_signatur
 test_that("the platform error is the default, and yields to what only Poisson has", {
   expect_identical(result$error_model, "platform")
   weights <- setNames(rep(1, 600), rownames(platform_sim$bulk_counts))
-  expect_identical(fit_platform(gene_weights = weights)$error_model, "poisson")
+  expect_identical(fit_platform(gene_weights = weights)$error_model, "platform")
   expect_identical(fit_platform(method = "em")$error_model, "poisson")
   expect_identical(fit_platform(intercept = TRUE)$error_model, "poisson")
   expect_identical(fit_platform(intercept = FALSE)$error_model, "poisson")

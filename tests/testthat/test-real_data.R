@@ -10,16 +10,26 @@ test_that("sorted blood populations are given to their own type", {
   signatures <- build_signatures(counts, cells$subpop)
   # the circulating lengths are genomic spans, which is warned about
   expect_warning(
-    result <- deconvolve_bulk(signatures, bulk, genes, protocol = "full_length", verbose = FALSE),
+    result <- deconvolve_bulk(signatures, bulk, genes, protocol = "full_length",
+                              cell_size = "none", verbose = FALSE),
     class = "unalloy_warning_gene_lengths"
   )
   expect_true(all(result$convergence$converged))
+  # the column `weight` of the table does not choose another model
+  expect_identical(result$error_model, "platform")
   own <- c(Mono = "CD14+", Bcell = "B cell", NKcell = "NK cell", CD4Tcell = "T cell",
            CD8Tcell = "T cell", HSC = "CD34+", MPP = "CD34+", CMP = "CD34+", LMPP = "CD34+",
            MEP = "CD34+", GMP = "CD34+")
   pure <- samples[samples$group == "normal" & samples$label %in% names(own), ]
   share <- result$proportions[cbind(own[pure$label], pure$sample)]
   expect_gte(mean(share), 0.91)
+  helper <- samples$sample[samples$group == "normal" & samples$label == "CD4Tcell"]
+  expect_gte(min(result$proportions["T cell", helper]), 0.95)
+  # erythroid cells are not in the reference
+  normal <- samples[samples$group == "normal", ]
+  diagnosis <- diagnose(result[normal$sample], programs = 0, verbose = FALSE)
+  text <- diagnosis$findings$text[diagnosis$findings$topic == "Samples beyond the reference"]
+  for (sample in normal$sample[normal$label == "Ery"]) expect_match(text, sample, fixed = TRUE)
 })
 
 test_that("mixtures of three tissues are measured", {

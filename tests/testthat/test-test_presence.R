@@ -79,8 +79,10 @@ test_that("elimination leaves types that are significant, with a certificate", {
                        seed = 5)
   for (model in c("poisson", "platform")) {
     fit <- function(...) {
+      # the choice is the fit's own, without the error that the genes of a type share
       deconvolve_bulk(sim$profiles, sim$bulk_counts, sim$gene_lengths, error_model = model,
-                      protocol = "full_length", verbose = FALSE, cell_size = "none", ...)
+                      protocol = "full_length", verbose = FALSE, cell_size = "none",
+                      type_error = 0, ...)
     }
     full <- fit()
     sparse <- fit(sparsity = "lrt")
@@ -130,4 +132,27 @@ test_that("bad input is refused in the user's words", {
     test_presence(result, adjust = "everything")
     fit_small(sparsity = "always")
   })
+})
+
+test_that("markers that all cells express too much do not make an absent type", {
+  absent <- matrix(c(0.5, 0.5, 0), 3, 8, dimnames = list(c("A", "B", "C"), NULL))
+  sim <- simulate_bulk(n_genes = 1000, proportions = absent, donor_sd = 0.2, platform_sd = 0,
+                       depth = 1e6, seed = 11)
+  marks <- max.col(sim$profiles) == 3
+  counts <- sim$bulk_counts
+  counts[marks, ] <- round(1.25 * counts[marks, ])
+  fit <- function(type_error) {
+    deconvolve_bulk(sim$profiles, counts, sim$gene_lengths, protocol = "full_length",
+                    cell_size = "none", type_error = type_error, verbose = FALSE)
+  }
+  found <- function(type_error, variance = "robust") {
+    test_presence(fit(type_error), "C", variance = variance)$p_value
+  }
+  expect_true(all(found(0) < 0.01))
+  expect_true(all(found(0.3) > 0.05))
+  # it is nothing that counting knows
+  expect_identical(found(0.3, "poisson"), found(0, "poisson"))
+  # an interval starts at 0 where the test sees nothing
+  expect_true(all(confint(fit(0.3), "C")$lower == 0))
+  expect_true(all(confint(fit(0.3), "C", of = "differences")$lower > 0))
 })

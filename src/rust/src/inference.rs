@@ -32,6 +32,7 @@ fn rs_test_presence(given: List) -> Robj {
         let start = Start {
             exposures: given.array2("exposures")?,
             scales: given.array2("scales")?,
+            inflation: given.array2("inflation")?,
             scale: if given.flag("null_scale")? { Scale::Null } else { Scale::Given },
             only_active: given.flag("only_active")?,
         };
@@ -52,6 +53,7 @@ fn rs_eliminate(given: List) -> Robj {
         let start = Start {
             exposures: given.array2("exposures")?,
             scales: given.array2("scales")?,
+            inflation: given.array2("inflation")?,
             scale: Scale::Null,
             only_active: true,
         };

@@ -17,6 +17,7 @@ use crate::deconvolution::solve::scoring::{minimise, Minimum, Task};
 use crate::matrix::counts::Counts;
 use crate::matrix::linalg::product;
 use crate::matrix::{from_fn, Array2, ArrayView2, Columns};
+use std::ops::Range;
 
 /// Decrease of F that may be missing from a fit without a type, in units of its
 /// scale; what the quadratic model says of it is added.
@@ -48,6 +49,9 @@ pub enum Scale {
 pub struct Start<'a> {
     pub exposures: ArrayView2<'a, f64>,
     pub scales: ArrayView2<'a, f64>,
+    /// What scales are multiplied by, those of the null too (sources × samples): the
+    /// variance of an exposure in units of that which residuals show.
+    pub inflation: ArrayView2<'a, f64>,
     pub scale: Scale,
     /// Sources at zero stay there in every fit.
     pub only_active: bool,
@@ -171,7 +175,9 @@ fn absent(block: &Block<'_>, only_active: bool) -> Vec<Vec<bool>> {
 /// Samples at their fits, and the scales of their falls.
 struct Fits<'l> {
     block: Block<'l>,
+    /// With the inflation in them.
     scales: Vec<Vec<f64>>,
+    inflation: Vec<Vec<f64>>,
     scale: Scale,
 }
 
@@ -296,7 +302,8 @@ impl Fits<'_> {
             0.0
         });
         for (i, without) in tested.iter_mut().enumerate() {
-            let scale = spread[i] / information[i];
+            let inflation = self.inflation[without.sample][without.source];
+            let scale = inflation * spread[i] / information[i];
             if scale > 0.0 {
                 without.scale = scale.min(LARGEST_RATIO * without.scale);
             }
@@ -313,10 +320,17 @@ fn over_fits<T: Send>(
     monitor: &Monitor<'_>,
     each: impl Fn(Fits<'_>) -> Result<Vec<Vec<T>>, CoreError> + Sync,
 ) -> Result<Array2<T>, CoreError> {
-    let Start { exposures, scales, scale, .. } = start;
+    let Start { exposures, scales, inflation, scale, .. } = start;
     check_shape("scales", scales, likelihood.model(), counts)?;
-    let work =
-        |block: Block<'_>, range| each(Fits { block, scales: columns(scales, range), scale });
+    check_shape("inflation", inflation, likelihood.model(), counts)?;
+    let work = |block: Block<'_>, range: Range<usize>| {
+        let inflation = columns(inflation, range.clone());
+        let mut scales = columns(scales, range);
+        for (scales, inflation) in scales.iter_mut().zip(&inflation) {
+            scales.iter_mut().zip(inflation).for_each(|(scale, by)| *scale *= by);
+        }
+        each(Fits { block, scales, inflation, scale })
+    };
     let mut answers: Vec<Vec<T>> = Vec::with_capacity(counts.n_samples());
     let take = |block| answers.extend(block);
     over_samples(likelihood, counts, exposures, threads, monitor, work, take)?;
