@@ -219,7 +219,7 @@ choose <- function(pairs, fits, sizes) {
     do.call(rbind, Map(function(pair, fit, sizes) {
       prior <- grid$floor[i]^2 + (grid$per_gene_error[i] * fit$gene_error)^2
       fit$settings$type_error <- sqrt(prior + 0.25 / sizes)
-      score(grouped(fit, pair), pair$truth)[c("cover", "width")]
+      score(grouped(fit, pair), pair$truth)[c("cover", "width", "mean_width")]
     }, pairs, fits, sizes))
   })
   by_set <- function(name, sets) {
@@ -263,10 +263,11 @@ if (!interactive() && sys.nframe() == 0L) {
     })
     chosen <- choose(pairs, fits, cells)
     cat("\nConstants chosen without a set, and how it then fares (prior alone):\n\n")
-    print(cbind(chosen$left_out[1:3], round(chosen$left_out[4:5], 2)), row.names = FALSE,
+    print(cbind(chosen$left_out[1:3], round(chosen$left_out[4:6], 2)), row.names = FALSE,
           right = FALSE)
     cat("\nMean coverage of left-out pairs", round(mean(chosen$left_out$cover), 3), "least",
-        round(min(chosen$left_out$cover), 3), "mean width", round(mean(chosen$left_out$width), 3),
+        round(min(chosen$left_out$cover), 3), "mean width",
+        round(mean(chosen$left_out$mean_width), 3), "median", round(mean(chosen$left_out$width), 3),
         "\nChosen by all sets:", paste(names(chosen$all), chosen$all), "\n")
   }
 }
