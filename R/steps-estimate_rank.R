@@ -79,9 +79,14 @@ predict_block <- function(fit, right, below) {
 }
 
 loss_between <- function(x, mu, loss, level) {
-  if (loss == "frobenius") return(sum((x - mu)^2) / 2)
-  mu <- pmax(mu, 1e-6 * level)
-  sum(ifelse(x > 0, x * log(x / mu), 0) - x + mu)
+  switch(loss,
+    frobenius = sum((x - mu)^2) / 2,
+    kl = {
+      mu <- pmax(mu, 1e-6 * level)
+      sum(ifelse(x > 0, x * log(x / mu), 0) - x + mu)
+    },
+    stop("not offered for this loss")
+  )
 }
 
 null_residuals <- function(x, ranks, fitting, settings) {

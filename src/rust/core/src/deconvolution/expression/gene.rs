@@ -100,6 +100,11 @@ impl Posterior {
         }
     }
 
+    /// Columns of the covariance.
+    pub fn columns(&self) -> impl Iterator<Item = &[f64]> {
+        self.covariance.chunks_exact(self.mean.len())
+    }
+
     /// Covariance from the factor of the scaled precision.
     fn invert(&mut self, n: usize) {
         self.covariance.clear();

@@ -3,7 +3,7 @@
 use super::gene::Posterior;
 use super::{check_requested, Cohort, CohortFit, Expression, Level, Loaded, GENE_BLOCK};
 use crate::base::error::{check_length, CoreError};
-use crate::base::numbers::{dot, quadratic};
+use crate::base::numbers::dot;
 use crate::base::parallel::{over_blocks, with_threads, Monitor};
 use crate::matrix::{zeros, Array3, Columns};
 use ndarray::{s, ArrayView3, Axis, ShapeBuilder};
@@ -46,7 +46,8 @@ impl Cohort<'_> {
         let work = |genes: Range<usize>| {
             let part = || array(genes.len());
             let mut part = [part(), part(), part()];
-            let mut level = [zeros((genes.len(), sources.len())), zeros((genes.len(), sources.len()))];
+            let mut level =
+                [zeros((genes.len(), sources.len())), zeros((genes.len(), sources.len()))];
             let mut loaded = Loaded::default();
             let mut posterior = Posterior::default();
             for (row, g) in genes.clone().enumerate() {
@@ -102,11 +103,24 @@ impl Cohort<'_> {
         let scaled: Vec<f64> = between.iter().map(|v| v * loaded.scale * loaded.scale).collect();
         let gene = loaded.gene(self.counts(g), &asked.exposures, fit.tau2);
         posterior.update(&gene, &scaled);
-        let mut weights = vec![0.0; n_sources];
-        let mut slope = Vec::new();
+        let mut with_exposures = vec![0.0; n_sources];
+        let mut with_mean = Vec::new();
         for (at, &s) in asked.samples.iter().enumerate() {
             let own = &asked.exposures[s * n_sources..(s + 1) * n_sources];
             let total = posterior.total[s];
+            // What the quadratic forms of all types share, for type j in O(1) each: with
+            // w = 1_j − c e, w'Cw = C_jj − 2c (Ce)_j + c² e'Ce.
+            for (value, column) in with_exposures.iter_mut().zip(posterior.columns()) {
+                *value = dot(column, own);
+            }
+            let fitted_variance = posterior.fitted_variance[s];
+            let errors = asked.covariance.as_ref().map(|all| all.index_axis(Axis(2), at));
+            let mean_variance = errors.map_or(0.0, |errors| {
+                let n = errors.nrows();
+                with_mean.clear();
+                with_mean.extend((0..n).map(|l| dot(errors.col(l), &posterior.mean[..n])));
+                dot(&with_mean, &posterior.mean[..n])
+            });
             for (place, &j) in asked.sources.iter().enumerate() {
                 if own[j] == 0.0 {
                     continue;
@@ -116,24 +130,22 @@ impl Cohort<'_> {
                 let gain = own[j] * scaled[j] / total;
                 let share = own[j] * gain;
                 let value = own[j] * (posterior.mean[j] + gain * posterior.residual[s]);
-                for (w, e) in weights.iter_mut().zip(own) {
-                    *w = -gain * e;
-                }
-                weights[j] += 1.0;
-                let left = scaled[j] * (1.0 - share) + quadratic(&posterior.covariance, &weights);
+                let of_mean = posterior.covariance[j * n_sources + j]
+                    - 2.0 * gain * with_exposures[j]
+                    + gain * gain * fitted_variance;
+                let left = scaled[j] * (1.0 - share) + of_mean;
                 let mut variance = own[j] * own[j] * left;
-                if let Some(covariance) = &asked.covariance {
-                    let errors = covariance.index_axis(Axis(2), at);
-                    // ∂Z_j/∂e_l = x_l (1[l = j] − share)
-                    slope.clear();
-                    slope.extend((0..errors.nrows()).map(|l| {
-                        let kept = if l == j { 1.0 - share } else { -share };
-                        fit.sizes[s] * posterior.mean[l] * kept
-                    }));
-                    let columns = slope.iter().enumerate();
-                    variance += columns.map(|(l, d)| d * dot(errors.col(l), &slope)).sum::<f64>();
+                if let Some(errors) = errors.filter(|errors| j < errors.nrows()) {
+                    // ∂Z_j/∂e_l = x_l (1[l = j] − share), in the same way
+                    let x = posterior.mean[j];
+                    let of_exposures = x * x * errors[(j, j)] - 2.0 * share * x * with_mean[j]
+                        + share * share * mean_variance;
+                    variance += fit.sizes[s] * fit.sizes[s] * of_exposures;
+                } else {
+                    // a background: no exposure of its own has an error
+                    variance += (fit.sizes[s] * share).powi(2) * mean_variance;
                 }
-                let known = 1.0 - posterior.fitted_variance[s] / total;
+                let known = 1.0 - fitted_variance / total;
                 let reliability = (share * known).clamp(0.0, 1.0);
                 set((place, at), [value.max(0.0), variance.max(0.0), reliability]);
             }
