@@ -38,6 +38,7 @@ linear_values <- function(x, scale) {
 
 # A matrix-like object with genes in rows.
 bulk_matrix <- function(x, assay, .call) {
+  if (inherits(x, "count_table")) x <- x$counts
   if (inherits(x, "SummarizedExperiment")) {
     return(bulk_matrix(assay_of(x, assay, "counts", "bulk_counts", .call), NULL, .call = .call))
   }

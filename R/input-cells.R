@@ -3,6 +3,9 @@
 # Counts and cell metadata of any single-cell container.
 as_cells <- function(x, assay, .call = caller_env()) {
   if (inherits(x, "Seurat")) return(seurat_cells(x, assay, .call = .call))
+  if (inherits(x, "count_table")) {
+    return(list(counts = x$counts, metadata = x$metadata, identity = NULL))
+  }
   if (inherits(x, "SummarizedExperiment")) {
     counts <- bulk_matrix(assay_of(x, assay, "counts", "x", .call), NULL, .call = .call)
     metadata <- as.data.frame(SummarizedExperiment::colData(x))

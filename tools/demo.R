@@ -1,12 +1,13 @@
 # Deconvolves a simulated example, or the user's files; called by `make demo`.
-#   BULK      table of counts: genes in rows, gene names in the first column
-#   CELLS     folder with single-cell counts as MatrixMarket, genes and cells
+#   BULK      counts as `read_counts()` reads them: a table, featureCounts, Salmon, ...
+#   CELLS     single-cell counts with a table of cells: a folder, .h5ad, .rds
 #   LABELS    column of the cell table with the cell types
 #   DONORS    column with the donors (optional)
 #   LENGTHS   table with gene names, `length` and perhaps `weight` (optional)
 suppressPackageStartupMessages(library(unalloy))
 source("tools/read_tables.R")
 
+`%||%` <- rlang::`%||%`
 option <- function(name) {
   value <- Sys.getenv(name)
   if (nzchar(value)) value
@@ -28,13 +29,14 @@ user_files <- function() {
          "Usage: make demo BULK=counts.tsv.gz CELLS=folder LABELS=column ",
          "[DONORS=column] [LENGTHS=table.tsv.gz]")
   }
-  bulk <- read_bulk(option("BULK"))
-  cells <- read_cells(option("CELLS"), bulk_genes = rownames(bulk))
+  bulk <- read_or_fail(option("BULK"))
+  cells <- read_or_fail(option("CELLS"), genes = rownames(bulk$counts))
   lengths <- if (!is.null(option("LENGTHS"))) read_lengths(option("LENGTHS"))
   donors <- if (!is.null(option("DONORS"))) cell_column(cells, option("DONORS"), "DONORS")
-  cat("Bulk:  ", nrow(bulk), " genes x ", ncol(bulk), " samples\n",
-      "Cells: ", nrow(cells$counts), " genes x ", ncol(cells$counts), " cells\n", sep = "")
-  list(bulk = bulk, cells = cells$counts, donors = donors, lengths = lengths,
+  print(bulk)
+  print(cells)
+  list(bulk = bulk$counts, cells = cells$counts, donors = donors,
+       lengths = lengths %||% bulk$gene_lengths,
        types = cell_column(cells, option("LABELS"), "LABELS"))
 }
 
