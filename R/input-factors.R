@@ -29,6 +29,7 @@ variable_features <- function(x, n, counts, .call = caller_env()) {
 # Data frame of what an object says of its cells; NULL for a plain matrix.
 cell_data <- function(x) {
   if (inherits(x, "Seurat")) return(methods::slot(x, "meta.data"))
+  if (inherits(x, "count_table")) return(x$metadata)
   if (inherits(x, "SummarizedExperiment")) {
     rlang::check_installed("SummarizedExperiment", "to read column data.")
     return(as.data.frame(SummarizedExperiment::colData(x), optional = TRUE))

@@ -16,17 +16,6 @@ stop_file <- function(path, problem, ..., .call = caller_env()) {
 # The file with the folder it is in, as it is told.
 file_text <- function(path) paste0("\"", file.path(basename(dirname(path)), basename(path)), "\"")
 
-# A package that only some input needs; `debian` is its name there.
-need_package <- function(package, purpose, debian, bioconductor = TRUE, .call = caller_env()) {
-  if (requireNamespace(package, quietly = TRUE)) return(invisible())
-  install <- if (bioconductor) paste0("BiocManager::install(\"", package, "\")")
-             else paste0("install.packages(\"", package, "\")")
-  stop_user("missing_package", paste0(purpose, " needs the package ", package, "."),
-            x = "It is not installed.",
-            i = paste0("Try `", install, "`, or on Debian `apt install ", debian, "`."),
-            .call = .call)
-}
-
 # All lines of a text file, compressed or not; a file that ends too early is refused.
 file_lines <- function(path, n = -1L, .call = caller_env()) {
   broken <- function(condition) {

@@ -2,7 +2,7 @@
 # compressed sparse matrix genes x cells (AnnData as rows of its transpose).
 
 open_hdf5 <- function(path, .call = caller_env()) {
-  need_package("rhdf5", paste("Reading", file_text(path)), "r-bioc-rhdf5", .call = .call)
+  need_package("rhdf5", paste("to read", file_text(path)), .call = .call)
   content <- tryCatch(rhdf5::h5ls(path, all = FALSE), error = function(e) {
     stop_file(path, "can't be read as HDF5.", x = strsplit(conditionMessage(e), "\n")[[1L]][1L],
               i = "It may have been cut off: fetch or write it again.", .call = .call)

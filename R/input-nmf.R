@@ -14,6 +14,7 @@ nmf_input <- function(x, assay = NULL, prefer = c("logcounts", "data", "counts")
 }
 
 nmf_matrix <- function(x, assay, prefer, .call) {
+  if (inherits(x, "count_table")) x <- x$counts
   if (inherits(x, "SummarizedExperiment")) {
     return(nmf_matrix(assay_of(x, assay, prefer, "x", .call), NULL, prefer, .call))
   }

@@ -15,15 +15,13 @@ quantifier_files <- function(path) {
 }
 
 read_quantification <- function(paths, type, tx2gene, .call = caller_env()) {
-  need_package("tximport", paste0("Reading the output of ", c(salmon = "Salmon",
-                                                              kallisto = "kallisto")[[type]]),
-               "r-bioc-tximport", .call = .call)
-  hdf5 <- any(grepl("\\.h5$", paths))
-  if (hdf5) need_package("rhdf5", "Reading abundance.h5", "r-bioc-rhdf5", .call = .call)
+  program <- c(salmon = "Salmon", kallisto = "kallisto")[[type]]
+  need_package("tximport", paste("to read the output of", program), .call = .call)
+  if (any(grepl("\\.h5$", paths))) need_package("rhdf5", "to read abundance.h5", .call = .call)
   map <- transcript_map(paths[1L], type, tx2gene, .call)
   names(paths) <- make.unique(sample_of_file(paths))
   broken <- function(e) {
-    stop_user("file", paste0("The output of ", type, " can't be summed to genes."),
+    stop_user("file", paste0("The output of ", program, " can't be summed to genes."),
               x = conditionMessage(e),
               i = paste("`tx2gene` must have the transcripts of the index, then their genes;",
                         "all samples must be of one index."), .call = .call)

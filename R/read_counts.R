@@ -49,7 +49,7 @@
 #'   \item{format, paths, notes, named_by}{What was read, and what was decided.}
 #' @section Errors and warnings: `unalloy_error_file` for a file that is not there, is cut
 #'   off, contradicts itself or is of another kind; `unalloy_error_not_counts`,
-#'   `unalloy_error_missing_package`, `unalloy_error_no_common_genes`,
+#'   `unalloy_error_package`, `unalloy_error_no_common_genes`,
 #'   `unalloy_error_argument`. `unalloy_warning_gene_names` for genes that a spreadsheet
 #'   turned into dates.
 #' @references Soneson C, Love MI, Robinson MD (2015). Differential analyses for RNA-seq:

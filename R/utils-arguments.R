@@ -173,10 +173,12 @@ check_names <- function(x, known, what, .call = caller_env()) {
 
 nmf_threads <- function() check_threads(getOption("unalloy.threads", 2L))
 
+BIOCONDUCTOR <- c("limma", "rhdf5", "tximport", "AnnotationDbi", "org.Hs.eg.db", "org.Mm.eg.db")
+
 # A suggested package, where a verb needs it.
 need_package <- function(package, purpose, .call = caller_env()) {
   if (requireNamespace(package, quietly = TRUE)) return(invisible())
-  from <- if (package == "limma") "BiocManager::install" else "install.packages"
+  from <- if (package %in% BIOCONDUCTOR) "BiocManager::install" else "install.packages"
   stop_user("package", paste0("Package ", package, " is needed ", purpose, "."),
             x = "It is not installed.",
             i = paste0("Install it: `", from, "(\"", package, "\")`."), .call = .call)

@@ -335,3 +335,11 @@ test_that("arguments that do not apply are refused", {
   told(1)
   told(at("a.tsv.gz"), samples_in = "row")
 })
+
+test_that("what a table says of samples travels with the result", {
+  body <- rows(cbind(rownames(small$bulk_counts), small$bulk_counts))
+  file <- put(c(paste(c("gene", colnames(small$bulk_counts)), collapse = "\t"), body), "bulk.tsv")
+  groups <- data.frame(sample = colnames(small$bulk_counts), group = c("a", "b", "a", "b", "a"))
+  result <- fit_small(bulk = read(file, metadata = groups))
+  expect_identical(sample_data(result)$group, groups$group)
+})
