@@ -153,7 +153,7 @@ sparse_counts <- function(held) {
 
 # A list of references, which is no single object of cells.
 is_reference_list <- function(x) {
-  is.list(x) && !is.data.frame(x) && !isS4(x) && !inherits(x, "Seurat") && length(x) > 0L
+  is.list(x) && !inherits(x, c("data.frame", "Seurat", "count_table")) && !isS4(x) && length(x) > 0L
 }
 
 # Several references as one, over the genes that all have, each a platform.

@@ -163,6 +163,8 @@ renamed <- function(x, new) {
 renamed_signatures <- function(x, new) {
   x$profiles <- renamed(x$profiles, new)
   if (!is.null(x$variance)) x$variance <- renamed(x$variance, new)
-  if (!is.null(x$donor_counts)) x$donor_counts$counts <- renamed(x$donor_counts$counts, new)
+  for (held in c("donor_counts", "platform_counts")) {
+    if (!is.null(x[[held]])) x[[held]]$counts <- renamed(x[[held]]$counts, new)
+  }
   x
 }
