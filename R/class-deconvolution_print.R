@@ -5,30 +5,61 @@
 print.deconvolution <- function(x, digits = 3, ...) {
   refuse_dots(..., .besides = PRINT_ARGUMENTS)
   n <- size_of(x)
-  cat(model_line(x), "\n", sep = "")
-  cat("Deconvolution of ", plural(n[2L], "sample"), " into ", plural(n[1L], "cell type"), " (",
-      plural(x$metrics$n_genes_used, "gene"), ", ", fit_text(x), ")\n", sep = "")
-  cat(convergence_line(x), "\n", sep = "")
-  shown_samples <- seq_len(min(6L, n[2L]))
-  shown_types <- seq_len(min(12L, n[1L]))
-  show_shares <- function(shares) {
-    print(round(shares[shown_types, shown_samples, drop = FALSE], digits))
-  }
-  if (!is.null(x$cell_fractions)) {
-    cat("\nShares of cells ($cell_fractions):\n")
-    show_shares(x$cell_fractions)
-  }
-  cat("\nShares of mRNA ($proportions):\n")
-  show_shares(x$proportions)
-  hidden <- c(
-    if (n[1L] > length(shown_types)) plural(n[1L] - length(shown_types), "more type"),
-    if (n[2L] > length(shown_samples)) plural(n[2L] - length(shown_samples), "more sample")
+  lines <- c(
+    model_line(x),
+    paste0(plural(n[2L], "sample"), ", ", plural(n[1L], "cell type"), ", ",
+           plural(x$metrics$n_genes_used, "gene"), "; ", fit_text(x)),
+    convergence_line(x)
   )
-  if (length(hidden)) cat("... and", paste(hidden, collapse = ", "), "\n")
+  cat(strwrap(lines, getOption("width"), exdent = 2), sep = "\n")
+  what <- main_share(x)
+  shares <- coef(x, what)
+  few <- n[2L] <= MOST_LINES
+  cat("\n", sub("Share", "Shares", SHARE_LABELS[[what]]), " ($", what, ")",
+      if (few) ", largest first:" else " over samples:", "\n", sep = "")
+  if (few) {
+    cat(sample_lines(shares, digits), sep = "\n")
+  } else {
+    shown <- utils::head(over_samples_table(shares), 12L)
+    numbers <- c("mean", "min", "max")
+    shown[numbers] <- lapply(shown[numbers], round, digits)
+    print(shown, row.names = FALSE)
+    if (n[1L] > 12L) cat("... and", plural(n[1L] - 12L, "more type"), "\n")
+  }
   if ("Intercept" %in% rownames(x$exposures)) {
     cat("\nIntercept (unexplained): ", range_text(x$intercept_fraction, digits), "\n", sep = "")
   }
+  if (what != "proportions") cat("\nShares of mRNA are in $proportions.\n")
   invisible(x)
+}
+
+# Samples that have a line of their own.
+MOST_LINES <- 10L
+
+# "Sample1  Type D .63, Type B .18, ...", as far as the line goes.
+sample_lines <- function(shares, digits) {
+  names <- format(shorten(colnames(shares)))
+  vapply(seq_len(ncol(shares)), function(s) {
+    own <- shares[, s]
+    order <- order(-own)
+    order <- order[!is.na(own[order]) & round(own[order], digits) > 0]
+    if (!length(order)) return(paste0(names[s], "  none"))
+    parts <- paste(shorten(rownames(shares)[order]), format(round(own[order], digits), trim = TRUE))
+    room <- getOption("width") - nchar(names[s]) - 8L
+    kept <- max(1L, sum(cumsum(nchar(parts) + 2L) <= room))
+    paste0(names[s], "  ", paste(parts[seq_len(kept)], collapse = ", "),
+           if (kept < length(parts)) ", ...")
+  }, "")
+}
+
+# A row per type, the largest mean first.
+over_samples_table <- function(shares) {
+  table <- data.frame(
+    type = rownames(shares), mean = rowMeans(shares, na.rm = TRUE),
+    min = apply(shares, 1L, min, na.rm = TRUE), max = apply(shares, 1L, max, na.rm = TRUE),
+    zero_in = rowSums(shares == 0, na.rm = TRUE), row.names = NULL
+  )
+  table[order(-table$mean), ]
 }
 
 MODEL_NAMES <- c(platform = "Platform error model", poisson = "Poisson model")
@@ -43,7 +74,8 @@ model_line <- function(x) {
 # How the optimum was found, or what the model found beside the shares.
 fit_text <- function(x) {
   if (x$error_model == "poisson") return(paste0("method \"", x$settings$method, "\""))
-  paste0("log factor per gene of sd ", format(sqrt(x$model$tau2), digits = 2))
+  paste0("bulk and reference differ by a factor of ", format(exp(sqrt(x$model$tau2)), digits = 3),
+         " in a typical gene")
 }
 
 convergence_line <- function(x) {
@@ -51,7 +83,8 @@ convergence_line <- function(x) {
   gap <- if (x$error_model == "poisson") {
     paste0("within ", format(max(table$gap), digits = 2), " log-likelihood units of the optimum")
   } else {
-    paste0("stationary, ", format(max(table$gap), digits = 2), " objective units left to gain")
+    paste0("no step gains more than ", format(max(table$gap), digits = 2),
+           " log-likelihood units")
   }
   if (all(table$converged)) {
     paste0("Converged: ", if (x$error_model == "poisson") "certified ", gap)
@@ -81,11 +114,7 @@ summary.deconvolution <- function(object, ...) {
     method = fit_text(object), genes = object$genes,
     length_exponent = object$model$length_exponent, metrics = object$metrics,
     intercept = if ("Intercept" %in% rownames(object$exposures)) object$intercept_fraction,
-    types = data.frame(
-      type = rownames(shares), mean = rowMeans(shares, na.rm = TRUE),
-      min = apply(shares, 1L, min, na.rm = TRUE), max = apply(shares, 1L, max, na.rm = TRUE),
-      zero_in = rowSums(shares == 0, na.rm = TRUE), row.names = NULL
-    )
+    types = over_samples_table(shares)
   ), class = "summary.deconvolution")
 }
 

@@ -116,9 +116,10 @@ print.hierarchical_deconvolution <- function(x, digits = 3, ...) {
   refuse_dots(..., .besides = PRINT_ARGUMENTS)
   size <- dim(x$proportions)
   cat(MODEL_NAMES[[x$coarse$error_model]], "\n", sep = "")
-  cat("Hierarchical deconvolution of ", plural(size[2L], "sample"), " into ",
-      plural(nrow(x$group_proportions), "group"), " of ", plural(size[1L], "cell type"), " (",
-      fit_text(x$coarse), ")\n", sep = "")
+  line <- paste0("Hierarchical: ", plural(size[2L], "sample"), ", ",
+                 plural(nrow(x$group_proportions), "group"), " of ",
+                 plural(size[1L], "cell type"), "; ", fit_text(x$coarse))
+  cat(strwrap(line, getOption("width"), exdent = 2), sep = "\n")
   open <- x$convergence[!x$convergence$converged, ]
   n_fits <- length(unique(x$convergence$fit))
   cat(if (nrow(open)) paste0("NOT converged: ", some_of(unique(open$fit)))

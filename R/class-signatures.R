@@ -6,14 +6,14 @@
 #' An object of class `signatures`, as [build_signatures()] returns it, is a
 #' list that [deconvolve_bulk()] takes.
 #'
-#' @param x An object of class `signatures`.
+#' @param x,object An object of class `signatures`.
 #' @param i,j Genes and types to keep (names, numbers or logicals).
 #' @param row.names,optional,... For agreement with the generics; row names and other
 #'   arguments are refused.
 #' @return `as.matrix()` gives the genes × types matrix of profiles, whose
 #'   columns sum to 1 over all genes that the signatures were built from;
-#'   `as.data.frame()` a row per type with its cells, mean UMI per cell, donors
-#'   and number of expressed genes; `[` signatures of fewer genes or types,
+#'   `as.data.frame()`, `summary()` and `tidy()` a row per type with its cells, mean UMI
+#'   per cell, donors and number of expressed genes; `[` signatures of fewer genes or types,
 #'   whose profiles are *not* scaled again; `dim()` genes and types.
 #' @name signatures
 #' @examples
@@ -50,6 +50,21 @@ as.data.frame.signatures <- function(x, row.names = NULL, optional = FALSE, ...)
     type = colnames(x$profiles), cells = unname(x$cells), mean_umi = unname(x$umi),
     donors = unname(x$donors), genes_expressed = unname(colSums(x$profiles > 0))
   )
+}
+
+#' @rdname signatures
+#' @export
+summary.signatures <- function(object, ...) {
+  refuse_dots(...)
+  as.data.frame(object)
+}
+
+#' @rdname signatures
+#' @method tidy signatures
+#' @export
+tidy.signatures <- function(x, ...) {
+  refuse_dots(...)
+  as.data.frame(x)
 }
 
 #' @rdname signatures
