@@ -1,7 +1,9 @@
 #' Results of a deconvolution
 #'
 #' What [deconvolve_bulk()] returns, and what can be done with it. All shares
-#' named `proportions` are shares of mRNA, not of cells.
+#' named `proportions` are shares of mRNA, not of cells; where the mRNA per cell is known
+#' (see `cell_size`), `cell_fractions` are shares of cells and come first in prints, plots
+#' and tables.
 #'
 #' @details
 #' A `deconvolution` is a list:
@@ -14,6 +16,8 @@
 #'   \item{`intercept_fraction`}{The intercept's share of all sources, per sample.}
 #'   \item{`cell_fractions`}{With `cell_size` \eqn{s_j}: shares of cells
 #'     \eqn{q_j \propto e_j / s_j}; else absent.}
+#'   \item{`column_shares`}{For signatures given as a matrix, whose columns sum to
+#'     \eqn{t_j}: shares in units of these columns, \eqn{\propto e_j / t_j}; else absent.}
 #'   \item{`pred_counts`}{Fitted counts \eqn{\mu}, genes × samples, computed when
 #'     asked for.}
 #'   \item{`metrics`}{Fit over the genes that carry weight. Per sample:

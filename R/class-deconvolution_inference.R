@@ -29,9 +29,26 @@
 #' \eqn{\phi}, here the squared residuals in units of what the model expects of
 #' them, gene by gene without its discount, and 1 at least.
 #'
-#' Intervals of the Poisson model hold for the signatures as they are; those of
-#' the platform model include the error of the signatures as far as the cells of
+#' The sandwich of the Poisson model holds for the signatures as they are; that of
+#' the platform model includes the error of the signatures as far as the cells of
 #' the reference tell it.
+#'
+#' # Errors of whole types
+#' Genes that mark a type err together, which no residual shows. `of = "shares"` adds
+#' the covariance of that error, \eqn{J S J^T} with \eqn{J = \mathrm{diag}(p) - p p^T} (see
+#' [type_error()]), and for shares of cells that of the mRNA per cell. All samples of a
+#' cohort have it in common: `of = "differences"` leaves it out, for comparing samples;
+#' [contrast()] does so. `variance = "poisson"` has counting errors only, in either case.
+#'
+#' # Coverage
+#' On 17 pairs of a real truth set and a reference (blood beside cytometry, sorted
+#' populations, tissues and RNA of cell lines mixed by mass, held-out donors) default
+#' 95 % intervals of shares cover .95 of the truth on average, .85 at least, at a mean
+#' width of .18; without the shared error they cover .50. Intervals of types that the
+#' reference lacks, or of samples that it does not describe, hold nothing: look at
+#' [diagnose()] first. In simulations of independent errors intervals without the shared
+#' error cover .94 to .96, and with a shared error of the assumed size intervals with
+#' it cover .95. `vignette("how-sure")` has the tables.
 #'
 #' # Bootstrap
 #'

@@ -5,7 +5,8 @@
 #' row per gene and sample.
 #'
 #' @param x A [deconvolution].
-#' @param what `"proportions"`, `"cell_fractions"` or `"exposures"`.
+#' @param what `"proportions"`, `"cell_fractions"`, `"column_shares"` or `"exposures"`; by
+#'   default cells where their sizes are known.
 #' @param conf.int Add intervals (see [confint.deconvolution()])?
 #' @param conf.level Their coverage.
 #' @param samples For `augment()`: samples to return; all by default.

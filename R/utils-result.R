@@ -30,15 +30,15 @@ warn_misspelt <- function(name, known, .call = caller_env()) {
 sample_index <- function(i, samples, .call = caller_env()) {
   whole <- !is.numeric(i) || all(i == round(i), na.rm = TRUE)
   kept <- if (is.character(i)) match(i, samples) else seq_along(samples)[i]
-  if (anyDuplicated(kept)) {
-    stop_user("argument", "A sample can be asked for once.",
-              x = paste0("Twice: ", some_of(unique(samples[kept[duplicated(kept)]])), "."),
-              .call = .call)
-  }
   if (anyNA(kept) || !length(kept) || !whole) {
     stop_user("argument", "There is no such sample.",
               x = paste0("Asked for ", if (length(i)) some_of(i) else "none", "; there are ",
                          some_of(samples), "."),
+              .call = .call)
+  }
+  if (anyDuplicated(kept)) {
+    stop_user("argument", "A sample can be asked for once.",
+              x = paste0("Twice: ", some_of(unique(samples[kept[duplicated(kept)]])), "."),
               .call = .call)
   }
   kept

@@ -94,7 +94,7 @@ methods <- list(
     deconvolve_bulk(s, b, gene_weights = "auto", intercept = FALSE, verbose = FALSE)
   },
   "Poisson, all genes, no intercept" =
-    function(s, b) deconvolve_bulk(s, b, intercept = FALSE, verbose = FALSE),
+    function(s, b) deconvolve_bulk(s, b, gene_weights = "none", intercept = FALSE, verbose = FALSE),
   "Poisson, 50 markers per type" = function(s, b) {
     deconvolve_bulk(s, b, gene_weights = markers_only(s, 50), intercept = FALSE, verbose = FALSE)
   }

@@ -203,4 +203,5 @@ test_that("contrasts leave out what samples share", {
   expect_equal(swapped$std_error, two$std_error)
   expect_refusal(contrast(given, 1, 1), "argument")
   expect_refusal(contrast(given, 1), "argument")
+  expect_error(contrast(given, 1, c("nobody", "none")), "no such sample")
 })
