@@ -175,9 +175,9 @@ state_check <- function(reference, bulk) {
   })
   if (!any(vapply(STATES, function(set) sum(seen & genes %in% set) >= 5L, NA))) {
     ensembl <- mean(grepl("^ENS", genes)) > 0.5
-    return(checked(topic, "note", "Not looked at: it needs symbols.", NA_character_, if (ensembl) {
-      "check_reference(convert_genes(signatures), convert_genes(bulk))"
-    } else NA_character_))
+    code <- "check_reference(convert_genes(signatures), convert_genes(bulk))"
+    return(checked(topic, "note", "Not looked at: it needs symbols.",
+                   code = if (ensembl) code else NA_character_))
   }
   found <- found[!vapply(found, is.null, NA)]
   if (!length(found)) {

@@ -88,14 +88,12 @@ convert_genes <- function(x, to = c("symbol", "ensembl", "entrez"),
   renamed(x, new)
 }
 
-stop_unknown_names <- function(names, what, .call) {
+stop_unknown_names <- function(genes, what, .call) {
+  kind <- if (what %in% names(KIND_LABELS)) KIND_LABELS[[what]] else paste("of", what)
   stop_user("gene_names", "These names of genes can't be looked up.",
-            x = paste0(some_of(names), " are ",
-                       KIND_LABELS[what] %|NA|% paste("of", what), "."),
+            x = paste0(some_of(genes), " are ", kind, "."),
             i = "Give a `table` of names from and to, or say `from`.", .call = .call)
 }
-
-`%|NA|%` <- function(x, y) if (is.na(x)) y else x
 
 report_conversion <- function(plain, each, map, table, from, to, species, unknown, verbose) {
   without <- unique(plain[is.na(each$names)])

@@ -5,13 +5,13 @@
 #'
 #' | what | for instance |
 #' |---|---|
-#' | table, separated by tabs, commas, semicolons or spaces, compressed or not | `counts.tsv.gz`, GEO's series matrix |
+#' | table with tabs, commas, semicolons or spaces | `counts.tsv.gz`, GEO's series matrix |
 #' | featureCounts | `counts.txt` |
 #' | STAR, HTSeq | `ReadsPerGene.out.tab` |
 #' | RSEM | `sample.genes.results` |
 #' | Salmon, kallisto (package tximport) | `quant.sf`, `abundance.h5`, folders with these |
 #' | GCT 1.2 and 1.3 | `expression.gct.gz` |
-#' | sparse matrix in a folder, as of Cell Ranger | `matrix.mtx.gz`, `features.tsv.gz`, `barcodes.tsv.gz` |
+#' | folder with a sparse matrix | `matrix.mtx.gz`, `features.tsv.gz`, `barcodes.tsv.gz` |
 #' | Cell Ranger's HDF5 (package rhdf5) | `filtered_feature_bc_matrix.h5` |
 #' | AnnData (package rhdf5) | `cells.h5ad` |
 #' | R | `.rds` with a matrix, data frame, SummarizedExperiment, Seurat object or DGEList |

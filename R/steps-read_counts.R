@@ -12,11 +12,11 @@ check_path <- function(path, .call) {
   if (file.exists(path)) return(invisible())
   folder <- dirname(path)
   near <- if (dir.exists(folder)) nearest_name(basename(path), list.files(folder))
+  there <- list.files(folder)
   stop_user("file", paste0("There is no file or folder \"", path, "\"."),
             x = if (!dir.exists(folder)) paste0("Nor is there a folder \"", folder, "\".")
-                else if (length(list.files(folder))) {
-                  paste0("The folder has ", some_of(list.files(folder), 6L), ".")
-                } else "The folder is empty.",
+                else if (!length(there)) "The folder is empty."
+                else paste0("The folder has ", some_of(there, 6L), "."),
             i = if (length(near)) paste0("Did you mean \"", near, "\"?"), .call = .call)
 }
 
@@ -64,14 +64,15 @@ text_kind <- function(lines) {
   first <- strsplit(lines[1L], "[\t ,]+")[[1L]]
   content <- lines[!startsWith(lines, "#")]
   header <- strsplit(content[1L], "\t", fixed = TRUE)[[1L]]
+  has <- function(columns, among = first) all(columns %in% among)
+  salmon <- if (any(grepl("^ENS[A-Z]*G[0-9]", lines))) "salmon_genes" else "salmon"
+  feature_counts <- c("Geneid", "Chr", "Start", "End", "Strand", "Length")
   if (grepl("^#1\\.[23]\\s*,*$", trimws(lines[1L]))) "gct"
   else if (startsWith(lines[1L], "%%MatrixMarket")) "mtx"
-  else if (identical(header[1:6], c("Geneid", "Chr", "Start", "End", "Strand", "Length"))) {
-    "feature_counts"
-  } else if (all(c("gene_id", "expected_count", "effective_length") %in% header)) "rsem"
-  else if (all(c("Name", "EffectiveLength", "NumReads") %in% first)) {
-    if (any(grepl("^ENS[A-Z]*G[0-9]", lines))) "salmon_genes" else "salmon"
-  } else if (all(c("target_id", "eff_length", "est_counts") %in% first)) "kallisto"
+  else if (identical(header[1:6], feature_counts)) "feature_counts"
+  else if (has(c("gene_id", "expected_count", "effective_length"), header)) "rsem"
+  else if (has(c("Name", "EffectiveLength", "NumReads"))) salmon
+  else if (has(c("target_id", "eff_length", "est_counts"))) "kallisto"
   else "table"
 }
 

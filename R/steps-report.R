@@ -52,7 +52,8 @@ methods_text <- function(result, formula = NULL) {
       "Shares are shares of mRNA, not of cells."
     },
     if (!is_penalised(result)) {
-      "Intervals are of level 95 %, from the robust (sandwich) covariance."
+      paste("Intervals are of level 95 %, from the robust (sandwich) covariance and the error",
+            "that the genes of a type share.")
     },
     if (!is.null(formula)) {
       paste0("Groups were compared by linear models of the shares (",
