@@ -97,6 +97,10 @@ rs_call_genotypes <- function(given) .Call(wrap__rs_call_genotypes, given)
 #' @noRd
 rs_factorise_variants <- function(given) .Call(wrap__rs_factorise_variants, given)
 
+#' Agreement of halves of the samples: clusters × splits × sets of `x`.
+#' @noRd
+rs_split_stability <- function(given) .Call(wrap__rs_split_stability, given)
+
 #' @noRd
 rs_infer <- function(given) .Call(wrap__rs_infer, given)
 

@@ -140,7 +140,8 @@ check_estimable <- function(X, columns, block, parsed, .call) {  # nolint: objec
   if (between && nlevels(block) <= qr(means)$rank) {
     stop_user("confounded", paste0("`", parsed$term, "` is confounded with `", parsed$block, "`."),
               x = paste0("It is the same in all samples of one `", parsed$block, "`, of which ",
-                         "there are ", nlevels(block), " for ", plural(ncol(X), "coefficient"), "."),
+                         "there are ", nlevels(block), " for ", plural(ncol(X), "coefficient"),
+                         "."),
               i = paste0("Some group needs more than one `", parsed$block, "`, or leave the ",
                          "random intercept out."), .call = .call)
   }

@@ -18,6 +18,7 @@ mod evaluate_recovery;
 mod extract_program;
 mod factorise_integrative;
 mod factorise_variants;
+mod find_subtypes;
 mod inference;
 mod latent_factors;
 mod learn_decoder;
@@ -45,6 +46,7 @@ extendr_module! {
     use extract_program;
     use factorise_integrative;
     use factorise_variants;
+    use find_subtypes;
     use inference;
     use latent_factors;
     use learn_decoder;

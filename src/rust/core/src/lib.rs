@@ -15,5 +15,6 @@ pub mod simulation;
 
 pub mod latent;
 pub mod sensing;
+pub mod subtypes;
 
 pub use base::error::CoreError;

@@ -1,0 +1,6 @@
+//! Do samples fall into groups?  How well partitions repeat.
+
+mod kmeans;
+mod stability;
+
+pub use stability::{split_stability, Stability};
