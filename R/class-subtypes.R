@@ -151,3 +151,36 @@ consensus.subtypes <- function(object, ...) {
   }
   object$consensus
 }
+
+# New samples in the features of a fit: centred by their own means, scaled as the blocks were.
+aligned_to <- function(subtypes, newdata, .call) {
+  measured <- measured_values(newdata, subtypes$how, .call = .call)
+  samples <- complete_samples(measured)
+  if (length(samples) < LEAST_COHORT) {
+    stop_user("too_few_samples", paste0("New samples are compared with their own mean: give ",
+                                        LEAST_COHORT, " at least."),
+              x = paste0("There ", if (length(samples) == 1L) "is " else "are ",
+                         length(samples), "."), .call = .call)
+  }
+  values <- do.call(rbind, lapply(measured$blocks, function(block) {
+    out <- block$values[, samples, drop = FALSE]
+    rownames(out) <- feature_names(block)
+    out
+  }))
+  features <- rownames(subtypes$centroids)
+  place <- match(features, rownames(values))
+  absent <- features[is.na(place)]
+  if (length(absent) > MOST_ABSENT * length(features)) {
+    stop_user("features", "`newdata` must have the features of the subtypes.",
+              x = paste0(count_text(length(absent)), " of ", plural(length(features), "feature"),
+                         " are not in it: ", some_of(absent), "."),
+              i = paste0("One in ", 1 / MOST_ABSENT, " may be missing."), .call = .call)
+  }
+  kept <- which(!is.na(place))
+  values <- values[place[kept], , drop = FALSE]
+  values <- (values - rowMeans(values)) / subtypes$scale[kept]
+  list(values = values, features = kept, sample_data = measured$sample_data)
+}
+
+LEAST_COHORT <- 5L
+MOST_ABSENT <- 0.2
