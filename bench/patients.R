@@ -3,11 +3,9 @@
 # Usage: Rscript bench/patients.R MODE [N]
 #   groups    size and power of compare_groups() on shares, N cohorts per design (1000)
 #   subtypes  cohorts with and without groups, N of each kind (20)
-#   kinds     subtypes by shares and by expression of a type, N pairs of cohorts (10)
 #   survival  p values of subtypes under permuted times, N permutations (200)
 #   pathways  the rank test of sets of correlated genes under the null, N data sets (200)
-#   kang      control against stimulated pseudo-bulks, real cells, N swaps of labels (10)
-#   tcga      subtypes, survival and replication in miRNA cohorts; N of them (all)
+#   tcga      subtypes, survival and replication in the N largest miRNA cohorts (all)
 library(unalloy)
 arguments <- commandArgs(TRUE)
 mode <- if (length(arguments)) arguments[1] else "groups"
@@ -136,5 +134,147 @@ bench_subtypes <- function(cohorts) {
   }
 }
 
+# ---- survival and pathways ------------------------------------------------------------
+
+bench_survival <- function(permutations) {
+  set.seed(1)
+  cohort <- draw_features(100, 3)
+  s <- find_subtypes(cohort$x, seed = 1)
+  time <- rexp(100, c(0.3, 0.6, 1.5)[cohort$z])
+  end <- runif(100, 1, 5)
+  event <- time <= end
+  time <- pmin(time, end)
+  p_of <- function(order) {
+    compare_survival(unname(s$assignment), time[order], event[order])$logrank[["p_value"]]
+  }
+  p <- suppressWarnings(replicate(permutations, p_of(sample(100))))
+  show(data.frame(k = s$k, planted_p = p_of(1:100), permutations,
+                  below_05 = mean(p < 0.05), ks_p = ks.test(p, "punif")$p.value))
+}
+
+# Genes in sets of 20 that are correlated by `rho`, and no difference.
+bench_pathways <- function(sets) {
+  for (rho in c(0, 0.1, 0.3)) {
+    set.seed(1)
+    p <- replicate(sets, {
+      shared <- matrix(rnorm(10 * 30), 10)[rep(1:10, each = 20), ]
+      x <- sqrt(rho) * shared + sqrt(1 - rho) * matrix(rnorm(200 * 30), 200)
+      dimnames(x) <- list(paste0("g", 1:200), paste0("s", 1:30))
+      group <- data.frame(group = rep(c("a", "b"), 15), row.names = colnames(x))
+      compared <- compare_groups(x, ~ group, group)
+      sets <- list(one = rownames(x)[1:20])
+      plain <- wilcox.test(compared$table$statistic[1:20], compared$table$statistic[-(1:20)])
+      c(test_pathways(compared, sets)$p_rank, plain$p.value)
+    })
+    show(data.frame(rho, data_sets = sets, rank_test = mean(p[1, ] < 0.05),
+                    ks_p = suppressWarnings(ks.test(p[1, ], "punif")$p.value),
+                    wilcoxon = mean(p[2, ] < 0.05)))
+  }
+}
+
+# ---- real cohorts ---------------------------------------------------------------------
+
+read_tcga <- function() {
+  folder <- data_folder("tcga_mirna")
+  if (!dir.exists(folder)) stop("the data set tcga_mirna is not at hand")
+  table <- read.delim(gzfile(file.path(folder, "read_counts.tsv.gz")), check.names = FALSE)
+  counts <- as.matrix(table[-1])
+  rownames(counts) <- table[[1]]
+  samples <- read.delim(file.path(folder, "samples.tsv"))
+  rownames(samples) <- samples$sample
+  samples$os_days[which(samples$os_days <= 0)] <- NA
+  list(counts = counts, samples = samples)
+}
+
+# log2 CPM of the miRNAs that are seen, of the tumours of one cohort, one per patient.
+cohort_values <- function(data, cohort) {
+  own <- data$samples[data$samples$cohort == cohort & data$samples$sample_type %in%
+                        c(1, 3, "01", "03"), ]
+  own <- own[!duplicated(own$patient) & !is.na(own$os_days) & !is.na(own$os_event), ]
+  counts <- data$counts[, own$sample]
+  values <- log2(1e6 * counts / rep(colSums(counts), each = nrow(counts)) + 1)
+  list(x = values[rowMeans(values) > 3, ], samples = own)
+}
+
+# As users do it: k of the highest stability, no null.
+stable_anyway <- function(s, x) {
+  best <- s$stability$k[which.max(s$stability$stability)]
+  found <- find_subtypes(x, k = best, level = 1, null = 19, seed = 1)
+  found
+}
+
+logrank_p <- function(class, samples) {
+  samples <- samples[names(class), ]
+  tryCatch(suppressWarnings(compare_survival(unname(class), samples$os_days,
+                                             samples$os_event)$logrank[["p_value"]]),
+           error = function(e) NA)
+}
+
+bench_tcga <- function(most) {
+  data <- read_tcga()
+  laml <- cohort_values(data, "LAML")
+  s <- find_subtypes(laml$x, samples = laml$samples, seed = 1)
+  print(s)
+  class <- s
+  if (s$k == 1) class <- stable_anyway(s, laml$x)
+  own <- laml$samples[names(class$assignment), ]
+  cat(if (s$k == 1) "None claimed; what follows is of the most stable partition\n")
+  try(print(suppressWarnings(compare_survival(unname(class$assignment), own$os_days,
+                                              own$os_event))))
+  try(print(test_enrichment(unname(class$assignment), own$laml_risk, seed = 1)))
+  sizes <- sort(table(data$samples$cohort), decreasing = TRUE)
+  cohorts <- head(names(sizes), most)
+  rows <- do.call(rbind, lapply(cohorts, function(cohort) {
+    found <- cohort_values(data, cohort)
+    if (ncol(found$x) < 150) return(NULL)
+    set.seed(1)
+    half <- sample(ncol(found$x), ncol(found$x) %/% 2)
+    one <- found$x[, half]
+    two <- found$x[, -half]
+    s <- find_subtypes(one, null = 50, resamples = 25, seed = 1)
+    of <- function(s, way) {
+      if (s$k == 1) return(data.frame(cohort, way, n = ncol(found$x), k = 1, p = s$p_value,
+                                      igp_p = NA, explained_p = NA, surv_1 = NA, surv_2 = NA,
+                                      trend_p = NA, permuted_p = NA))
+      again <- function(samples) {
+        known <- suppressWarnings(compare_survival(unname(s$assignment),
+                                                   found$samples[names(s$assignment), "os_days"],
+                                                   found$samples[names(s$assignment), "os_event"]))
+        replicate_subtypes(s, two, known, "os_days", "os_event", samples, null = 99, seed = 1)
+      }
+      shuffled <- found$samples
+      columns <- c("os_days", "os_event")
+      shuffled[columns] <- shuffled[sample(nrow(shuffled)), columns]
+      tryCatch({
+        r <- again(found$samples)
+        data.frame(cohort, way, n = ncol(found$x), k = s$k, p = s$p_value,
+                   igp_p = r$overall$p_value[2], explained_p = r$p_value,
+                   surv_1 = logrank_p(s$assignment, found$samples),
+                   surv_2 = r$survival$comparison$logrank[["p_value"]],
+                   trend_p = r$survival$trend$p_value,
+                   permuted_p = again(shuffled)$survival$trend$p_value)
+      }, error = function(e) {
+        message(cohort, ": ", conditionMessage(e))
+        NULL
+      })
+    }
+    out <- rbind(of(s, "null decides"), of(stable_anyway(s, one), "most stable k"))
+    show(out)
+    out
+  }))
+  for (way in unique(rows$way)) {
+    own <- rows[rows$way == way, ]
+    some <- own[own$k > 1, ]
+    show(data.frame(way, cohorts = nrow(own), with_subtypes = nrow(some),
+                    igp_replicates = sum(some$igp_p < 0.05),
+                    explained_replicates = sum(some$explained_p < 0.05),
+                    survival_in_first = sum(some$surv_1 < 0.05, na.rm = TRUE),
+                    direction = sum(some$trend_p < 0.5, na.rm = TRUE),
+                    replicated = sum(some$trend_p < 0.05, na.rm = TRUE),
+                    permuted = sum(some$permuted_p < 0.05, na.rm = TRUE)))
+  }
+}
+
 switch(mode, groups = bench_groups(size(1000L)), subtypes = bench_subtypes(size(20L)),
-       stop("no such mode"))
+       survival = bench_survival(size(200L)), pathways = bench_pathways(size(200L)),
+       tcga = bench_tcga(size(40L)), stop("no such mode"))
