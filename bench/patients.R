@@ -138,7 +138,7 @@ bench_subtypes <- function(cohorts) {
 
 bench_survival <- function(permutations) {
   set.seed(1)
-  cohort <- draw_features(100, 3)
+  cohort <- draw_features(100, 6)
   s <- find_subtypes(cohort$x, seed = 1)
   time <- rexp(100, c(0.3, 0.6, 1.5)[cohort$z])
   end <- runif(100, 1, 5)
