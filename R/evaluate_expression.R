@@ -39,10 +39,12 @@
 #'     `rmse`, over samples.}
 #'   \item{samples}{A row per type and sample, the same over genes.}
 #'   \item{left_out}{Numbers of genes, types and samples in one of the two only.}
+#'   \item{truth, estimate}{log1p(CPM) of what is in both, genes × types × samples.}
 #' @section Errors: `unalloy_error_argument` for values without names, negative or
 #'   infinite ones, and when nothing is in common.
 #' @references Lin (1989), *Biometrics* 45:255.
-#' @seealso [cell_type_expression()], [pseudo_bulk()]
+#' @seealso [plot()][plot.expression_evaluation] for a heatmap of truth and prediction,
+#'   [cell_type_expression()], [pseudo_bulk()]
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 2, cells_per_type = 60, seed = 1)
@@ -78,7 +80,8 @@ evaluate_expression <- function(truth, estimate, genes = NULL,
   })
   bind <- function(part) do.call(rbind, lapply(parts, `[[`, part))
   structure(list(scores = bind("scores"), genes = bind("genes"), samples = bind("samples"),
-                 left_out = left_out), class = "expression_evaluation")
+                 left_out = left_out, truth = truth, estimate = estimate),
+            class = "expression_evaluation")
 }
 
 # CPM as an array genes x types x samples with names.

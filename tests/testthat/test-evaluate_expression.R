@@ -68,6 +68,31 @@ test_that("names decide, and what is missing is counted", {
   })
 })
 
+test_that("the picture shows the genes that differ, true beside predicted", {
+  values <- level(1)
+  case <- rep(c("case", "control"), each = 6)
+  values[7:9, "C", case == "case"] <- 50 * values[7:9, "C", case == "case"]
+  found <- evaluate_expression(values, 2 * values)
+  drawn <- plot(found, n_genes = 3, group = case)
+  expect_s3_class(ggplot2::ggplot_build(drawn), "ggplot_built")
+  # genes that differ between groups within a type, not those that differ between types
+  columns <- data.frame(type = rep(c("A", "B", "C"), 12), group = rep(case, each = 3))
+  truth <- matrix(log1p(values), 50)
+  expect_setequal(unalloy:::telling_genes(truth, columns, 3), 7:9)
+  means <- apply(log1p(values), 1:2, mean)
+  widest <- order(apply(means, 1, var), decreasing = TRUE)[1:3]
+  columns$group <- ""
+  expect_setequal(unalloy:::telling_genes(truth, columns, 3), widest)
+  # both panels are centred on the truth
+  halves <- split(drawn$data, drawn$data$panel)
+  expect_equal(mean(halves$Truth$value), 0, tolerance = 0.1)
+  expect_gt(mean(halves$Prediction$value), 0.3)
+  # unknown samples are left out
+  holes <- plot(evaluate_expression(truth = values, replace(values, 1:50, NA)))
+  expect_identical(nrow(holes$data), 2L * 50L * 35L)
+  expect_refusal(plot(found, group = "one"), "argument")
+})
+
 test_that("pseudo-bulk keeps what its cells express", {
   sim <- simulate_bulk(n_genes = 200, n_types = 3, n_samples = 2, cells_per_type = 40, seed = 1)
   mixed <- pseudo_bulk(sim$reference, sim$cells$cell_type, sim$cells$donor, n_samples = 6,

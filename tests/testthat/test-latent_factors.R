@@ -15,11 +15,34 @@ test_that("without factors the Poisson fit is that of glm()", {
   for (gene in c(1, 5, 30)) {
     peer <- glm(cells$x[gene, ] ~ group + offset(offset), family = poisson(),
                 control = list(epsilon = 1e-14))
-    # an objective known to 1e-14 tells where its minimum is to the square root of that
-    expect_equal(unname(fit$gene_coefficients[gene, ]), unname(coef(peer)), tolerance = 1e-7)
+    expect_equal(unname(fit$gene_coefficients[gene, ]), unname(coef(peer)), tolerance = 1e-8)
   }
   expect_equal(as.numeric(logLik(fit)), sum(dpois(cells$x, fitted(fit), log = TRUE)),
                tolerance = 1e-10)
+})
+
+test_that("dispersions by maximum likelihood are those of MASS::glm.nb()", {
+  skip_if_not_installed("MASS")
+  # offsets that the counts do not make: with a few genes' totals one gene would make them, be
+  # less variable than Poisson given them, and glm.nb() would not find its maximum
+  offset <- withr::with_seed(1, rnorm(200, sd = 0.4))
+  means <- exp(outer(c(-0.5, 0, 0.5, 1, 1.5, 2), offset, `+`))
+  counts <- withr::with_seed(2, matrix(rnbinom(length(means), size = 1.5, mu = means), 6))
+  filled <- colSums(counts) > 0
+  counts <- counts[, filled]
+  offset <- offset[filled]
+  fit <- factors_of(counts, 0, "negative_binomial", dispersion = "gene", offset = offset,
+                    tolerance = 1e-14, max_iter = 500)
+  found <- rowSums(dnbinom(counts, size = fit$dispersion, mu = fitted(fit), log = TRUE))
+  expect_equal(as.numeric(logLik(fit)), sum(found), tolerance = 1e-10)
+  for (gene in seq_len(nrow(counts))) {
+    peer <- MASS::glm.nb(counts[gene, ] ~ 1 + offset(offset),
+                         control = glm.control(epsilon = 1e-12, maxit = 100))
+    # glm.nb() ends the search for theta at a step of 1.2e-4
+    expect_equal(unname(fit$dispersion[gene]), peer$theta, tolerance = 1e-3)
+    expect_equal(unname(fit$gene_coefficients[gene, 1]), unname(coef(peer)), tolerance = 1e-5)
+    expect_gte(found[gene], as.numeric(logLik(peer)) - 1e-8)
+  }
 })
 
 test_that("the likelihood of zero-inflated counts is that of the mixture", {
@@ -79,6 +102,30 @@ test_that("covariates of genes get a coefficient per cell", {
   fit <- factors_of(counts, 0, "poisson", gene_covariates = cbind(gc = content),
                     covariate_penalty = 0)
   expect_gt(cor(fit$cell_coefficients[, "gc"], slope), 0.95)
+})
+
+test_that("a batch is taken out, and all its levels are treated alike", {
+  batch <- rep(c("a", "b", "c"), each = 30)
+  shift <- withr::with_seed(4, matrix(rnorm(3 * nrow(cells$x)), ncol = 3))
+  counts <- withr::with_seed(5, matrix(rpois(
+    length(cells$x), (cells$x + 0.5) * exp(shift[, rep(1:3, each = 30)])
+  ), nrow(cells$x), dimnames = dimnames(cells$x)))
+  counts <- counts[rowSums(counts) > 0, ]
+  between <- function(fit) {
+    means <- rowsum(t(coef(fit)), batch) / 30
+    sum(30 * sweep(means, 2, rowMeans(coef(fit)))^2) / sum((coef(fit) - rowMeans(coef(fit)))^2)
+  }
+  centred <- function(x) scale(x, scale = FALSE)
+  levels <- centred(diag(3)[rep(1:3, each = 30), 1:2])
+  # three batches differ along two directions: of four factors two hold them, two what was planted
+  without <- t(coef(factors_of(counts, 4, "poisson", penalty = 1)))
+  expect_gt(same_space(levels, centred(without)), 0.95)
+  with_it <- factors_of(counts, 2, "poisson", penalty = 1, batch = batch)
+  expect_lt(between(with_it), 0.05)
+  expect_gt(same_space(centred(cells$scores), centred(t(coef(with_it)))), 0.95)
+  named <- c(a = "c", b = "a", c = "b")[batch]
+  turned <- factors_of(counts, 2, "poisson", penalty = 1, batch = unname(named))
+  expect_equal(fitted(turned), fitted(with_it), tolerance = 1e-2)
 })
 
 test_that("new cells are found where the same cells were", {
@@ -148,6 +195,14 @@ test_that("scaling, covariates and ranks of components", {
   size <- log(colSums(cells$x))
   freed <- factors_of(x, 2, covariates = cbind(size = size))
   expect_lt(max(abs(cor(t(coef(freed)), size))), 1e-8)
+})
+
+test_that("the planted number of components is chosen by held-out values", {
+  # normal values: in logarithms of counts two factors of ln(mean) are more than two components
+  x <- withr::with_seed(9, tcrossprod(cells$loadings, cells$scores) + rnorm(length(cells$x)))
+  chosen <- factors_of(x, 1:4)
+  expect_identical(chosen$rank, 2L)
+  expect_identical(chosen$choice$rank[which.max(chosen$choice$score)], 2L)
 })
 
 test_that("draws follow the model", {

@@ -105,7 +105,12 @@ pub fn fit(
     let mut trace: Vec<f64> = Vec::new();
     let mut last: Option<Last> = None;
     let (mut side, mut half_steps, mut small, mut careful) = (Side::Genes, 0, 0, false);
-    let (mut pace, mut stretch, mut longest) = (1.0, 1.0, STRETCH);
+    // over-relaxation is for sides that wait for each other: alone, Newton's steps end sooner
+    let alone = [Side::Cells, Side::Genes].iter().any(|&side| {
+        state.predictors.iter().all(|predictor| predictor.shape.free(side).is_empty())
+    });
+    let furthest: f64 = if alone { 1.0 } else { STRETCH };
+    let (mut pace, mut stretch, mut longest) = (1.0, 1.0, furthest);
     loop {
         let sure = careful || half_steps < 2 * CAREFUL;
         let step = one_step(counts, family, &state, side, penalty, sure, monitor)?;
@@ -118,7 +123,7 @@ pub fn fit(
                 side = before.side;
                 half_steps -= 1;
                 pace *= 0.5;
-                longest = 0.5 * (1.0 + stretch);
+                longest = furthest.min(0.5 * (1.0 + stretch));
                 stretch = 1.0;
                 careful = true;
                 last = None;
@@ -153,7 +158,7 @@ pub fn fit(
         apply(&mut state.predictors, side, &step, if sure { 1.0 } else { stretch });
         if !sure {
             stretch = (GROWTH * stretch).min(longest);
-            longest = (1.02 * longest).min(STRETCH);
+            longest = (1.02 * longest).min(furthest);
         }
         if side == Side::Genes && !sure {
             state.dispersion.update(&step.losses, pace);

@@ -82,6 +82,7 @@ pub fn dispersions(theta: &[f64], place: Place, out: &mut [f64]) {
 }
 
 /// Sum in eight lanes: fixed order, whatever the width of vectors.
+#[inline(always)]
 pub fn sum(x: &[f64]) -> f64 {
     let mut lanes = [0.0; 8];
     let chunks = x.chunks_exact(8);
@@ -102,24 +103,26 @@ impl Likelihood for Poisson {
     fn column(&self, _: Place, column: Column<'_>, entries: Entries<'_>) -> Sums {
         let [eta, _] = column.eta;
         let counted: f64 = entries.each().map(|(row, y)| y * eta[row]).sum();
-        Arch::new().dispatch(Exponential(eta));
-        Sums { loss: sum(eta) - counted, ..Sums::default() }
+        let total = Arch::new().dispatch(Exponential(eta));
+        Sums { loss: total - counted, ..Sums::default() }
     }
 }
 
+/// η to e^η; returns their sum.
 struct Exponential<'a>(&'a mut [f64]);
 
 impl WithSimd for Exponential<'_> {
-    type Output = ();
+    type Output = f64;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> f64 {
         let (vectors, rest) = S::as_mut_simd_f64s(self.0);
         for v in vectors {
             *v = exp(simd, *v);
         }
         let last = exp(simd, simd.partial_load_f64s(rest));
         simd.partial_store_f64s(rest, last);
+        sum(self.0)
     }
 }
 

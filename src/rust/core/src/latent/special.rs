@@ -3,6 +3,8 @@
 //! Γ(y + θ) / (Γ(θ) θ^y) = Π_{j<y} (1 + j/θ): for the small counts of single
 //! cells a short product, for large ones Stirling's series.
 
+use std::sync::LazyLock;
+
 /// Counts below this are summed term by term.
 const FEW: f64 = 16.0;
 
@@ -42,8 +44,10 @@ pub fn count_terms(y: f64, theta: f64) -> CountTerms {
 
 /// ln Γ(x + 1) of a whole number.
 pub fn log_factorial(y: f64) -> f64 {
+    static FIRST: LazyLock<[f64; FEW as usize]> =
+        LazyLock::new(|| std::array::from_fn(|y| (2..=y).map(|j| j as f64).product::<f64>().ln()));
     if y < FEW {
-        (2..=y as u32).map(f64::from).product::<f64>().ln()
+        FIRST[y as usize]
     } else {
         polygamma(y + 1.0).0
     }

@@ -10,6 +10,7 @@ use super::predictor::Side;
 use crate::base::rng::{stream, Purpose};
 use crate::matrix::linalg::{left_singular, svd};
 use crate::matrix::{from_fn, zeros, Array2, ArrayRef2};
+use pulp::Arch;
 use rand_distr::{Distribution, StandardNormal};
 
 /// Extra directions and rounds of the subspace iteration: a start needs no digits.
@@ -79,19 +80,19 @@ impl<'a> Residuals<'a> {
             .collect();
         let mut out = zeros((own.len(), width));
         let mut line = vec![0.0; width];
-        for (item, root) in own.iter().enumerate() {
+        let mut add = |item: usize, root: f64| {
             line.iter_mut().zip(&common).for_each(|(o, c)| *o = -root * c);
-            for (row, y) in lines.entries(item) {
-                let expected = root * across[row];
+            let (genes, counts) = lines.column(item);
+            for (&row, &y) in genes.iter().zip(counts) {
+                let expected = root * across[row as usize];
                 let residual = (y / expected - expected).min(self.clip);
                 let value = residual + expected;
-                let row = &rows[row * width..][..width];
-                for k in 0..width {
-                    line[k] += value * row[k];
-                }
+                let row = &rows[row as usize * width..][..width];
+                line.iter_mut().zip(row).for_each(|(o, v)| *o += value * v);
             }
             line.iter().enumerate().for_each(|(k, v)| out[(item, k)] = *v);
-        }
+        };
+        Arch::new().dispatch(|| own.iter().enumerate().for_each(|(item, &root)| add(item, root)));
         out
     }
 }

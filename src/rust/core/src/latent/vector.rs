@@ -27,24 +27,20 @@ pub fn exp<S: Simd>(simd: S, x: S::f64s) -> S::f64s {
     let k = simd.sub_f64s(shifted, constant(SHIFTER));
     let r = simd.mul_add_e_f64s(k, constant(-LN2_HIGH), x);
     let r = simd.mul_add_e_f64s(k, constant(-LN2_LOW), r);
-    let mut series = constant(1.0 / 6_227_020_800.0);
-    for coefficient in [
-        1.0 / 479_001_600.0,
-        1.0 / 39_916_800.0,
-        1.0 / 3_628_800.0,
-        1.0 / 362_880.0,
-        1.0 / 40_320.0,
-        1.0 / 5_040.0,
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-    ] {
-        series = simd.mul_add_e_f64s(series, r, constant(coefficient));
-    }
-    let square = simd.mul_f64s(r, r);
-    let value = simd.add_f64s(constant(1.0), simd.mul_add_e_f64s(square, series, r));
+    // Estrin's order: a chain of few products, of which the machine has several in hand
+    let (r2, pair) = (simd.mul_f64s(r, r), |low: f64, high: f64| {
+        simd.mul_add_e_f64s(r, constant(high), constant(low))
+    });
+    let r4 = simd.mul_f64s(r2, r2);
+    let four = |low, high| simd.mul_add_e_f64s(r2, high, low);
+    let low = four(pair(0.5, 1.0 / 6.0), pair(1.0 / 24.0, 1.0 / 120.0));
+    let middle = four(pair(1.0 / 720.0, 1.0 / 5_040.0), pair(1.0 / 40_320.0, 1.0 / 362_880.0));
+    let high = four(
+        pair(1.0 / 3_628_800.0, 1.0 / 39_916_800.0),
+        pair(1.0 / 479_001_600.0, 1.0 / 6_227_020_800.0),
+    );
+    let series = simd.mul_add_e_f64s(r4, simd.mul_add_e_f64s(r4, high, middle), low);
+    let value = simd.add_f64s(constant(1.0), simd.mul_add_e_f64s(r2, series, r));
     let upper: S::u32s = bytemuck::cast(simd.add_f64s(k, constant(UPPER)));
     let power = simd.wrapping_dyn_shl_u32s(upper, simd.splat_u32s(20));
     simd.mul_f64s(value, bytemuck::cast(power))
