@@ -2,74 +2,68 @@
 
 #' The result of `latent_factors()`
 #'
-#' @details
-#' A list:
+#' @details A list:
 #' \describe{
-#'   \item{`coef`}{Factors × cells: \eqn{w}. Factors stand in the order of their size. Of `"ppca"`
-#'   the
-#'     posterior means.}
-#'   \item{`basis`}{Genes × factors: the loadings \eqn{\alpha}. The largest entry of each is
-#'   positive.}
+#'   \item{`coef`}{Factors × cells: \eqn{w}. Factors stand in the order of their size.
+#'     Of `"ppca"` the posterior means.}
+#'   \item{`basis`}{Genes × factors: the loadings \eqn{\alpha}. The largest entry of
+#'     each is positive.}
 #'   \item{`rank`, `model`, `penalty`, `covariate_penalty`}{What was fitted.}
-#'   \item{`gene_coefficients`, `cell_coefficients`}{\eqn{\beta}, genes × covariates of cells, and
-#'     \eqn{\gamma}, cells × covariates of genes.}
-#'   \item{`odds`}{Of `"zinb"`: a list of `basis`, `gene_coefficients` and `cell_coefficients` of
-#'   the
-#'     log odds of a structural zero.}
+#'   \item{`gene_coefficients`, `cell_coefficients`}{\eqn{\beta}, genes × covariates of
+#'     cells, and \eqn{\gamma}, cells × covariates of genes.}
+#'   \item{`odds`}{Of `"zinb"`: a list of `basis`, `gene_coefficients` and
+#'     `cell_coefficients` of the log odds of a structural zero.}
 #'   \item{`dispersion`}{\eqn{\theta} per gene.}
-#'   \item{`variance`, `total_variance`, `scale`}{Of `"ppca"`: \eqn{\sigma^2}; the mean squared
-#'   length of a
-#'     cell's deviation from what covariates say; what genes were divided by. Loadings are in
-#'     scaled units.}
-#'   \item{`design`}{Covariates as they entered: `of_cells`, `of_genes`, and their names and
-#'   levels.}
+#'   \item{`variance`, `total_variance`, `scale`}{Of `"ppca"`: \eqn{\sigma^2}; the mean
+#'     squared length of a cell's deviation from what covariates say; what genes were
+#'     divided by. Loadings are in scaled units.}
+#'   \item{`design`}{Covariates as they entered: `of_cells`, `of_genes`, and their names
+#'     and levels.}
 #'   \item{`offset`}{Per cell.}
-#'   \item{`log_likelihood`}{At the end: for counts given the factors and without penalties; for
-#'     `"ppca"` with the factors integrated out.}
-#'   \item{`trace`}{Data frame: `iteration`, `objective`, which for counts (negative log-likelihood
-#'     and penalties) does not rise, and for EM (the log-likelihood) does not fall.}
+#'   \item{`log_likelihood`}{At the end: for counts given the factors and without
+#'     penalties; for `"ppca"` with the factors integrated out.}
+#'   \item{`trace`}{Data frame: `iteration`, `objective`, which for counts (negative
+#'     log-likelihood and penalties) does not rise, and for EM (the log-likelihood) does
+#'     not fall.}
 #'   \item{`converged`}{Did the fit end by its tolerance?}
 #'   \item{`choice`}{Data frame of what was tried: `rank`, `penalty`, `score` (mean
-#'   log-probability of a held-out
-#'     molecule, in nats; for `"ppca"` minus the mean squared error of held-out entries), `error`
-#'     (standard error of the difference to the best; for `"ppca"` of the score), `chosen`.}
-#'   \item{`x`, `settings`, `call`}{The data, unless `keep_x = FALSE`, and how they were fitted.}
+#'     log-probability of a held-out molecule, in nats; for `"ppca"` minus the mean
+#'     squared error of held-out entries), `error` (standard error of the difference to
+#'     the best; for `"ppca"` of the score), `chosen`.}
+#'   \item{`x`, `settings`, `call`}{The data, unless `keep_x = FALSE`, and how they were
+#'     fitted.}
 #' }
 #'
 #' @param object,x A `latent_factors` fit.
-#' @param newdata New cells, in any form that [latent_factors()] takes. Genes are matched by name;
-#'   up
-#'   to one in twenty may be missing, and is left out.
-#' @param type For `predict()`: `"factors"`, or as for `fitted()`: `"response"` (means; for
-#'   `"zinb"` with
-#'   structural zeros), `"link"` (\eqn{\log \mu}), `"proportion"` (shares of genes in the expected
-#'   counts of a
-#'   cell). For `"ppca"` only `"response"`.
+#' @param newdata New cells, in any form that [latent_factors()] takes. Genes are
+#'   matched by name; up to one in twenty may be missing, and is left out.
+#' @param type For `predict()`: `"factors"`, or as for `fitted()`: `"response"` (means;
+#'   for `"zinb"` with structural zeros), `"link"` (\eqn{\log \mu}), `"proportion"`
+#'   (shares of genes in the expected counts of a cell). For `"ppca"` only `"response"`.
 #' @param batch,covariates Of the new cells, as in the fit.
 #' @param offset Of the new cells, where the fit was given numbers.
 #' @param assay As in [latent_factors()].
 #' @param threads Threads to use.
-#' @param cells Cells to return, by name or number; all by default. What is returned is dense.
+#' @param cells Cells to return, by name or number; all by default. What is returned is
+#'   dense.
 #' @param nsim Number of data sets to draw.
 #' @param seed A whole number; `NULL` takes one from R's stream.
 #' @param data The data, when the fit was told not to keep them.
 #' @param n Genes to name per factor and sign.
 #' @param digits Significant digits.
 #' @param ... Not used; for agreement with the generics.
-#' @return `coef()`, `basis()`, `fitted()`, `predict()`: matrices. `logLik()`: with degrees of
-#'   freedom, which
-#'   for counts include the factors of the cells and take no notice of penalties. `simulate()`: a
-#'   list of
-#'   matrices, drawn about the fitted means given the factors. `weights()`: genes × cells, for
-#'   `"zinb"`: the
-#'   posterior probability that an entry is no structural zero, 1 for counts above 0 (what
-#'   differential expression with zero inflation takes as weights, Van den Berge et al., 2018).
-#'   `summary()`: a data frame with a row per factor: `factor`, `size` (standard deviation over all
-#'   entries of what it adds), `share` (of the squares of all factors), `top` and `bottom` genes.
-#' @section Errors: `unalloy_error_features` when new data lack genes, `unalloy_error_covariates`
-#'   when
-#'   they lack covariates, or have unknown batches or groups, `unalloy_error_missing_data`,
-#'   `unalloy_error_argument`.
+#' @return `coef()`, `basis()`, `fitted()`, `predict()`: matrices. `logLik()`: with
+#'   degrees of freedom, which for counts include the factors of the cells and take no
+#'   notice of penalties. `simulate()`: a list of matrices, drawn about the fitted means
+#'   given the factors. `weights()`: genes × cells, for `"zinb"`: the posterior
+#'   probability that an entry is no structural zero, 1 for counts above 0 (what
+#'   differential expression with zero inflation takes as weights, Van den Berge et al.,
+#'   2018). `summary()`: a data frame with a row per factor: `factor`, `size` (standard
+#'   deviation over all entries of what it adds), `share` (of the squares of all
+#'   factors), `top` and `bottom` genes.
+#' @section Errors: `unalloy_error_features` when new data lack genes,
+#'   `unalloy_error_covariates` when they lack covariates, or have unknown batches or
+#'   groups, `unalloy_error_missing_data`, `unalloy_error_argument`.
 #' @references Van den Berge et al. (2018) Genome Biology 19:24.
 #' @name latent_factors_methods
 #' @examples

@@ -4,14 +4,12 @@
 #'
 #' @param x A [latent_factors][latent_factors_methods] fit.
 #' @param matrix `"coef"` or `"basis"`.
-#' @param data For `augment()`: a data frame with a row per cell, to which factors are added; by
-#'   default one with the names of the cells.
+#' @param data For `augment()`: a data frame with a row per cell, to which factors are
+#'   added; by default one with the names of the cells.
 #' @param ... Not used; for agreement with the generics.
-#' @return Data frames. `tidy()`: `factor`, `cell` (or `gene`), `estimate`. `glance()`: one row:
-#'   `model`, `rank`,
-#'   `penalty`, `n.genes`, `n.cells`, `logLik`, `df`, `iterations`, `converged`. `augment()`: a
-#'   column per
-#'   factor.
+#' @return Data frames. `tidy()`: `factor`, `cell` (or `gene`), `estimate`. `glance()`:
+#'   one row: `model`, `rank`, `penalty`, `n.genes`, `n.cells`, `logLik`, `df`,
+#'   `iterations`, `converged`. `augment()`: a column per factor.
 #' @name tidy.latent_factors
 #' @examples
 #' sim <- simulate_bulk(n_genes = 200, n_types = 3, n_samples = 12, seed = 1)

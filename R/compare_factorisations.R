@@ -1,41 +1,38 @@
 #' Compare factorisations
 #'
-#' Sets principal components, latent factors and metagenes of the same cells side by side:
-#' which component of one is which of the other, and what they match among signatures of
-#' cell types, gene sets, or known classes of cells.
+#' Sets principal components, latent factors and metagenes of the same cells side by
+#' side: which component of one is which of the other, and what they match among
+#' signatures of cell types, gene sets, or known classes of cells.
 #'
-#' @details
-#' Components are matched one to one with the first factorisation's, by the largest sum of absolute
-#' correlations of their coefficients over cells. Loadings compare on a log scale: those of
-#' `latent_factors()` and `prcomp()` as they are, metagenes (and signatures) as log(1 + parts in
-#' 10,000) less its mean over components (types). A gene set is tested by ranks: `auc` is the
-#' probability that a gene of the set has a larger loading than another; below 0.5 it lies at the
-#' negative end. Its p values take genes as independent, which they are not: they order sets and
-#' are no error rates.
+#' @details Components are matched one to one with the first factorisation's, by the
+#'   largest sum of absolute correlations of their coefficients over cells. Loadings
+#'   compare on a log scale: those of `latent_factors()` and `prcomp()` as they are,
+#'   metagenes (and signatures) as log(1 + parts in 10,000) less its mean over
+#'   components (types). A gene set is tested by ranks: `auc` is the probability that a
+#'   gene of the set has a larger loading than another; below 0.5 it lies at the
+#'   negative end. Its p values take genes as independent, which they are not: they
+#'   order sets and are no error rates.
 #'
-#' @param ... Two factorisations or more, or one with something to match: results of [nmf()],
-#'   [latent_factors()] or `prcomp()`. Names of arguments become their names.
+#' @param ... Two factorisations or more, or one with something to match: results of
+#'   [nmf()], [latent_factors()] or `prcomp()`. Names of arguments become their names.
 #' @param signatures What [build_signatures()] returns, or a genes × types matrix.
 #' @param gene_sets A named list of vectors of genes.
 #' @param class Known classes, one per cell; `NA` for unknown.
-#' @return An object of class `factorisation_comparison`: a list of data frames, each `NULL` where
-#'   nothing was asked.
-#'   \item{matches}{`factorisation`, `component` of the first one, its `partner`, and their
-#'   correlation over
-#'     `cells` and over `genes`.}
-#'   \item{correlations}{Over cells, of all pairs: `factorisation`, `component`, `partner`,
-#'   `correlation`.}
-#'   \item{signatures}{`factorisation`, `component`, `type`, `correlation` over genes, `matched`:
-#'   is it the pair of a
-#'     one to one assignment?}
+#' @return An object of class `factorisation_comparison`: a list of data frames, each
+#'   `NULL` where nothing was asked.
+#'   \item{matches}{`factorisation`, `component` of the first one, its `partner`, and
+#'     their correlation over `cells` and over `genes`.}
+#'   \item{correlations}{Over cells, of all pairs: `factorisation`, `component`,
+#'     `partner`, `correlation`.}
+#'   \item{signatures}{`factorisation`, `component`, `type`, `correlation` over genes,
+#'     `matched`: is it the pair of a one to one assignment?}
 #'   \item{gene_sets}{`factorisation`, `component`, `set`, `size` (genes that are in the
-#'   factorisation), `auc`, `p`,
-#'     `q` (Benjamini-Hochberg).}
-#'   \item{classes}{`factorisation`, `component`, `explained`: the share of the coefficients'
-#'   variance that lies between
-#'     classes, `class`: the one whose mean is farthest out.}
-#' @section Errors: `unalloy_error_samples` for other cells, `unalloy_error_features` without common
-#'   genes, `unalloy_error_argument`.
+#'     factorisation), `auc`, `p`, `q` (Benjamini-Hochberg).}
+#'   \item{classes}{`factorisation`, `component`, `explained`: the share of the
+#'     coefficients' variance that lies between classes, `class`: the one whose mean is
+#'     farthest out.}
+#' @section Errors: `unalloy_error_samples` for other cells, `unalloy_error_features`
+#'   without common genes, `unalloy_error_argument`.
 #' @export
 #' @examples
 #' sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 2, cells_per_type = 20, seed = 1)

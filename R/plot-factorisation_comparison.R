@@ -1,10 +1,10 @@
 #' Pictures of a comparison of factorisations
 #'
 #' @param x What [compare_factorisations()] returns.
-#' @param view `"cells"`: correlations of coefficients with those of the first factorisation;
-#'   `"signatures"`: correlations of loadings with signatures; `"gene_sets"`: where genes of a set
-#'   lie among the
-#'   loadings. By default the first that there is.
+#' @param view `"cells"`: correlations of coefficients with those of the first
+#'   factorisation; `"signatures"`: correlations of loadings with signatures;
+#'   `"gene_sets"`: where genes of a set lie among the loadings. By default the first
+#'   that there is.
 #' @param ... Not used; for agreement with the generic.
 #' @return A ggplot; matched pairs have a point.
 #' @section Errors: `unalloy_error_argument`.

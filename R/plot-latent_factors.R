@@ -1,9 +1,10 @@
 #' Pictures of latent factors
 #'
 #' @param x A [latent_factors][latent_factors_methods] fit.
-#' @param type `"factors"`: cells along two of them; `"loadings"`: the genes at both ends of each;
-#'   `"size"`: standard deviation over all entries of what each factor adds; `"trace"`: the
-#'   objective by iteration; `"choice"`: scores of the ranks and penalties that were tried.
+#' @param type `"factors"`: cells along two of them; `"loadings"`: the genes at both
+#'   ends of each; `"size"`: standard deviation over all entries of what each factor
+#'   adds; `"trace"`: the objective by iteration; `"choice"`: scores of the ranks and
+#'   penalties that were tried.
 #' @param factors Factors to show, by number: two for `"factors"`.
 #' @param colour For `"factors"`: a value per cell.
 #' @param n For `"loadings"`: genes per factor and end.
