@@ -1,20 +1,23 @@
 # Latent factors on real single cells, beside peers where these are installed: prints
 # tables, fails nothing.
-# Usage: Rscript bench/latent.R [kang] [zheng] [zinb] [large] [peers]
+# Usage: Rscript bench/latent.R [kang] [zheng] [zinb] [large] [peers] [logs]
 #
-# kang and zheng: the 2,000 genes with the largest variance of log1p(counts per 1,000), a
-# tenth of the cells held out. Held-out molecules: the counts of held-out cells are thinned 80:20,
-# factors found from the 80 %, and scored is the mean log-probability per molecule of the 20 %
-# under the predicted shares. ARI: k-means with as many groups as labels, 20 starts; kNN: share of
-# the 15 nearest that have the same label; mixing: share of the other condition among 30
-# neighbours over what is expected. They need the public data sets in UNALLOY_DATA or
-# ../shared/data. Peers from Python are asked for from PYTHON. Times are CPU seconds on one thread.
+# kang and zheng: 2,000 genes, a tenth of the cells held out. Genes are those of the largest
+# standardised variance (Stuart et al. 2019: of counts, over what a gene of the same mean has);
+# with "logs", those of the largest variance of log1p(counts per 1,000). Held-out molecules: the
+# counts of held-out cells are thinned 80:20, factors found from the 80 %, and scored is the mean
+# log-probability per molecule of the 20 % under the predicted shares. ARI: k-means with as many
+# groups as labels, 20 starts; kNN: share of the 15 nearest that have the same label; mixing: share
+# of the other condition among 30 neighbours over what is expected. They need the public data sets
+# in UNALLOY_DATA or ../shared/data. Peers from Python are asked for from PYTHON. Times are CPU
+# seconds on one thread.
 suppressMessages({
   library(unalloy)
   library(Matrix)
 })
 wanted <- commandArgs(TRUE)
-if (!length(wanted)) wanted <- c("kang", "zheng", "zinb")
+sets <- c("kang", "zheng", "zinb", "large")
+if (!any(sets %in% wanted)) wanted <- c(wanted, sets[1:3])
 root <- Sys.getenv("UNALLOY_DATA", "../shared/data")
 python <- Sys.getenv("PYTHON", "python3")
 options(unalloy.threads = 1L, width = 200)
@@ -25,18 +28,34 @@ timed <- function(expr) {
   list(value = value, cpu = sum(time[c("user.self", "sys.self")]), elapsed = time[["elapsed"]])
 }
 
+log_variance <- function(x) {
+  x@x <- log1p(1000 * x@x / rep(colSums(x), diff(x@p)))
+  rowMeans(x^2) - rowMeans(x)^2
+}
+
+# Values are standardised by the deviation that a gene of the same mean has, and clipped.
+standardised_variance <- function(x) {
+  mean <- rowMeans(x)
+  variance <- rowMeans(x^2) - mean^2
+  varies <- variance > 0
+  trend <- stats::loess(log10(variance[varies]) ~ log10(mean[varies]), span = 0.3)
+  out <- numeric(nrow(x))
+  values <- (as.matrix(x[varies, ]) - mean[varies]) / sqrt(10^stats::fitted(trend))
+  out[varies] <- rowMeans(pmin(values, sqrt(ncol(x)))^2)
+  out
+}
+
 cells_of <- function(folder) {
   path <- file.path(root, folder)
   x <- as(as(readMM(gzfile(file.path(path, "counts.mtx.gz"))), "CsparseMatrix"), "dMatrix")
   genes <- utils::read.delim(file.path(path, "genes.tsv"))
   rownames(x) <- make.unique(as.character(genes[[1L]]))
-  logs <- x
-  logs@x <- log1p(1000 * x@x / rep(colSums(x), diff(x@p)))
-  variance <- rowMeans(logs^2) - rowMeans(logs)^2
-  x <- x[order(variance, decreasing = TRUE)[1:2000], ]
+  spread <- if ("logs" %in% wanted) log_variance(x) else standardised_variance(x)
+  x <- x[order(spread, decreasing = TRUE)[1:2000], ]
   cells <- utils::read.delim(file.path(path, "cells.tsv"))
   colnames(x) <- paste0("c", seq_len(ncol(x)))
-  list(x = x, cells = cells)
+  counted <- colSums(x) > 0
+  list(x = x[, counted], cells = cells[counted, ])
 }
 
 adjusted_rand <- function(a, b) {
@@ -105,14 +124,19 @@ data_set <- function(folder, labels, condition = NULL) {
   parts <- thinned(all$x[rownames(train), test])
   label <- all$cells[[labels]][-test]
   group <- if (!is.null(condition)) all$cells[[condition]]
+  known <- group[-test]
+  # thinning may leave a cell with nothing to find its factors from
+  filled <- colSums(parts$train) > 0
+  parts <- lapply(parts, function(part) part[, filled])
+  test <- test[filled]
   cat("\n==", folder, nrow(train), "genes,", ncol(train), "+", length(test), "cells\n")
   base <- baselines(train, parts)
   print(round(base$scores, 4))
   print(round(c("components of logarithms:" = NA,
-                clusters(t(coef(base$pca)), label, group[-test])), 3))
+                clusters(t(coef(base$pca)), label, known)), 3))
   rows <- function(name, run, ...) {
     shares <- predict(run$value, parts$train, type = "proportion", ...)
-    found <- clusters(t(coef(run$value)), label, group[-test])
+    found <- clusters(t(coef(run$value)), label, known)
     data.frame(model = name, penalty = run$value$penalty, held_out = score(shares, parts$test),
                t(round(found, 3)), cpu = run$cpu, rounds = nrow(run$value$trace) - 1L,
                objective = utils::tail(run$value$trace$objective, 1))
@@ -125,14 +149,15 @@ data_set <- function(folder, labels, condition = NULL) {
   penalty <- chosen$value$penalty
   out <- list(rows("poisson, chosen", chosen),
               rows("poisson", fit(model = "poisson", penalty = penalty)),
-              rows("poisson, 12 rounds", fit(model = "poisson", penalty = penalty, max_iter = 12)),
+              rows("poisson, 25 rounds", fit(model = "poisson", penalty = penalty, max_iter = 25)),
+              rows("poisson, penalty 5", fit(model = "poisson", penalty = 5)),
               rows("negative binomial", fit(model = "negative_binomial", penalty = penalty)))
   if (!is.null(group)) {
     out <- c(out, list(rows("poisson, batch", fit(model = "poisson", penalty = penalty,
-                                                  batch = group[-test]), batch = group[test])))
+                                                  batch = known), batch = group[test])))
   }
   print(do.call(rbind, out), digits = 5)
-  if ("peers" %in% wanted) peers(train, label, group[-test])
+  if ("peers" %in% wanted) peers(train, label, known)
 }
 
 # scikit-learn's and glmpca's answers on the same cells, each with its own defaults.
