@@ -66,7 +66,7 @@ plot.expression_evaluation <- function(x, n_genes = 300, group = NULL, ...) {
   sizes <- table(columns$group)
   ggplot(table, aes(.data$column, .data$gene, fill = .data$value)) +
     geom_raster() +
-    facet_grid(ggplot2::vars(.data$panel), ggplot2::vars(.data$type), scales = "free_x",
+    facet_grid(vars(.data$panel), vars(.data$type), scales = "free_x",
                space = "free_x", labeller = ggplot2::labeller(type = shorten)) +
     scale_fill_gradient2(low = TYPE_COLOURS[1L], mid = "white", high = TYPE_COLOURS[4L],
                          limits = c(-limit, limit), name = "log1p(CPM)\nless mean") +
@@ -77,6 +77,14 @@ plot.expression_evaluation <- function(x, n_genes = 300, group = NULL, ...) {
            paste("Samples, by group:", paste(shorten(names(sizes)), collapse = ", ")),
          y = plural(length(shown), "gene")) +
     theme_unalloy()
+}
+
+#' @rdname plot.expression_evaluation
+#' @param object The same as `x`.
+#' @export
+autoplot.expression_evaluation <- function(object, ...) {
+  refuse_dots(..., .to = plot.expression_evaluation)
+  plot(object, ...)
 }
 
 # Rows by the variance of what tells: means of groups within types; without groups means of
