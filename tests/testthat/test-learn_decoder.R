@@ -64,13 +64,16 @@ test_that("bells find what lines can't, and are not used where they are of no us
 })
 
 test_that("intervals cover with and without noise", {
+  # genes of a sample err together: coverage of 60 samples has a standard error of 0.015, of 600
+  # of 0.005
+  many <- `colnames<-`(bent_profiles(samples = 600, seed = 4), paste0("n", 1:600))
   for (snr in c(Inf, 5)) {
-    read <- measure(new, A, snr = snr, seed = 3, verbose = FALSE)
+    read <- measure(many, A, snr = snr, seed = 3, verbose = FALSE)
     for (method in c("kernel", "ridge")) {
       found <- decode(read, A, learn(x, A, method, snr = snr))
-      covered <- evaluate_recovery(new, found, verbose = FALSE)$scores
+      covered <- evaluate_recovery(many, found, verbose = FALSE)$scores
       covered <- covered$estimate[covered$score == "coverage"]
-      expect_gt(covered, 0.90)
+      expect_gt(covered, 0.93)
       expect_lt(covered, 0.98)
     }
   }
