@@ -52,7 +52,7 @@ cells_of <- function(folder) {
   rownames(x) <- make.unique(as.character(genes[[1L]]))
   spread <- if ("logs" %in% wanted) log_variance(x) else standardised_variance(x)
   x <- x[order(spread, decreasing = TRUE)[1:2000], ]
-  cells <- utils::read.delim(file.path(path, "cells.tsv"))
+  cells <- utils::read.delim(file.path(path, "cells.tsv"), na.strings = c("NA", ""))
   colnames(x) <- paste0("c", seq_len(ncol(x)))
   counted <- colSums(x) > 0
   list(x = x[, counted], cells = cells[counted, ])
