@@ -91,9 +91,9 @@ command_deconvolve <- function(options) {
   threads <- option_number(options, "threads") %||% getOption("unalloy.threads", 2L)
   result <- deconvolve_bulk(signatures, bulk, lengths, error_model = model, threads = threads,
                             verbose = verbose)
-  write_table(named_rows(t(result$proportions), "sample"), path("proportions.tsv"))
+  write_table(row_names_first(t(result$proportions), "sample"), path("proportions.tsv"))
   if (!is.null(result$cell_fractions)) {
-    write_table(named_rows(t(result$cell_fractions), "sample"), path("cell_fractions.tsv"))
+    write_table(row_names_first(t(result$cell_fractions), "sample"), path("cell_fractions.tsv"))
   }
   write_table(as.data.frame(confint(result)), path("intervals.tsv"))
   write_table(result$convergence, path("convergence.tsv"))
@@ -123,8 +123,9 @@ command_nmf <- function(options) {
   fit <- nmf(counts$counts, rank, method = options$method %||% "kl", nrun = runs,
              seed = option_number(options, "seed"))
   label <- paste0("M", seq_len(rank))
-  write_table(named_rows(`colnames<-`(basis(fit), label), "gene"), file.path(folder, "basis.tsv"))
-  write_table(named_rows(`rownames<-`(coef(fit), label), "metagene"),
+  write_table(row_names_first(`colnames<-`(basis(fit), label), "gene"),
+              file.path(folder, "basis.tsv"))
+  write_table(row_names_first(`rownames<-`(coef(fit), label), "metagene"),
               file.path(folder, "coefficients.tsv"))
   saveRDS(fit, file.path(folder, "fit.rds"))
 }
@@ -139,5 +140,5 @@ command_convert <- function(options) {
   new <- convert_genes(counts, to = options$to %||% "symbol",
                        species = options$species %||% "auto", table = table,
                        verbose = !isTRUE(options$quiet))
-  write_table(named_rows(new$counts, "gene"), options$out)
+  write_table(row_names_first(new$counts, "gene"), options$out)
 }

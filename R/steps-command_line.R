@@ -145,7 +145,7 @@ write_table <- function(x, path) {
   utils::write.table(x, con, sep = "\t", quote = FALSE, row.names = FALSE, na = "NA")
 }
 
-named_rows <- function(x, what) {
+row_names_first <- function(x, what) {
   out <- data.frame(rownames(x), as.matrix(x), check.names = FALSE)
   names(out)[1L] <- what
   out
