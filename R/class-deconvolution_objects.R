@@ -99,9 +99,9 @@ join_deconvolutions <- function(results, .call = caller_env()) {
 # Results fit together when they are what one run over all their samples would give.
 joinable <- function(parts, .call) {
   first <- parts[[1L]]
-  same <- function(field) vapply(parts, function(part) {
-    isTRUE(all.equal(part[[field]], first[[field]]))
-  }, NA)
+  same <- function(field) {
+    vapply(parts, function(part) isTRUE(all.equal(part[[field]], first[[field]])), NA)
+  }
   numbers <- c("sources", "weights", "length_factor", "tau2")
   model <- lapply(parts, function(part) part$model[numbers])
   parts <- Map(function(part, model) c(part, list(numbers = model)), parts, model)
