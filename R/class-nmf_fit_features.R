@@ -4,8 +4,9 @@
 #' Features that characterise components
 #'
 #' `top_features()` lists the features that say most of each component: of a metagene, a
-#' factor, a program, or the signature of a type. `featureScore()` and `extractFeatures()` find features that belong to
-#' one component more than to others, as package NMF does it.
+#' factor, a program, or the signature of a type. `featureScore()` and
+#' `extractFeatures()` find features that belong to one component more than to others, as
+#' package NMF does it.
 #'
 #' @details
 #' Method `"kim"` (Kim and Park 2007) scores a feature by 1 + Σ p log₂ p / log₂ k,

@@ -175,7 +175,8 @@
 #'   `unalloy_error_missing_counts`, `_infinite_counts`, `_negative_counts`,
 #'   `_log_scale`, `_empty_sample`, `_empty_type`, `_no_samples`, `_not_numeric`,
 #'   `_gene_names`, `_sample_names`, `_type_names`, `_no_common_genes`,
-#'   `_lengths`, `_weights`, `_samples`, `_cell_size`, `_type_error`, `_background`, `_too_few_genes`,
+#'   `_lengths`, `_weights`, `_samples`, `_cell_size`, `_type_error`, `_background`,
+#'   `_too_few_genes`,
 #'   `_signature_values`, `_argument`.
 #'   Warnings: `unalloy_warning_identifiability`, `_no_types`, `_not_converged`,
 #'   `_gene_lengths`, `_few_genes`, `_unused_argument`.

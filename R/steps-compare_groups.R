@@ -140,4 +140,3 @@ comparison_rows <- function(of, block, design, level) {
   overall <- as.data.frame(do.call(rbind, lapply(of, `[[`, "overall")))
   list(table = table, overall = cbind(label(1L), overall))
 }
-
