@@ -12,7 +12,7 @@
 #' the second cohort on its own, at the same number. Labels permuted at random would be no
 #' null: any division of a cloud by centroids puts neighbours together. All three are taken in
 #' as many principal components of the second cohort as the first had. `p_value` of the whole
-#' is that of `explained`, the most powerful of them (bench/patients.R).
+#' is that of `explained`.
 #'
 #' @param subtypes [subtypes] of the first cohort.
 #' @param newdata The second cohort, in the form that the first had.

@@ -5,6 +5,7 @@
 #   subtypes  cohorts with and without groups, N of each kind (20)
 #   survival  p values of subtypes under permuted times, N permutations (200)
 #   pathways  the rank test of sets of correlated genes under the null, N data sets (200)
+#   kang      control against stimulated blood, genes of each type, labels swapped N times (10)
 #   tcga      subtypes, survival and replication in the N largest miRNA cohorts (all)
 library(unalloy)
 arguments <- commandArgs(TRUE)
@@ -172,6 +173,84 @@ bench_pathways <- function(sets) {
   }
 }
 
+# ---- stimulated blood ------------------------------------------------------------------
+
+# Genes that type I interferon induces in every cell, as a gene set file has them.
+INTERFERON <- paste(c("INTERFERON", "type I", "ISG15", "IFI6", "IFI44", "IFI44L", "IFIT1", "IFIT2",
+                      "IFIT3", "IFITM1", "IFITM3", "IFI35", "ISG20", "MX1", "MX2", "OAS1", "OAS2",
+                      "OAS3", "OASL", "STAT1", "IRF7", "XAF1", "BST2", "RSAD2", "LY6E", "HERC5",
+                      "DDX58", "EIF2AK2", "TNFSF10", "CXCL10"), collapse = "\t")
+BROAD <- c("B Activated" = "B", "B" = "B", "CD14 Mono" = "Mono", "CD16 Mono" = "Mono",
+           "CD4 Memory T" = "T", "CD4 Naive T" = "T", "CD8 T" = "T", "T activated" = "T",
+           "NK" = "NK", "DC" = "DC")
+
+# All cells of a donor and condition as one bulk; reference of the control cells.
+bench_kang <- function(swaps) {
+  folder <- data_folder("kang2018_pbmc")
+  if (!dir.exists(folder)) stop("the data set kang2018_pbmc is not at hand")
+  read <- function(name) file.path(folder, name)
+  cells <- read.delim(read("cells.tsv"))
+  counts <- methods::as(Matrix::readMM(gzfile(read("counts.mtx.gz"))), "CsparseMatrix")
+  rownames(counts) <- read.delim(read("genes.tsv"))$symbol
+  type <- unname(BROAD[cells$celltype])
+  kept <- !is.na(type) & !is.na(cells$donor)
+  counts <- counts[, kept]
+  cells <- cells[kept, ]
+  type <- type[kept]
+  control <- cells$stim == "ctrl"
+  signatures <- suppressWarnings(build_signatures(counts[, control], type[control],
+                                                  cells$donor[control]))
+  sample <- paste(cells$donor, cells$stim)
+  sums <- function(at) {
+    sapply(split(at, sample[at]), function(own) Matrix::rowSums(counts[, own, drop = FALSE]))
+  }
+  bulk <- sums(seq_along(type))
+  samples <- data.frame(donor = sub(" .*", "", colnames(bulk)), stim = sub(".* ", "", colnames(bulk)),
+                        row.names = colnames(bulk))
+  fit <- deconvolve_bulk(signatures, bulk, samples = samples, verbose = FALSE)
+  expression <- cell_type_expression(fit, verbose = FALSE)
+  file <- tempfile(fileext = ".gmt")
+  writeLines(INTERFERON, file)
+  sets <- read_gmt(file)
+  compare <- function(samples) {
+    compare_groups(expression, ~ stim + (1 | donor), samples, types = c("B", "Mono", "NK", "T"))
+  }
+  compared <- compare(samples)
+  table <- compared$table
+  pathways <- test_pathways(compared, sets)
+  print(pathways)
+  for (one in c("B", "Mono", "NK", "T")) {
+    own <- table[table$type == one, ]
+    if (!nrow(own)) {
+      cat("\n", one, ": no gene is reliable enough\n", sep = "")
+      next
+    }
+    own <- own[order(own$p_value), ]
+    # the same of the type's own cells, without any deconvolution
+    at <- sums(which(type == one))
+    truth <- log2(1e6 * at / rep(colSums(at), each = nrow(at)) + 1)
+    truth <- truth[rowMeans(truth) > 4, ]
+    direct <- compare_groups(truth, ~ stim + (1 | donor), samples, moderate = TRUE)$table
+    both <- merge(own, direct, by.x = "gene", by.y = "feature")
+    first <- head(own$gene, 20)
+    cat("\n", one, ": ", nrow(own), " genes, ", sum(own$p_adjusted < 0.05, na.rm = TRUE), " at q < 0.05, of the ",
+        "first 20 in the interferon set ", sum(first %in% sets[[1]]), "; r of effects with those of ",
+        "the type's own cells ", round(cor(both$estimate.x, both$estimate.y), 2), "\n  ",
+        paste(first, collapse = " "), "\n", sep = "")
+  }
+  set.seed(1)
+  found <- replicate(swaps, {
+    flip <- sample(unique(samples$donor), length(unique(samples$donor)) %/% 2)
+    swapped <- samples
+    own <- swapped$donor %in% flip
+    swapped$stim[own] <- ifelse(swapped$stim[own] == "ctrl", "stim", "ctrl")
+    table <- compare(swapped)$table
+    c(sum(table$p_adjusted < 0.05, na.rm = TRUE), mean(table$p_value < 0.05, na.rm = TRUE))
+  })
+  show(data.frame(genes_at_q_05 = sum(table$p_adjusted < 0.05, na.rm = TRUE), swaps,
+                  swapped_genes_at_q_05 = mean(found[1, ]), swapped_p_below_05 = mean(found[2, ])))
+}
+
 # ---- real cohorts ---------------------------------------------------------------------
 
 read_tcga <- function() {
@@ -277,4 +356,5 @@ bench_tcga <- function(most) {
 
 switch(mode, groups = bench_groups(size(1000L)), subtypes = bench_subtypes(size(20L)),
        survival = bench_survival(size(200L)), pathways = bench_pathways(size(200L)),
+       kang = bench_kang(size(10L)),
        tcga = bench_tcga(size(40L)), stop("no such mode"))
