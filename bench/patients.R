@@ -205,8 +205,8 @@ bench_kang <- function(swaps) {
     sapply(split(at, sample[at]), function(own) Matrix::rowSums(counts[, own, drop = FALSE]))
   }
   bulk <- sums(seq_along(type))
-  samples <- data.frame(donor = sub(" .*", "", colnames(bulk)), stim = sub(".* ", "", colnames(bulk)),
-                        row.names = colnames(bulk))
+  samples <- data.frame(donor = sub(" .*", "", colnames(bulk)),
+                        stim = sub(".* ", "", colnames(bulk)), row.names = colnames(bulk))
   fit <- deconvolve_bulk(signatures, bulk, samples = samples, verbose = FALSE)
   expression <- cell_type_expression(fit, verbose = FALSE)
   file <- tempfile(fileext = ".gmt")
@@ -233,9 +233,10 @@ bench_kang <- function(swaps) {
     direct <- compare_groups(truth, ~ stim + (1 | donor), samples, moderate = TRUE)$table
     both <- merge(own, direct, by.x = "gene", by.y = "feature")
     first <- head(own$gene, 20)
-    cat("\n", one, ": ", nrow(own), " genes, ", sum(own$p_adjusted < 0.05, na.rm = TRUE), " at q < 0.05, of the ",
-        "first 20 in the interferon set ", sum(first %in% sets[[1]]), "; r of effects with those of ",
-        "the type's own cells ", round(cor(both$estimate.x, both$estimate.y), 2), "\n  ",
+    cat("\n", one, ": ", nrow(own), " genes, ", sum(own$p_adjusted < 0.05, na.rm = TRUE),
+        " at q < 0.05, of the first 20 in the interferon set ", sum(first %in% sets[[1]]),
+        "; r of effects with those of the type's own cells ",
+        round(cor(both$estimate.x, both$estimate.y), 2), "\n  ",
         paste(first, collapse = " "), "\n", sep = "")
   }
   set.seed(1)
