@@ -22,8 +22,13 @@ body_of <- list()
 for (file in files) {
   for (line in as.list(parse(file.path("R", file), keep.source = FALSE))) {
     if (is.call(line) && identical(line[[1L]], quote(`<-`)) && is.name(line[[2L]])) {
-      file_of[[as.character(line[[2L]])]] <- file
-      body_of[[as.character(line[[2L]])]] <- line[[3L]]
+      name <- as.character(line[[2L]])
+      # of two definitions the later one silently wins
+      if (name %in% names(file_of)) {
+        broken <- c(broken, sprintf("%s defines %s, as %s does", file, name, file_of[[name]]))
+      }
+      file_of[[name]] <- file
+      body_of[[name]] <- line[[3L]]
     }
   }
 }
