@@ -97,7 +97,7 @@ find_subtypes <- function(x, types = NULL, k = 2:6, n_features = 1000, dimension
               x = paste0(plural(length(used), "sample"), " with every value; ", max(k),
                          " subtypes need ", 4L * max(k), "."), i = "Lower `k`.")
   }
-  chosen <- chosen_features(measured, used, n_features, here)
+  chosen <- subtype_features(measured, used, n_features, here)
   most <- min(dimensions, length(used) %/% 4L, nrow(chosen$values))
   reduced <- principal_scores(chosen$values, most)
   with_seed(seed, {

@@ -16,7 +16,7 @@ feature_names <- function(block) {
 
 # The features of the largest variance, as many of each block, centred; blocks have the
 # same total variance.  A list: values (features x samples), scale (per feature).
-chosen_features <- function(measured, samples, n_features, .call) {
+subtype_features <- function(measured, samples, n_features, .call) {
   filled <- Filter(function(block) nrow(block$values) > 0L, measured$blocks)
   each <- ceiling(n_features / length(filled))
   parts <- lapply(filled, function(block) {
