@@ -42,8 +42,7 @@ NULL
 
 new_survival_comparison <- function(data, restrict, level, left_out, call) {
   reference <- levels(data$group)
-  outcome <- survival::Surv(data$time, data$event)
-  rank <- survival::survdiff(outcome ~ group, data)
+  rank <- survival::survdiff(survival::Surv(time, event) ~ group, data)
   whole <- data[stats::complete.cases(data), , drop = FALSE]
   fit <- quiet_cox(cox_formula("group", whole), whole)
   rest <- quiet_cox(cox_formula(NULL, whole), whole)

@@ -141,3 +141,12 @@ plot.prognosis <- function(x, n = 20, ...) {
          caption = paste0(plural(x$n, "sample"), ", ", plural(x$events, "event"),
                           ". Intervals of ", format(100 * x$settings$level), " %."))
 }
+
+#' @rdname test_prognosis
+#' @method autoplot prognosis
+#' @param object The same as `x`.
+#' @export
+autoplot.prognosis <- function(object, ...) {
+  refuse_dots(..., .to = plot.prognosis)
+  plot(object, ...)
+}
