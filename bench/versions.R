@@ -36,7 +36,7 @@ inputs <- function(part) {
       w <- matrix(0, 300, 3000)
       for (i in 1:3000) w[sample.int(300, 15), i] <- rexp(15)
       x <- modules %*% w
-      x <- x + sd(x) * 0.1 * rnorm(length(x))
+      x <- pmax(x + sd(x) * 0.1 * rnorm(length(x)), 0)
       dimnames(x) <- list(paste0("g", 1:500), NULL)
       list(x = x[, 1:2000], test = x[, 2001:3000])
     }
