@@ -70,7 +70,7 @@
 #' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 3, seed = 1)
 #' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
 #' tree <- list(One = c("Type A", "Type B"), Two = c("Type C", "Type D"))
-#' result <- deconvolve_hierarchical(signatures, sim$bulk_counts, tree, sim$gene_lengths)
+#' result <- deconvolve_hierarchical(signatures, sim$bulk_counts, sim$gene_lengths, tree = tree)
 #' result
 #' result$group_proportions
 #' plot(result, level = "groups")

@@ -40,6 +40,7 @@
 #' @param null Clouds without groups; the smallest p value is 1 / (`null` + 1).
 #' @param null_model See *Method*.
 #' @param level Significance at which there are subtypes.
+#' @param verbose Show progress?
 #' @param seed A whole number makes the answer repeatable; `NULL` takes one from R's
 #'   random stream.
 #' @return An object of class [subtypes].
