@@ -128,7 +128,7 @@ report_conversion <- function(plain, each, map, table, from, to, species, unknow
   )
   inform_user(verbose, paste0("Names of ", count_text(done), " of ",
                               plural(length(unique(plain)), "gene"), " converted ", way, "."),
-              stats::setNames(details, rep("i", length(details))))
+              if (length(details)) stats::setNames(details, rep("i", length(details))))
 }
 
 # The object under new names: rows without one left out, of one name summed.

@@ -73,3 +73,9 @@ test_that("the kind and species of names are told from them", {
   expect_identical(naming(as.character(1:20))$kind, "entrez")
   expect_identical(naming(rownames(small$bulk_counts))$kind, "unknown")
 })
+
+test_that("where all names are found there is nothing more to say", {
+  skip_if_not_installed("org.Hs.eg.db")
+  found <- suppressMessages(convert_genes(c("ENSG00000141510.17", "ENSG00000198851")))
+  expect_identical(unname(found), c("TP53", "CD3E"))
+})
