@@ -109,9 +109,6 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
   result
 }
 
-TABLE_SHARES <- c("proportions", "cell_fractions", "column_shares", "proportions_with_intercept",
-                  "exposures")
-
 # What fitted values, predictions and intervals need of the model.
 MODEL_FIELDS <- c("sources", "n_types", "lengths", "length_factor", "length_exponent", "weights",
                   "insert_size", "matching", "variance", "discount", "reference")
@@ -161,20 +158,16 @@ shares_of <- function(exposures, n_types, sizes, totals = NULL) {
   if (nargs() > 2L) i <- only_samples(if (!missing(i)) i, if (missing(j)) samples else j)
   kept <- sample_index(i, samples)
   out <- unclass(x)
-  for (field in c("exposures", "proportions", "proportions_with_intercept", "cell_fractions",
-                  "column_shares")) {
-    if (!is.null(out[[field]])) out[[field]] <- out[[field]][, kept, drop = FALSE]
+  for (field in intersect(TABLE_SHARES, names(out))) {
+    out[[field]] <- out[[field]][, kept, drop = FALSE]
   }
   out$intercept_fraction <- out$intercept_fraction[kept]
   out$convergence <- out$convergence[kept, , drop = FALSE]
   rownames(out$convergence) <- NULL
   out$trace <- out$trace[out$trace$sample %in% samples[kept], , drop = FALSE]
-  for (field in c("gene_correlation", "rmse", "nrmse", "count_ratio")) {
-    out$metrics[[field]] <- out$metrics[[field]][kept]
-  }
   # Metrics over all samples are those of the whole fit, which is no longer here.
-  out$metrics <- out$metrics[c("n_genes_used", "n_genes_excluded", "gene_correlation", "rmse",
-                               "nrmse", "count_ratio")]
+  out$metrics <- c(out$metrics[GENE_METRICS],
+                   lapply(out$metrics[SAMPLE_METRICS], function(values) values[kept]))
   if (!is.null(out$counts)) out$counts <- bulk_subset(out$counts, kept)
   if (!is.null(out$sample_data)) out$sample_data <- out$sample_data[kept, , drop = FALSE]
   structure(out, class = "deconvolution")

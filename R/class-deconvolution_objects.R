@@ -1,5 +1,13 @@
 # A deconvolution as R's own verbs for matrices take it: types x samples.
 
+# Tables of types x samples in a result, with every source or with the types alone.
+TABLE_SHARES <- c("proportions", "cell_fractions", "column_shares", "proportions_with_intercept",
+                  "exposures")
+
+# Metrics that do not depend on which samples there are, and those per sample.
+GENE_METRICS <- c("n_genes_used", "n_genes_excluded")
+SAMPLE_METRICS <- c("gene_correlation", "rmse", "nrmse", "count_ratio")
+
 #' Deconvolutions as tables
 #'
 #' Types are rows and samples are columns, as in `proportions`.
@@ -76,16 +84,12 @@ join_deconvolutions <- function(results, .call = caller_env()) {
   if (length(parts) == 1L) return(results[[1L]])
   joinable(parts, .call)
   join <- function(field, by) do.call(by, lapply(parts, `[[`, field))
-  shares <- c("exposures", "proportions", "proportions_with_intercept", "cell_fractions",
-              "column_shares")
-  for (field in intersect(shares, names(out))) out[[field]] <- join(field, cbind)
+  for (field in intersect(TABLE_SHARES, names(out))) out[[field]] <- join(field, cbind)
   out$intercept_fraction <- join("intercept_fraction", c)
   for (field in c("convergence", "trace")) out[[field]] <- join(field, rbind)
   metrics <- lapply(parts, `[[`, "metrics")
-  out$metrics <- metrics[[1L]][c("n_genes_used", "n_genes_excluded")]
-  for (field in c("gene_correlation", "rmse", "nrmse", "count_ratio")) {
-    out$metrics[[field]] <- unlist(lapply(metrics, `[[`, field))
-  }
+  per_sample <- lapply(SAMPLE_METRICS, function(name) unlist(lapply(metrics, `[[`, name)))
+  out$metrics <- c(metrics[[1L]][GENE_METRICS], stats::setNames(per_sample, SAMPLE_METRICS))
   kept <- lapply(parts, `[[`, "counts")
   out$counts <- if (!any(vapply(kept, is.null, NA))) {
     as_bulk(do.call(cbind, lapply(kept, `[[`, "source")), .call = .call)
@@ -98,22 +102,19 @@ join_deconvolutions <- function(results, .call = caller_env()) {
 
 # Results fit together when they are what one run over all their samples would give.
 joinable <- function(parts, .call) {
-  first <- parts[[1L]]
-  same <- function(field) {
-    vapply(parts, function(part) isTRUE(all.equal(part[[field]], first[[field]])), NA)
-  }
-  numbers <- c("sources", "weights", "length_factor", "tau2")
-  model <- lapply(parts, function(part) part$model[numbers])
-  parts <- Map(function(part, model) c(part, list(numbers = model)), parts, model)
-  first <- parts[[1L]]
-  checks <- list(error_model = "error model", numbers = "signatures, genes or variances",
-                 cell_size = "mRNA contents of cells")
-  for (field in names(checks)) {
-    other <- which(!same(field))
+  checks <- list(
+    "error model" = function(part) part$error_model,
+    "signatures, genes or variances" = function(part) {
+      part$model[c("sources", "weights", "length_factor", "tau2")]
+    },
+    "mRNA contents of cells" = function(part) part$cell_size
+  )
+  for (name in names(checks)) {
+    of <- lapply(parts, checks[[name]])
+    other <- which(!vapply(of, function(one) isTRUE(all.equal(one, of[[1L]])), NA))
     if (length(other)) {
       stop_user("models", "The results do not fit together.",
-                x = paste0("Result ", other[1L], " has another ", checks[[field]],
-                           " than the first."),
+                x = paste0("Result ", other[1L], " has another ", name, " than the first."),
                 i = "Fit all samples in one call, or new ones with `predict()`.", .call = .call)
     }
   }

@@ -20,10 +20,7 @@ print.deconvolution <- function(x, digits = 3, ...) {
   if (few) {
     cat(sample_lines(shares, digits), sep = "\n")
   } else {
-    shown <- utils::head(over_samples_table(shares), 12L)
-    numbers <- c("mean", "min", "max")
-    shown[numbers] <- lapply(shown[numbers], round, digits)
-    print(shown, row.names = FALSE)
+    show_over_samples(utils::head(over_samples_table(shares), 12L), digits)
     if (n[1L] > 12L) cat("... and", plural(n[1L] - 12L, "more type"), "\n")
   }
   if ("Intercept" %in% rownames(x$exposures)) {
@@ -60,6 +57,12 @@ over_samples_table <- function(shares) {
     zero_in = rowSums(shares == 0, na.rm = TRUE), row.names = NULL
   )
   table[order(-table$mean), ]
+}
+
+show_over_samples <- function(table, digits) {
+  numbers <- c("mean", "min", "max")
+  table[numbers] <- lapply(table[numbers], round, digits)
+  print(table, row.names = FALSE)
 }
 
 MODEL_NAMES <- c(platform = "Platform error model", poisson = "Poisson model")
@@ -140,9 +143,7 @@ print.summary.deconvolution <- function(x, digits = 3, ...) {
   if (!is.null(x$intercept)) cat("Intercept  ", range_text(x$intercept, digits), "\n", sep = "")
   cat("Type error ", type_error_text(x$type_error), "\n", sep = "")
   cat("\n", sub("Share", "Shares", SHARE_LABELS[[x$what]]), " over samples:\n", sep = "")
-  table <- x$types
-  table[c("mean", "min", "max")] <- lapply(table[c("mean", "min", "max")], round, digits)
-  print(table, row.names = FALSE)
+  show_over_samples(x$types, digits)
   invisible(x)
 }
 

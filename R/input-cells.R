@@ -37,7 +37,7 @@ cell_labels <- function(labels, cells, what, .call = caller_env()) {
     if (!labels %in% names(cells$metadata)) {
       has <- if (is.null(cells$metadata)) "`x` has no cell metadata."
              else paste0("It has ", some_of(names(cells$metadata), 8L), ".")
-      near <- nearest_names(labels, names(cells$metadata))
+      near <- nearest_name(labels, names(cells$metadata))
       stop_user("cell_types", paste0("There is no metadata column \"", labels, "\" for `", what,
                                      "`."), x = has,
                 i = if (length(near)) paste0("Did you mean ", some_of(near), "?"), .call = .call)

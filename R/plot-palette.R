@@ -75,4 +75,4 @@ scale_types <- function(aesthetic, types, palette = type_palette(types)) {
 }
 
 # Labels of an axis of shares.
-percent <- function(x) ifelse(is.na(x), "", paste0(format(100 * x, trim = TRUE, digits = 3), " %"))
+percent <- function(x) percent_text(x, 3L)

@@ -50,7 +50,7 @@ share_bars <- function(shares, group, order, what, palette = type_palette(rownam
   # a sample without any type keeps its place, and has no bar
   table$share[is.na(table$share)] <- 0
   ggplot(table, aes(.data$sample, .data$share, fill = .data$type)) +
-    geom_col(width = if (ncol(shares) > MOST_NAMES) 1 else 0.92) +
+    geom_col(width = if (ncol(shares) > MAX_COLUMN_NAMES) 1 else 0.92) +
     scale_types("fill", names(palette), palette) +
     scale_y_continuous(expand = expansion(), labels = percent) +
     labs(title = title, y = SHARE_LABELS[[what]]) +
@@ -160,13 +160,11 @@ cluster_order <- function(shares) {
 }
 
 # Names below the x axis that stay readable, and facets for groups.
-MOST_NAMES <- 50L
-sample_axis <- function(n, group, rows = NULL) {
-  named <- n <= MOST_NAMES
+sample_axis <- function(n, group) {
+  named <- n <= MAX_COLUMN_NAMES
   n_groups <- length(unique(group))
-  facets <- if (!is.null(group) || !is.null(rows)) {
-    facet_grid(rows = rows, cols = if (!is.null(group)) vars(.data$group), scales = "free",
-               space = "free")
+  facets <- if (!is.null(group)) {
+    facet_grid(cols = vars(.data$group), scales = "free", space = "free")
   }
   size <- rel(max(0.7, min(1, 35 / n)))
   text <- element_text(angle = 90, hjust = 1, vjust = 0.5, size = size)

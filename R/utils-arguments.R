@@ -103,13 +103,13 @@ stop_unknown_argument <- function(name, known, .call) {
             .call = .call)
 }
 
-# The name that was meant: one that differs in a third of its letters at most, or
-# goes on after what was written.
-nearest_name <- function(name, known) {
+# The name that was meant: one that differs in a third of its letters at most (or in
+# `most`), or goes on after what was written.
+nearest_name <- function(name, known, most = max(1, nchar(name) %/% 3)) {
   plain <- function(x) tolower(gsub("[._]", "", x))
   apart <- drop(utils::adist(plain(name), plain(known)))
   begins <- startsWith(plain(known), plain(name))
-  near <- begins | apart <= max(1, nchar(name) %/% 3)
+  near <- begins | apart <= most
   known[near][which.min(apart[near])]
 }
 

@@ -20,10 +20,10 @@ check_types <- function(types, known, .call = caller_env()) {
 # of them it says so.  Others may be components that this result happens not to have.
 warn_misspelt <- function(name, known, .call = caller_env()) {
   if (name %in% known) return(invisible())
-  near <- nearest_names(name, known)
+  near <- nearest_name(name, known, 1)
   if (length(near)) {
     warn_user("component", paste0("There is no component `", name, "`."),
-              i = paste0("Did you mean `", near[1L], "`?"), .call = .call)
+              i = paste0("Did you mean `", near, "`?"), .call = .call)
   }
 }
 

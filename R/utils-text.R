@@ -27,11 +27,4 @@ shorten <- function(names, width = 30L) {
 
 number_text <- function(x, digits = 2) format(signif(x, digits), scientific = FALSE, trim = TRUE)
 
-percent_text <- function(x) paste0(number_text(100 * x), " %")
-
-# Names that one may have been meant by: those it begins, or that differ by a letter or
-# in case.
-nearest_names <- function(name, known) {
-  beginning <- known[startsWith(tolower(known), tolower(name))]
-  unique(c(beginning, known[utils::adist(name, known, ignore.case = TRUE) <= 1L]))
-}
+percent_text <- function(x, digits = 2) paste0(number_text(100 * x, digits), " %")
