@@ -15,6 +15,8 @@ pub mod simulation;
 
 pub mod latent;
 pub mod sensing;
+
+pub mod networks;
 pub mod subtypes;
 
 pub use base::error::CoreError;

@@ -23,6 +23,8 @@ pub enum CoreError {
     Threads(String),
     /// The caller asked to stop.
     Interrupted,
+    /// The gradients of a training are no numbers.
+    Diverged { rate: f64 },
 }
 
 impl fmt::Display for CoreError {
@@ -48,6 +50,9 @@ impl fmt::Display for CoreError {
             }
             CoreError::Threads(text) => write!(f, "the thread pool could not be built: {text}"),
             CoreError::Interrupted => write!(f, "interrupted"),
+            CoreError::Diverged { rate } => {
+                write!(f, "five gradients in a row are no numbers, at learning rate {rate}")
+            }
         }
     }
 }
@@ -73,6 +78,7 @@ impl CoreError {
             CoreError::EmptySource { .. } => "empty_type",
             CoreError::Threads(_) => "threads",
             CoreError::Interrupted => "interrupted",
+            CoreError::Diverged { .. } => "diverged",
         }
     }
 }

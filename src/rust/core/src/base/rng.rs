@@ -31,6 +31,10 @@ pub enum Purpose {
     HeldOut = 18,
     LatentDraws = 19,
     Splits = 21,
+    Weights = 22,
+    Batches = 23,
+    Dropout = 24,
+    LatentNoise = 25,
 }
 
 /// The stream `index` of `purpose` under `seed`.

@@ -10,7 +10,7 @@
 
 pub mod counts;
 pub mod predictor;
-mod special;
+pub mod special;
 mod vector;
 
 mod likelihood;
