@@ -3,6 +3,8 @@
 # Usage: Rscript bench/patients.R MODE [N]
 #   groups    size and power of compare_groups() on shares, N cohorts per design (1000)
 #   subtypes  cohorts with and without groups, N of each kind (20)
+#   contrast  kinds of patients that differ in what one type expresses, found by the
+#             expression of the type and by shares, N pairs of cohorts (20)
 #   survival  p values of subtypes under permuted times, N permutations (200)
 #   pathways  the rank test of sets of correlated genes under the null, N data sets (200)
 #   kang      control against stimulated blood, genes of each type, labels swapped N times (10)
@@ -132,6 +134,65 @@ bench_subtypes <- function(cohorts) {
                     names_3 = sum(found$near[some]), ari = mean(found$ari[some]),
                     replicated = sum(found$again[some] < 0.05),
                     replicated_in_null = sum(found$null[some] < 0.05)))
+  }
+}
+
+# Two cohorts of 80 patients with the same three kinds: in two of them blasts express a
+# program of 60 genes four times as much.  Shares vary from patient to patient, skewed, and have
+# no kinds.
+draw_kinds <- function(seed, n = 160) {
+  set.seed(seed)
+  types <- c("Blast", "Mono", "NK", "T")
+  logs <- log(c(0.5, 0.2, 0.1, 0.2)) + 0.5 * matrix(rexp(4 * n) - 1, 4)
+  shares <- exp(logs) / rep(colSums(exp(logs)), each = 4)
+  kind <- sample(rep_len(1:3, n))
+  dimnames(shares) <- list(types, paste0("P", seq_len(n)))
+  sim <- simulate_bulk(n_genes = 800, proportions = shares, n_donors = 6, seed = seed)
+  genes <- order(-sim$profiles[, "Blast"])[1:400]
+  program <- list(integer(), sample(genes, 60), sample(genes, 60))
+  profiles <- sim$profiles / rep(colSums(sim$profiles), each = nrow(sim$profiles))
+  expected <- vapply(seq_len(n), function(s) {
+    own <- profiles * exp(0.2 * rnorm(length(profiles)))
+    own[program[[kind[s]]], "Blast"] <- 4 * own[program[[kind[s]]], "Blast"]
+    drop(own %*% sim$truth_mrna[, s]) * exp(sim$platform)
+  }, numeric(nrow(profiles)))
+  counts <- matrix(rnbinom(length(expected), mu = 1e6 * expected / rep(colSums(expected),
+                                                                     each = nrow(expected)),
+                           size = 20), nrow(expected), dimnames = dimnames(sim$bulk_counts))
+  signatures <- build_signatures(sim$reference, sim$cells$cell_type, sim$cells$donor)
+  list(fit = suppressWarnings(deconvolve_bulk(signatures, counts, length_exponent = 0,
+                                              verbose = FALSE)), kind = kind)
+}
+
+bench_contrast <- function(pairs) {
+  cat("three kinds of patients by what blasts express; shares vary without kinds\n")
+  by <- list(`expression of blasts` = function(fit) cell_type_expression(fit, verbose = FALSE),
+             shares = identity)
+  rows <- do.call(rbind, lapply(seq_len(pairs), function(seed) {
+    drawn <- draw_kinds(seed)
+    n <- length(drawn$kind) / 2
+    do.call(rbind, lapply(names(by), function(name) {
+      first <- by[[name]](drawn$fit[seq_len(n)])
+      second <- by[[name]](drawn$fit[n + seq_len(n)])
+      find <- function(level, k) {
+        find_subtypes(first, types = if (name != "shares") "Blast", k = k, level = level,
+                      seed = seed)
+      }
+      claimed <- find(0.05, 2:6)
+      # with the number of kinds given, as if somebody knew
+      s <- find(1, 3)
+      r <- replicate_subtypes(s, second, seed = seed)
+      data.frame(by = name, claimed = claimed$k > 1, k = claimed$k,
+                 ari = rand_of(s$assignment, drawn$kind[seq_len(n)]),
+                 ari_again = rand_of(predict(s, second), drawn$kind[n + seq_len(n)]),
+                 p = r$p_value)
+    }))
+  }))
+  for (name in names(by)) {
+    own <- rows[rows$by == name, ]
+    show(data.frame(by = name, pairs, claimed = sum(own$claimed), k_is_3 = sum(own$k == 3),
+                    ari = mean(own$ari), ari_again = mean(own$ari_again),
+                    replicated = sum(own$p < 0.05)))
   }
 }
 
@@ -356,6 +417,7 @@ bench_tcga <- function(most) {
 }
 
 switch(mode, groups = bench_groups(size(1000L)), subtypes = bench_subtypes(size(20L)),
+       contrast = bench_contrast(size(20L)),
        survival = bench_survival(size(200L)), pathways = bench_pathways(size(200L)),
        kang = bench_kang(size(10L)),
        tcga = bench_tcga(size(40L)), stop("no such mode"))
