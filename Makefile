@@ -1,7 +1,7 @@
 # `make test` and `make demo` install what they need; see INSTALL.
 export BULK CELLS LABELS DONORS LENGTHS
 
-.PHONY: help install test demo check bench document clean
+.PHONY: help install test demo check bench site document clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,11 @@ bench:  ## Run the benchmarks on a build as it is published
 	@PROFILE=release tools/install.sh
 	@for file in bench/*.R; do echo "== $$file"; tools/run.sh "$$file" || exit 1; done
 
+site:  ## Build the site into docs/ (pkgdown, no network)
+	@tools/setup.sh site
+	@tools/install.sh
+	@tools/run.sh tools/site.R
+
 document:  ## Write the R wrappers of the Rust functions, NAMESPACE, man/ and inst/AUTHORS
 	@tools/setup.sh test
 	@tools/install.sh
@@ -35,5 +40,5 @@ document:  ## Write the R wrappers of the Rust functions, NAMESPACE, man/ and in
 	@tools/vendor.sh authors
 
 clean:  ## Remove everything that was built
-	rm -rf .lib .check demo src/Makevars src/*.o src/*.so src/vendor src/.cargo \
+	rm -rf .lib .check demo docs src/Makevars src/*.o src/*.so src/vendor src/.cargo \
 	  src/rust/target src/rust/vendor src/rust/vendor.tar.xz

@@ -26,6 +26,8 @@
 #' @param platforms The platform, laboratory or study of each cell, in the same form, or
 #'   `NULL`. Where types were measured on two or more, [type_error()] is estimated from
 #'   how far they differ.
+#' @param exclude Labels of `cell_types` to leave out, as `c("doublet", "Unassigned")`.
+#'   The genes' totals are then those of the other cells.
 #' @param min_cells Types with fewer cells are left out, with a warning: the
 #'   noise of a handful of cells looks like a signature of its own, and takes a
 #'   share of every sample. Types with fewer than 10 cells are warned about. 1
@@ -47,7 +49,7 @@
 #' sim <- simulate_bulk(n_genes = 300, n_types = 3, n_samples = 2, seed = 1)
 #' build_signatures(sim$reference, sim$cells$cell_type, donors = sim$cells$donor)
 build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, min_cells = 5,
-                             platforms = NULL) {
+                             platforms = NULL, exclude = NULL) {
   if (is_reference_list(x)) {
     if (!is.null(platforms)) {
       stop_user("argument", "`platforms` are the names of the list `x`.",
@@ -55,7 +57,7 @@ build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, 
     }
     joined <- joined_references(x, cell_types, donors, assay)
     return(build_signatures(joined$counts, joined$cell_types, joined$donors, NULL, min_cells,
-                            joined$platforms))
+                            joined$platforms, exclude))
   }
   cells <- as_cells(x, assay)
   if (is.null(cell_types) && !is.null(cells$identity)) {
@@ -67,6 +69,7 @@ build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, 
     stop_user("cell_types", "`cell_types` is missing.",
               i = "Give the type of each cell, or the name of a metadata column.")
   }
+  types <- without_types(types, exclude)
   donors <- cell_labels(donors, cells, "donors")
   platforms <- cell_labels(platforms, cells, "platforms")
   min_cells <- check_count(min_cells, "min_cells")
@@ -197,6 +200,23 @@ joined_references <- function(x, cell_types, donors, assay, .call = caller_env()
     donors = if (known) unlist(lapply(parts, `[[`, "donor")),
     platforms = rep(names(x), n)
   )
+}
+
+# Labels that are no cell types, as "doublet" or "Unassigned".
+without_types <- function(types, exclude, .call = caller_env()) {
+  unknown <- setdiff(exclude, levels(types))
+  if (length(unknown)) {
+    near <- nearest_name(unknown[1L], levels(types))
+    stop_user("argument", "`exclude` must name cell types.",
+              x = paste0("Unknown: ", some_of(unknown), "."),
+              i = if (length(near)) paste0("Did you mean \"", near, "\"?")
+                  else paste0("There are ", some_of(levels(types)), "."), .call = .call)
+  }
+  types <- droplevels(replace(types, types %in% exclude, NA))
+  if (!nlevels(types)) {
+    stop_user("cell_types", "`exclude` leaves no cell type.", .call = .call)
+  }
+  types
 }
 
 # Cells without a donor belong to no type either.

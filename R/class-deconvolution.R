@@ -140,8 +140,7 @@ shares_of <- function(exposures, n_types, sizes, totals = NULL) {
 #' @export
 `$.deconvolution` <- function(x, name) {
   if (identical(name, "pred_counts")) return(fitted(x))
-  warn_misspelt(name, names(unclass(x)))
-  unclass(x)[[name]]
+  part_of(x, name)
 }
 
 #' @rdname deconvolution

@@ -200,6 +200,7 @@ teach_nmf <- function() {
 }
 
 .onLoad <- function(libname, pkgname) { # nolint: object_name_linter.
+  register_for_results()
   bridge_to_nmf()
 }
 

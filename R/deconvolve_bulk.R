@@ -169,6 +169,9 @@
 #' @param seed `NULL` starts every sample from equal exposures; a whole number
 #'   scatters the start log-normally. The optimum is the same.
 #' @param verbose Report what matched, and show progress after two seconds?
+#' @param ... Names that other packages use: `max_iterations` is taken for `max_iter` and
+#'   `tolerance` for `ll_tolerance`, with a message; `backend` has no effect, and a
+#'   message says so. Everything else is refused.
 #' @return An object of class [deconvolution].
 #' @section Errors and warnings:
 #'   Errors have the class `unalloy_error` and one of its own:
@@ -208,7 +211,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
                             bulk_scale = c("linear", "log1p", "log2"), samples = NULL,
                             keep_counts = TRUE, threads = getOption("unalloy.threads", 2L),
-                            seed = NULL, verbose = TRUE) {
+                            seed = NULL, verbose = TRUE, ...) {
   here <- environment()
   if (missing(signatures) || missing(bulk_counts)) {
     stop_user("argument", "`signatures` and `bulk_counts` are needed.",
@@ -216,6 +219,10 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   }
   method <- check_choice(method, METHODS, "method")
   given <- setdiff(names(match.call())[-1L], "")
+  refuse_dots(..., .known = names(OTHER_NAMES), .call = here)
+  other <- other_names(list(...))
+  max_iter <- max_iter %||% other$max_iter
+  ll_tolerance <- other$ll_tolerance %||% ll_tolerance
   warn_unused(given, method, .call = here)
   if (all(c("protocol", "length_exponent") %in% given) && !is.null(length_exponent)) {
     warn_user("unused_argument", "`protocol` has no effect beside `length_exponent`.")

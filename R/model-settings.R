@@ -30,6 +30,18 @@ chosen_model <- function(error_model, poisson_only, verbose, .call) {
   list(platform = FALSE, reason = reason)
 }
 
+# Arguments under names of other packages, under ours.
+other_names <- function(given) {
+  for (name in names(given)) {
+    ours <- OTHER_NAMES[[name]]
+    inform_user(TRUE, if (nzchar(ours)) paste0("`", name, "` is taken for `", ours, "`.")
+                      else paste0("`", name, "` has no effect: every fit runs on the processor."))
+  }
+  stats::setNames(given, OTHER_NAMES[names(given)])
+}
+
+OTHER_NAMES <- c(max_iterations = "max_iter", tolerance = "ll_tolerance", backend = "")
+
 # Settings as Rust takes them; NULL stands for "not given".
 solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,
                             sparsity_tolerance, poll_interval, learning_rate, init_log_exp,

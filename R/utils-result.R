@@ -16,17 +16,6 @@ check_types <- function(types, known, .call = caller_env()) {
   }
 }
 
-# `$` of a list gives NULL for a name that is not there; of a name that is nearly one
-# of them it says so.  Others may be components that this result happens not to have.
-warn_misspelt <- function(name, known, .call = caller_env()) {
-  if (name %in% known) return(invisible())
-  near <- nearest_name(name, known, 1)
-  if (length(near)) {
-    warn_user("component", paste0("There is no component `", name, "`."),
-              i = paste0("Did you mean `", near, "`?"), .call = .call)
-  }
-}
-
 sample_index <- function(i, samples, .call = caller_env()) {
   whole <- !is.numeric(i) || all(i == round(i), na.rm = TRUE)
   kept <- if (is.character(i)) match(i, samples) else seq_along(samples)[i]

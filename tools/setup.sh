@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing: tools/setup.sh build|test.
+# Installs what is missing: tools/setup.sh build|test|site.
 # With Debian's apt as root or with a sudo that asks no password; otherwise says
 # what to install and fails.  Does nothing when nothing is missing.
 source "$(dirname "$0")/env.sh"
@@ -20,7 +20,7 @@ missing() {
   fi
   while read -r package found_by needed_to; do
     case $package in '#'* | '') continue ;; esac
-    if [ "$needed_to" = test ] && [ "$purpose" != test ]; then continue; fi
+    case $needed_to:$purpose in build:* | test:test | test:site | site:site) ;; *) continue ;; esac
     case $found_by in
       command:*) command -v "${found_by#command:}" >/dev/null && continue ;;
       R:*) grep -qx "${found_by#R:}" <<<"$installed" && continue ;;

@@ -165,3 +165,16 @@ test_that("signatures print, subset and convert", {
   table <- as.data.frame(small_signatures)
   expect_identical(table$donors, rep(3L, 4))
 })
+
+test_that("labels that are no types are left out", {
+  types <- as.character(small$cells$cell_type)
+  types[types == "Type B"] <- "doublet"
+  found <- build_signatures(small$reference, types, small$cells$donor, exclude = "doublet")
+  kept <- types != "doublet"
+  same <- build_signatures(small$reference[, kept], types[kept], small$cells$donor[kept])
+  expect_identical(found, same)
+  expect_snapshot(error = TRUE, {
+    build_signatures(small$reference, types, exclude = "Doublets")
+    build_signatures(small$reference, types, exclude = unique(types))
+  })
+})

@@ -345,3 +345,15 @@ test_that("data frames may have numeric gene identifiers", {
   expect_equal(fit_small(signatures = profiles, bulk = table, lengths = lengths)$proportions,
                fit_small(signatures = small$profiles)$proportions, tolerance = 1e-9)
 })
+
+test_that("names of other packages are taken, and said", {
+  fit <- function(...) {
+    deconvolve_bulk(small_signatures, small$bulk_counts[, 1:2], error_model = "poisson",
+                    length_exponent = 0, method = "em", verbose = FALSE, ...)
+  }
+  expect_snapshot(other <- fit(max_iterations = 500, tolerance = 1e-6, backend = "wgpu"))
+  own <- fit(max_iter = 500, ll_tolerance = 1e-6)
+  expect_identical(other$exposures, own$exposures)
+  expect_identical(other$settings, own$settings)
+  expect_snapshot(error = TRUE, fit(tolerances = 1e-6))
+})
