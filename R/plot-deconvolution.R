@@ -43,8 +43,8 @@
 #' @param ... Arguments of the panel's own function. For `plot()` and
 #'   `autoplot()`: arguments of `plot_deconvolution()`.
 #' @param group Groups to put samples in: a vector in the order of the samples, or
-#'   named by sample. A factor keeps the order of its levels. For the heatmap also a data
-#'   frame or list of several, or the name of a column of [sample_data()].
+#'   named by sample, or the name of a column of [sample_data()]. A factor keeps the order of
+#'   its levels. For the heatmap also a data frame or list of several.
 #' @param order `"cluster"` puts samples (and for the heatmap types) that resemble
 #'   each other side by side; `"none"` keeps the order of the result.
 #' @param what Which shares.

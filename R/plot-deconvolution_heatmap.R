@@ -31,11 +31,11 @@ plot_heatmap <- function(result, group = NULL, order = c("cluster", "none"),
 sample_tracks <- function(group, result, .call = caller_env()) {
   samples <- result$convergence$sample
   if (is.null(group)) return(list())
-  column <- is.character(group) && length(group) == 1L && length(samples) > 1L
-  if (column) {
-    of_column <- sample_column(group, result$sample_data, samples, "group", .call = .call)
-    return(stats::setNames(list(of_column), group))
+  if (is.atomic(group)) {
+    values <- group_of_samples(group, result, .call = .call)
+    # a column is a track of its own name and kind
+    if (!identical(values, group)) return(stats::setNames(list(unname(values)), group))
+    return(list(group = check_group(group, samples, .call = .call)))
   }
-  if (is.atomic(group)) return(list(group = check_group(group, samples, .call = .call)))
   check_annotation(group, length(samples), "sample", .call = .call)
 }

@@ -167,9 +167,7 @@ plot_influence <- function(diagnosis, types = NULL, n = NULL) {
   ggplot(table, aes(100 * .data$influence, .data$row, fill = .data$role)) +
     geom_col(width = 0.75) +
     geom_vline(xintercept = 0, colour = "grey40", linewidth = 0.3) +
-    facet_wrap(vars(.data$type), scales = "free", labeller = function(labels) {
-      lapply(labels, function(label) shorten(as.character(label), 24L))
-    }) +
+    facet_wrap(vars(.data$type), scales = "free", labeller = strip_labels(n_types)) +
     scale_fill_manual(values = c(drives = TYPE_COLOURS[1L], contradicts = TYPE_COLOURS[4L]),
                       name = NULL, drop = FALSE) +
     scale_x_continuous(n.breaks = if (n_types > 6) 2 else 4, labels = function(at) signif(at, 2)) +
@@ -179,12 +177,8 @@ plot_influence <- function(diagnosis, types = NULL, n = NULL) {
          caption = "Mean over the samples that have the type, to first order.") +
     theme_unalloy() +
     theme(legend.position = "top", panel.grid.major.y = element_blank(),
-          axis.text = element_text(size = rel(size)), panel.spacing.x = unit(0.8, "lines"))
-}
-
-# As shorten(), where two may become alike.
-shorten_all <- function(names, width) {
-  ifelse(nchar(names) > width, paste0(substr(names, 1L, width - 3L), "..."), names)
+          axis.text = element_text(size = rel(size)), panel.spacing.x = unit(0.8, "lines"),
+          strip.text = element_text(size = rel(strip_size(n_types))))
 }
 
 #' @rdname plot_diagnosis

@@ -41,7 +41,8 @@ NAMED_ROWS <- 60L
 grouped_intervals <- function(result, samples, types, group, level, what,
                               .call = caller_env()) {
   check_types(types, rownames(result$proportions), .call = .call)
-  groups <- check_group(group, result$convergence$sample, .call = .call)
+  groups <- check_group(group_of_samples(group, result, .call = .call), result$convergence$sample,
+                        .call = .call)
   table <- confint(result, parm = types, level = level, samples = samples, what = what)
   table$group <- groups[match(table$sample, result$convergence$sample)]
   table <- droplevels(table[!is.na(table$estimate), ])
@@ -89,14 +90,12 @@ sample_rows <- function(table, most) {
 }
 
 panel_facets <- function(by, table) {
-  label <- function(labels) {
-    lapply(labels, function(label) shorten(as.character(label), 24L))
-  }
+  n <- nlevels(table[[by]])
   list(
-    if (by == "sample") facet_wrap(vars(.data$sample), labeller = label)
-    else facet_wrap(vars(.data$type), scales = "free_x", labeller = label),
-    theme(panel.spacing.x = unit(1, "lines"),
-          axis.text.x = element_text(size = rel(if (nlevels(table[[by]]) > 9L) 0.7 else 0.9)))
+    facet_wrap(vars(.data[[by]]), scales = if (by == "type") "free_x" else "fixed",
+               labeller = strip_labels(n)),
+    theme(panel.spacing.x = unit(1, "lines"), strip.text = element_text(size = rel(strip_size(n))),
+          axis.text.x = element_text(size = rel(if (n > 9L) 0.7 else 0.9)))
   )
 }
 

@@ -10,7 +10,7 @@ plot_proportions <- function(result, group = NULL, order = c("cluster", "none"),
   palette <- type_palette(rownames(result$exposures))
   known <- check_colours(colours, names(palette))
   palette[names(known)] <- known
-  share_bars(coef(result, what), group, order, what, palette, top = top)
+  share_bars(coef(result, what), group_of_samples(group, result), order, what, palette, top = top)
 }
 
 # Nobody tells more colours apart in one bar.
@@ -61,6 +61,7 @@ share_bars <- function(shares, group, order, what, palette = type_palette(rownam
 #' @export
 plot_correlation <- function(result, group = NULL) {
   check_result(result)
+  group <- group_of_samples(group, result)
   values <- result$metrics$gene_correlation
   table <- data.frame(sample = names(values), correlation = unname(values))
   defined <- is.finite(table$correlation)
@@ -92,6 +93,7 @@ plot_intercept <- function(result, group = NULL) {
     stop_user("no_intercept", "The model has no intercept.",
               i = "Run `deconvolve_bulk()` with `intercept = TRUE`.")
   }
+  group <- group_of_samples(group, result)
   values <- result$intercept_fraction
   table <- data.frame(sample = result$convergence$sample, share = unname(values))
   table <- place_samples(table, values, group)
@@ -118,6 +120,14 @@ place_samples <- function(table, by, group, order = "cluster", .call = caller_en
   table$group <- group[match(table$sample, samples)]
   table$sample <- factor(table$sample, samples[sorted])
   table
+}
+
+# Groups may be a column of the sample data, by name; then a vector named by sample.
+group_of_samples <- function(group, result, .call = caller_env()) {
+  samples <- result$convergence$sample
+  if (!is.character(group) || length(group) != 1L || length(samples) == 1L) return(group)
+  stats::setNames(sample_column(group, result$sample_data, samples, "group", .call = .call),
+                  samples)
 }
 
 check_group <- function(group, samples, .call = caller_env()) {

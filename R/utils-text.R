@@ -25,6 +25,11 @@ shorten <- function(names, width = 30L) {
   if (anyDuplicated(short)) names else short
 }
 
+# As shorten(), where two may become alike.
+shorten_all <- function(names, width) {
+  ifelse(nchar(names) > width, paste0(substr(names, 1L, width - 3L), "..."), names)
+}
+
 number_text <- function(x, digits = 2) format(signif(x, digits), scientific = FALSE, trim = TRUE)
 
 percent_text <- function(x, digits = 2) paste0(number_text(100 * x, digits), " %")

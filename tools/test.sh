@@ -5,28 +5,24 @@ source "$(dirname "$0")/env.sh"
 export CARGO_TERM_COLOR=never
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-passed=0
-failed=0
-summary=""
 
-# step TITLE COMMAND...: a step may write "passed failed" to $scratch/count.
+# step TITLE COMMAND...: a step may write "passed failed" to $count; its line of the
+# summary goes to $results.
 step() {
   local title=$1 started=$SECONDS good=1 bad=0 verdict=ok
+  count=$(mktemp -p "$scratch")
   shift
-  rm -f "$scratch/count"
   printf '\n== %s\n' "$title"
   if ! "$@" </dev/null 2>&1; then
     good=0 bad=1 verdict=FAILED
   fi
-  if [ -s "$scratch/count" ]; then
-    read -r good failures <"$scratch/count"
+  if [ -s "$count" ]; then
+    read -r good failures <"$count"
     # A step that fails without a failing test did not run to its end.
     if [ "$failures" -gt 0 ] || [ "$verdict" = ok ]; then bad=$failures; fi
   fi
-  passed=$((passed + good))
-  failed=$((failed + bad))
-  summary+=$(printf '%-34s %-7s %5d passed %4d failed %5d s' \
-    "$title" "$verdict" "$good" "$bad" $((SECONDS - started)))$'\n'
+  printf '%-34s %-7s %5d passed %4d failed %5d s\n' \
+    "$title" "$verdict" "$good" "$bad" $((SECONDS - started)) >>"$results"
 }
 
 in_rust() { (cd src/rust && "$@"); }
@@ -36,7 +32,7 @@ core_tests() {
   in_rust cargo test --profile development -p unalloy-core >"$scratch/log" 2>&1 || status=$?
   cat "$scratch/log"
   awk '/^test result:/ { good += $4; bad += $6 } END { print good + 0, bad + 0 }' \
-    "$scratch/log" >"$scratch/count"
+    "$scratch/log" >"$count"
   return $status
 }
 
@@ -58,18 +54,30 @@ generated_files() {
 r_tests() {
   if ! ls tests/testthat/test-*.R >/dev/null; then return 1; fi
   # Else testthat leaves out what it holds to be too slow or delicate for CRAN.
-  NOT_CRAN=true Rscript tools/testthat.R "$scratch/count"
+  NOT_CRAN=true Rscript tools/testthat.R "$count"
 }
 
+# Those that build with cargo, one after the other.
+results=$scratch/first
 step "cargo fmt" in_rust cargo fmt --all --check
 step "cargo clippy" in_rust cargo clippy --profile development --workspace --all-targets -- -D warnings
 step "cargo test" core_tests
 step "install" tools/install.sh
 step "generated files" generated_files
-step "lintr" Rscript tools/lint.R
 step "call graph" Rscript tools/call_graph.R
-step "testthat" r_tests
-step "R CMD check" tools/check.sh
 
-printf '\n%s\n%d passed, %d failed\n' "$summary" "$passed" "$failed"
-[ "$failed" = 0 ]
+# Each of these uses one processor most of the time: two go side by side.
+{
+  results=$scratch/third
+  step "R CMD check" tools/check.sh
+} >"$scratch/check.log" 2>&1 &
+results=$scratch/second
+step "lintr" Rscript tools/lint.R
+step "testthat" r_tests
+wait
+cat "$scratch/check.log"
+
+printf '\n'
+cat "$scratch/first" "$scratch/second" "$scratch/third" | tee "$scratch/all"
+awk '{ for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) good += $(i-1); if ($i ~ /^failed/) bad += $(i-1) } }
+     END { printf "\n%d passed, %d failed\n", good, bad; exit bad > 0 }' "$scratch/all"

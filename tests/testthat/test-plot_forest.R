@@ -44,10 +44,28 @@ test_that("views of the uncertainty panel are these functions", {
   expect_equal(layer_data(plot_uncertainty(result, view = "ridge")),
                layer_data(plot_ridge(result)))
   expect_refusal(plot_uncertainty(result, view = "pie"), "argument")
-  expect_refusal(plot_uncertainty(result, group = group), "argument")
   expect_refusal(plot_forest(result, by = "gene"), "argument")
   expect_refusal(plot_forest(result, group = 1:2), "argument")
   expect_refusal(plot_forest(result, types = "nobody"), "argument")
   expect_refusal(plot_forest(fit_small(keep_counts = FALSE)), "no_counts")
   expect_refusal(plot_forest(list()), "argument")
+})
+
+test_that("groups are columns of the sample data, in every panel", {
+  known <- result
+  names <- known$convergence$sample
+  sample_data(known) <- data.frame(arm = rep_len(c("a", "b"), length(names)), row.names = names)
+  arm <- sample_data(known)$arm
+  for (draw in list(plot_forest, plot_ridge, plot_proportions, plot_correlation)) {
+    expect_equal(layer_data(draw(known, group = "arm")), layer_data(draw(known, group = arm)))
+  }
+  expect_refusal(plot_forest(known, group = "arms"), "argument")
+})
+
+test_that("labels above panels are wrapped to their width, and cut only within a word", {
+  label <- strip_labels(40)
+  expect_identical(label(list(c("Endothelial memory", "NK")))[[1L]],
+                   c("Endothelial\nmemory", "NK"))
+  expect_identical(label(list("HematopoieticProgenitor"))[[1L]], "Hematopoi...")
+  expect_identical(strip_labels(4)(list("CD4+ T cell, naive"))[[1L]], "CD4+ T cell, naive")
 })
