@@ -136,7 +136,8 @@ held_counts <- function(counts, groups) {
   if (!is.null(donor)) {
     # a donor's cells on two platforms are two donors' here
     unit <- if (is.null(platform)) donor else droplevels(interaction(platform, donor, sep = " "))
-    held$donor <- list(counts = counts, totals = colSums(counts), type = type, donor = unit)
+    held$donor <- list(counts = counts, totals = colSums(counts), type = type, donor = unit,
+                       cells = tabulate(groups, nlevels(groups)))
   }
   if (!is.null(platform)) {
     pairs <- interaction(type, platform, drop = TRUE, sep = "\r")

@@ -20,6 +20,38 @@
 #'   \left(k_{gs} - \sum_l m_{gls}\right),}
 #' cut off at 0: a residual goes to the types that vary, in proportion to how much.
 #'
+#' # Programs
+#'
+#' With `covariance = "genes"` the genes of a type deviate each on its own. With
+#' `"programs"` they also do together: in type j
+#' \deqn{d_{gjs} = L_{gj} z_{js} + \delta_{gjs}, \quad z_{js} \sim (0, s_j^2), \quad
+#'   \delta_{gjs} \sim (0, \sigma^2_{gj}),}
+#' with one *program* \eqn{L_j} per type and an *activity* \eqn{z_{js}} in every sample. All
+#' genes of a sample together tell the activities of its types; what they leave of a
+#' residual is split gene by gene, as without programs:
+#' \deqn{Z_{gjs} = m_{gjs} + \ell_g e_{js} L_{gj} \hat z_{js} + \frac{v_{gjs}}{T_{gs}}
+#'   \left(k_{gs} - \sum_l (m_{gls} + \ell_g e_{ls} L_{gl} \hat z_{ls})\right).}
+#' Where cells of a type respond together (to a drug, an infection), many genes so decide
+#' which type did, which a gene alone can't.
+#'
+#' A program comes from the donors of the reference: the first principal component of the
+#' profiles of a type, where it has four or more that are worth ten cells each. Give
+#' `build_signatures()` donor *and* condition (`interaction(donor, condition)`) where the
+#' reference has cells of several. A type with fewer profiles *borrows*: the mean relative
+#' program of the other types, times its own profile, for a type whose covariance is not
+#' known most probably responds as its neighbours do. The sizes \eqn{s_j^2}, 1 in the
+#' reference, are learnt from the cohort by EM, so that a program that the samples do not
+#' show shrinks.
+#'
+#' In 60 mixtures of resting and stimulated blood cells, of donors that the reference did not
+#' have and with a share of stimulated cells that every type had of its own, the correlation
+#' over samples of predicted with true expression, mean over responding genes, was 0.44 with
+#' programs and 0.42 without (in monocytes 0.53 and 0.45, in B, NK and T cells the same;
+#' means of three draws). With a reference of resting cells alone the change on stimulation
+#' was predicted no better than without (0.62 and 0.63 over genes). Where a single type responds and the cohort is
+#' large, gene-wise variances find it by themselves, and the borrowed programs of the others
+#' take a little of what is its own: then give the program of that type in `programs`.
+#'
 #' # What is estimated, and from what
 #'
 #' *Mean of a type in the cohort*, \eqn{x_{gj}}: normal around the signature, with
@@ -52,7 +84,8 @@
 #' one by one. Exposures are taken as known in it: where they are off in some samples
 #' (a type many of whose genes have changed), values of low reliability are worth
 #' less than it says. With one sample a deviation can't be told from the error
-#' between platforms, and reliability is low where that is large.
+#' between platforms, and reliability is low where that is large. With programs it is the
+#' same share of the whole deviation that the counts explain, the program's part included.
 #'
 #' Variances hold the variance of the deviation that the counts leave, the error
 #' of \eqn{\hat x_{gj}}, and (`exposure_error`) by the delta method the robust
@@ -72,6 +105,12 @@
 #'   allocation the signature, with variance `NA`. `$prior` says where.
 #' @param variance Learn variances from the `"cohort"`, or keep those of the
 #'   `"reference"`?
+#' @param covariance `"genes"`, or `"programs"` too, see *Programs*. For `"blup"` only.
+#' @param programs `NULL` takes programs from the donors of the reference. Or your own: a
+#'   matrix of loadings, genes × types, or a list named by type with a vector of loadings
+#'   per gene each, or a matrix with a column per program. They are in molecules per
+#'   molecule of the type, as profiles are, at an activity of 1; genes and types that are
+#'   left out have none. `"none"` is the same as `covariance = "genes"`.
 #' @param exposure_error Include the error of the exposures in the variances?
 #'   Not possible for penalised fits.
 #' @param threads Threads to use; the answer does not depend on it.
@@ -98,12 +137,20 @@
 #'     type in `rowData`.}
 #'   \item{`expression_reliability(x)`}{Genes × types: \eqn{\sum_s \mathrm{rel}\,v /
 #'     \sum_s v} over the samples of `x` in which the type is present.}
+#'   \item{`x$programs`, `x$activities`, `x$activity_error`}{With programs: a data frame
+#'     with the `type` of each, where it comes `from` (`"own"`, `"borrowed"` or
+#'     `"given"`), from how many donor `profiles`, and its `size`, the variance of the
+#'     activities in the cohort over that in the reference; the activities with their
+#'     standard errors, programs × samples. Signs are such that the gene that the programs
+#'     move most rises. Otherwise `NULL`.}
+#'   \item{`x$loadings`}{\eqn{L}, genes × programs.}
 #'   \item{`x$model`}{`noise` (\eqn{\phi}), `tau2`, `sizes`, `factors` (variance of
 #'     each type in the cohort over that of the reference), `prior_freedom`,
 #'     `log_factor` per gene, `between` (\eqn{\sigma^2}, genes × types).}
 #' @section Errors:
 #'   `unalloy_error_no_counts` when the counts were not kept;
 #'   `unalloy_error_argument` for types and samples that are not in the result;
+#'   `unalloy_error_no_programs` when the reference shows none: no donors, or too few;
 #'   `unalloy_error_no_reliability` when reliability is asked of an allocation.
 #' @references
 #' Chu T, Wang Z, Pe'er D, Danko CG (2022). Cell type and gene expression
@@ -126,14 +173,23 @@
 #' found
 #' head(found[, "Type A", ]$expression)
 #' colMeans(expression_reliability(found))
+#'
+#' # four donors or more: the genes of a type together
+#' together <- cell_type_expression(result, covariance = "programs", verbose = FALSE)
+#' together$programs
+#' together$activities[, 1:4]
 cell_type_expression <- function(result, type = NULL, sample = NULL,
                                  method = c("blup", "allocation"), units = c("counts", "cpm"),
-                                 variance = c("cohort", "reference"), exposure_error = TRUE,
+                                 variance = c("cohort", "reference"),
+                                 covariance = c("genes", "programs"), programs = NULL,
+                                 exposure_error = TRUE,
                                  threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
   check_result(result)
   method <- check_choice(method, c("blup", "allocation"), "method")
   units <- check_choice(units, c("counts", "cpm"), "units")
   variance <- check_choice(variance, c("cohort", "reference"), "variance")
+  covariance <- check_choice(covariance, c("genes", "programs"), "covariance")
+  check_programs_used(method, covariance, programs)
   exposure_error <- check_flag(exposure_error, "exposure_error")
   threads <- check_threads(threads)
   verbose <- check_flag(verbose, "verbose")
@@ -146,6 +202,8 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
               units = units, data = data, threads = threads, proportions = result$proportions,
               sample_data = result$sample_data[samples, , drop = FALSE], call = match.call())
   if (method == "blup") {
+    # before what takes long
+    programs <- if (covariance == "programs") cohort_programs(result, programs)
     reference <- cohort_reference(result, verbose)
     out$learnt <- variance == "cohort" && ncol(data$counts) >= LEAST_SAMPLES
     if (variance == "cohort" && !out$learnt) {
@@ -161,6 +219,9 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
       progress = progress_bar("Learning variances", nrow(data$counts), verbose)
     )
     out$model <- name_model(out$model, data)
+    if (!is.null(programs)) {
+      out$programs <- fit_programs(programs, data, out$model, out$learnt, threads)
+    }
     out$covariance <- if (exposure_error) exposure_covariance(result, threads, verbose)
   }
   prior <- prior_places(out)

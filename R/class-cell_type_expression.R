@@ -1,12 +1,15 @@
 # Methods of cell_type_expression: values are computed when they are asked for.
 
 EXPRESSION_FIELDS <- c("expression", "variance", "std_error", "reliability")
+PROGRAM_FIELDS <- c("activities", "activity_error", "loadings")
 
 #' @rdname cell_type_expression
 #' @export
 `$.cell_type_expression` <- function(x, name) {
   parts <- unclass(x)
   if (name == "prior") return(prior_places(parts))
+  if (name == "programs") return(type_program_table(parts))
+  if (name %in% PROGRAM_FIELDS) return(program_field(parts, name))
   if (!name %in% EXPRESSION_FIELDS) return(parts[[name]])
   values <- expression_block(parts, name)[[1L]]
   if (length(parts$types) > 1L) return(values)
@@ -47,6 +50,9 @@ EXPRESSION_FIELDS <- c("expression", "variance", "std_error", "reliability")
         parts$model[[field]] <- parts$model[[field]][kept, , drop = FALSE]
       }
       parts$model$log_factor <- parts$model$log_factor[kept]
+    }
+    if (!is.null(parts$programs)) {
+      parts$programs$loadings <- parts$programs$loadings[kept, , drop = FALSE]
     }
   }
   structure(parts, class = "cell_type_expression")
@@ -123,8 +129,9 @@ print.cell_type_expression <- function(x, ...) {
         paste0(names(shown), " ", format(shown, digits = 2, trim = TRUE), collapse = ", "),
         if (length(factors) > 6L) ", ...", "\n", sep = "")
   }
-  cat(told)
-  cat("Values: $expression, $std_error, $reliability\n")
+  cat(type_program_text(type_program_table(parts)), told, sep = "")
+  cat("Values: $expression, $std_error, $reliability",
+      if (!is.null(parts$programs)) ", $activities", "\n", sep = "")
   invisible(x)
 }
 
@@ -197,7 +204,8 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
     # a bar of its own for every block would flicker
     covariance <- if (!is.null(x$covariance)) x$covariance[, , columns, drop = FALSE]
     call_rs(rs_predict_expression, data = x$data, fit = x$model, sources = sources,
-            samples = columns, covariance = covariance, threads = x$threads, .call = .call)
+            samples = columns, covariance = covariance,
+            programs = asked_programs(x$programs, columns), threads = x$threads, .call = .call)
   }
   shape <- c(length(x$genes), length(types), length(samples))
   scale <- if (x$units == "cpm") copies_per_million(x, sources, columns) else 1

@@ -22,8 +22,19 @@ rs_allocate <- function(given) .Call(wrap__rs_allocate, given)
 #' @noRd
 rs_fit_expression <- function(given) .Call(wrap__rs_fit_expression, given)
 
+#' `profiles` are the counts of donors (genes × profiles) with their `totals`, `of` the
+#' type of each; `sources` the types' profiles.  Nothing where no type has a program.
+#' @noRd
+rs_start_programs <- function(given) .Call(wrap__rs_start_programs, given)
+
+#' `programs` has `loadings` and `of`, the source of each; `learn` their sizes or not.
+#' @noRd
+rs_fit_programs <- function(given) .Call(wrap__rs_fit_programs, given)
+
 #' `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
-#' `covariance` that of the exposures (types × types × asked samples), or NULL.
+#' `covariance` that of the exposures (types × types × asked samples), or NULL;
+#' `programs` has `loadings`, `of`, `sizes`, and `activities` and `covariance` in the
+#' asked samples, or is NULL.
 #' @noRd
 rs_predict_expression <- function(given) .Call(wrap__rs_predict_expression, given)
 

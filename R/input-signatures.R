@@ -8,9 +8,10 @@
 #             typical gene
 # totals      per type, the sum of the column that was given; NULL when built from cells
 # platform_counts  with two platforms or more, as donor_counts with `platform`; else NULL
-# donor_counts  with two donors or more: list(counts, totals, type, donor), the
+# donor_counts  with two donors or more: list(counts, totals, type, donor, cells), the
 #             summed counts of the cells of each type and donor (dgCMatrix with a
-#             column for each) and their sums over all genes; else NULL
+#             column for each), their sums over all genes, and the number of cells; else
+#             NULL
 new_signatures <- function(profiles, variance = NULL, cells = NA_real_, umi = NA_real_,
                            donors = NA_integer_, dispersion = NA_real_, donor_counts = NULL,
                            platform_counts = NULL, totals = NULL) {

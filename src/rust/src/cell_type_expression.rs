@@ -3,7 +3,8 @@
 use crate::bridge::{answer, guard, supervise, Given, Result, Value};
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{
-    allocate, prior, Cohort, CohortFit, CohortParams, Data, Expression, Prior, Reference,
+    allocate, prior, start_programs, Asked, Cohort, CohortFit, CohortParams, Data, DonorProfiles,
+    Expression, KnownPrograms, Origin, Prior, Programs, Reference,
 };
 
 /// Reads `data`: `counts`, `sources`, `lengths` and `exposures`.
@@ -81,30 +82,86 @@ fn rs_fit_expression(given: List) -> Robj {
     })
 }
 
+/// Reads `fit`, what `rs_fit_expression()` returned, for the genes of the data.
+fn learnt(fit: &Given<'_>) -> Result<(Prior, CohortFit)> {
+    let doubles = |name| fit.numbers(name).map(<[f64]>::to_vec);
+    let between = fit.array2("between")?.to_owned();
+    let known = Prior {
+        between: between.clone(),
+        counting: fit.array2("counting")?.to_owned(),
+        donors: doubles("donors")?,
+        trend: doubles("trend")?,
+    };
+    let learnt = CohortFit {
+        between,
+        log_factor: doubles("log_factor")?,
+        tau2: fit.number("tau2")?,
+        sizes: doubles("sizes")?,
+        noise: fit.number("noise")?,
+        factors: doubles("factors")?,
+        prior_freedom: fit.number("prior_freedom")?,
+    };
+    Ok((known, learnt))
+}
+
+/// `profiles` are the counts of donors (genes × profiles) with their `totals`, `of` the
+/// type of each; `sources` the types' profiles.  Nothing where no type has a program.
+/// @noRd
+#[extendr]
+fn rs_start_programs(given: List) -> Robj {
+    guard(&given, |given| {
+        let of = given.positions("of")?;
+        let profiles = DonorProfiles {
+            counts: given.array2("profiles")?,
+            totals: given.numbers("totals")?,
+            of: &of,
+        };
+        Ok(match start_programs(&given.array2("sources")?, &profiles)? {
+            None => answer!(own = Vec::<bool>::new()),
+            Some(start) => answer!(
+                loadings = start.loadings,
+                own = start.origins.iter().map(|&o| o == Origin::Own).collect::<Vec<bool>>()
+            ),
+        })
+    })
+}
+
+/// `programs` has `loadings` and `of`, the source of each; `learn` their sizes or not.
+/// @noRd
+#[extendr]
+fn rs_fit_programs(given: List) -> Robj {
+    guard(&given, |given| {
+        let (data, (known, learnt)) = (cohort_data(&given)?, learnt(&given.list("fit")?)?);
+        let programs = given.list("programs")?;
+        let of = programs.positions("of")?;
+        let programs = Programs {
+            loadings: programs.array2("loadings")?,
+            of: &of,
+            sizes: &vec![1.0; of.len()],
+        };
+        let (learn, threads) = (given.flag("learn")?, given.count("threads")?);
+        let cohort = Cohort::new(data, &known)?;
+        let found = supervise(&given, |monitor| {
+            cohort.activities(&learnt, &programs, learn, threads, monitor)
+        })?;
+        Ok(answer!(
+            activities = found.mean,
+            covariance = found.covariance,
+            sizes = found.sizes,
+            trace = found.trace
+        ))
+    })
+}
+
 /// `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
-/// `covariance` that of the exposures (types × types × asked samples), or NULL.
+/// `covariance` that of the exposures (types × types × asked samples), or NULL;
+/// `programs` has `loadings`, `of`, `sizes`, and `activities` and `covariance` in the
+/// asked samples, or is NULL.
 /// @noRd
 #[extendr]
 fn rs_predict_expression(given: List) -> Robj {
     guard(&given, |given| {
-        let (data, fit) = (cohort_data(&given)?, given.list("fit")?);
-        let doubles = |name| fit.numbers(name).map(<[f64]>::to_vec);
-        let between = fit.array2("between")?.to_owned();
-        let known = Prior {
-            between: between.clone(),
-            counting: fit.array2("counting")?.to_owned(),
-            donors: doubles("donors")?,
-            trend: doubles("trend")?,
-        };
-        let learnt = CohortFit {
-            between,
-            log_factor: doubles("log_factor")?,
-            tau2: fit.number("tau2")?,
-            sizes: doubles("sizes")?,
-            noise: fit.number("noise")?,
-            factors: doubles("factors")?,
-            prior_freedom: fit.number("prior_freedom")?,
-        };
+        let (data, (known, learnt)) = (cohort_data(&given)?, learnt(&given.list("fit")?)?);
         let cohort = Cohort::new(data, &known)?;
         let (sources, samples) = (given.positions("sources")?, given.positions("samples")?);
         let threads = given.count("threads")?;
@@ -112,9 +169,25 @@ fn rs_predict_expression(given: List) -> Robj {
             true => Some(given.array3("covariance")?),
             false => None,
         };
-        let found = supervise(&given, |monitor| {
-            cohort.predict(&learnt, &sources, &samples, covariance, threads, monitor)
-        })?;
+        let of;
+        let programs = match given.has("programs") {
+            true => {
+                let programs = given.list("programs")?;
+                of = programs.positions("of")?;
+                Some(KnownPrograms {
+                    programs: Programs {
+                        loadings: programs.array2("loadings")?,
+                        of: &of,
+                        sizes: programs.numbers("sizes")?,
+                    },
+                    mean: programs.array2("activities")?,
+                    covariance: programs.array3("covariance")?,
+                })
+            }
+            false => None,
+        };
+        let asked = Asked { sources: &sources, samples: &samples, covariance, programs };
+        let found = supervise(&given, |monitor| cohort.predict(&learnt, &asked, threads, monitor))?;
         Ok(expression(found))
     })
 }
@@ -123,5 +196,7 @@ extendr_module! {
     mod cell_type_expression;
     fn rs_allocate;
     fn rs_fit_expression;
+    fn rs_start_programs;
+    fn rs_fit_programs;
     fn rs_predict_expression;
 }

@@ -6,7 +6,7 @@ use unalloy_core::base::convergence::Stop;
 use unalloy_core::base::parallel::unmonitored;
 use unalloy_core::base::rng::{stream, Purpose};
 use unalloy_core::deconvolution::expression::{
-    allocate, prior, Cohort, CohortParams, Data, Learn, Prior, Reference,
+    allocate, prior, Asked, Cohort, CohortParams, Data, Learn, Prior, Reference,
 };
 use unalloy_core::deconvolution::extract_program::{fit_program, ProgramParams};
 use unalloy_core::matrix::{from_fn, zeros, Array2, Columns};
@@ -105,8 +105,8 @@ fn samples_without_deviations_teach_small_variances() {
     assert!(taught.sizes.iter().all(|c| (c - 1.0).abs() < 0.05), "{:?}", taught.sizes);
     // predictions then are the fitted means, which the counts meet to their noise
     let predict = |threads| {
-        unmonitored(|monitor| cohort.predict(&taught, &[0, 1], &[4], None, threads, monitor))
-            .unwrap()
+        let asked = Asked { sources: &[0, 1], samples: &[4], covariance: None, programs: None };
+        unmonitored(|monitor| cohort.predict(&taught, &asked, threads, monitor)).unwrap()
     };
     let found = predict(1);
     let chi_square: f64 = (0..300)

@@ -190,6 +190,11 @@ impl<T: Real> Cholesky<T> {
         );
     }
 
+    /// ½ log det A.
+    pub fn half_log_determinant(&self) -> f64 {
+        (0..self.factor.nrows()).map(|i| self.factor[(i, i)].into().ln()).sum()
+    }
+
     /// A⁻¹.
     pub fn inverse(&self) -> Array2<T> {
         let n = self.factor.nrows();
@@ -285,6 +290,8 @@ mod tests {
             &product(&matrix, &factor.inverse()),
             &from_fn((40, 40), |i, j| f64::from(i == j))
         ));
+        let log_determinant: f64 = spectrum(&matrix).values.iter().map(|v| v.ln()).sum();
+        assert!((2.0 * factor.half_log_determinant() - log_determinant).abs() < 1e-10);
         // ‖L⁻¹ b‖² = bᵀ A⁻¹ b
         let mut half = right.clone();
         factor.solve_lower_in_place(&mut half);

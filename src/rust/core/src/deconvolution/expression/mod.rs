@@ -11,10 +11,15 @@ mod gene;
 mod learn;
 mod predict;
 mod prior;
+mod programs;
 
 pub use contrast::Contrast;
 pub use learn::{prior_law, VarianceLaw};
+pub use predict::Asked;
 pub use prior::{prior, Prior, Reference};
+pub use programs::{
+    start_programs, Activities, DonorProfiles, KnownPrograms, Origin, Programs, Start,
+};
 
 use self::gene::Gene;
 use crate::base::error::{check_length, check_value, CoreError};
