@@ -75,7 +75,9 @@ given_programs <- function(programs, result, .call) {
     programs <- stats::setNames(lapply(seq_len(ncol(programs)), function(j) programs[, j]),
                                 colnames(programs))
   }
-  if (!is.list(programs) || is.data.frame(programs)) refuse(paste0("It is ", describe(programs), "."))
+  if (!is.list(programs) || is.data.frame(programs)) {
+    refuse(paste0("It is ", describe(programs), "."))
+  }
   if (!length(programs)) return(NULL)
   unknown <- setdiff(names(programs), types)
   if (is.null(names(programs)) || length(unknown) || anyDuplicated(names(programs))) {

@@ -56,8 +56,7 @@ impl Cohort<'_> {
                 self.predict_gene(
                     g,
                     fit,
-                    asked,
-                    &exposures,
+                    (asked, &exposures),
                     &mut loaded,
                     &mut posterior,
                     |cell, found| {
@@ -104,8 +103,7 @@ impl Cohort<'_> {
         &self,
         g: usize,
         fit: &CohortFit,
-        asked: &Asked<'_>,
-        exposures: &[f64],
+        (asked, exposures): (&Asked<'_>, &[f64]),
         loaded: &mut Loaded,
         posterior: &mut Posterior,
         mut set: impl FnMut((usize, usize), [f64; 3]),

@@ -129,7 +129,7 @@ fn first_component(profiles: &DonorProfiles<'_>, mine: &[usize]) -> Option<(Vec<
     let found = spectrum(&product(&scaled.t(), &scaled));
     let square = *found.values.first()?;
     let counting: f64 = mine.len() as f64 / total;
-    if !(square > counting) {
+    if square <= counting || square.is_nan() {
         return None;
     }
     let direction: Vec<f64> = scaled
