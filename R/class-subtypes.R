@@ -121,8 +121,8 @@ print.subtypes <- function(x, ...) {
     cat(plural(length(x$left_out), "sample"), " left out: not all values\n", sep = "")
   }
   if (x$k == 1L) {
-    cloud <- if (x$settings$null_model == "gaussian") "a single Gaussian cloud" else
-      "a single cloud with the same margins"
+    cloud <- if (x$settings$null_model == "gaussian") "a single Gaussian cloud"
+             else "a single cloud"
     cat("No subtypes: partitions are no more stable than those of ", cloud, " (p ",
         format(x$p_value, digits = 2), ").\n", sep = "")
   } else {

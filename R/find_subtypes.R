@@ -12,13 +12,15 @@
 #'
 #' *A stable partition is no proof of groups*: a single cloud that is longer one way is
 #' split the same way again and again. So the same is done for `null` clouds without groups
-#' that have the same covariance: Gaussian ones, drawn given the sample covariance, which
-#' makes the comparison exact for Gaussian data; or (`"margins"`), with each component's own
-#' distribution, permuted. With \eqn{z_k} the stability above the mean of the null clouds in
-#' units of their spread (plus 0.02), `p_value` is the share of clouds whose largest z
-#' is that of the data or more. Above `level` there are no subtypes, k = 1. Else, of the
-#' numbers with z above 2.5, the one of the highest stability is taken; others
-#' within one standard error of it are named in `competing`, and should be looked at.
+#' that have the same covariance. A cloud that is longer to one side is split at its tail
+#' again and again, so the null clouds are as skewed as the data, with one mode on every
+#' axis (`"skewed"`); `"gaussian"` draws Gaussian ones given the sample covariance, which is
+#' exact for Gaussian data, and takes skewed data for groups. With \eqn{z_k} the stability
+#' above the mean of the null clouds in units of their spread (plus 0.02), `p_value` is the
+#' share of clouds whose largest z is that of the data or more. Above `level` there are no
+#' subtypes, k = 1. Else, of the numbers with z above 2.5, the one of the highest stability is
+#' taken; others within one standard error of it are named in `competing`, and should be
+#' looked at.
 #'
 #' Neither features nor k may be chosen by survival: the subtypes would then differ in
 #' it by construction.
@@ -65,14 +67,14 @@
 #' table(found$assignment, group)
 find_subtypes <- function(x, types = NULL, k = 2:6, n_features = 1000, dimensions = 10,
                           method = c("kmeans", "hierarchical"), resamples = 50, null = 100,
-                          null_model = c("gaussian", "margins"), level = 0.05, samples = NULL,
+                          null_model = c("skewed", "gaussian"), level = 0.05, samples = NULL,
                           what = NULL, scale = NULL, min_reliability = 0.2, offset = 10,
                           seed = NULL, threads = getOption("unalloy.threads", 2L),
                           verbose = interactive()) {
   here <- environment()
   call <- match.call()
   method <- check_choice(method, c("kmeans", "hierarchical"), "method")
-  null_model <- check_choice(null_model, c("gaussian", "margins"), "null_model")
+  null_model <- check_choice(null_model, NULL_MODELS, "null_model")
   n_features <- check_count(n_features, "n_features")
   dimensions <- check_count(dimensions, "dimensions")
   resamples <- check_count(resamples, "resamples", 2, MOST_REPEATS)
@@ -102,8 +104,7 @@ find_subtypes <- function(x, types = NULL, k = 2:6, n_features = 1000, dimension
   most <- min(dimensions, length(used) %/% 4L, nrow(chosen$values))
   reduced <- principal_scores(chosen$values, most)
   with_seed(seed, {
-    sets <- c(list(reduced$scores), replicate(null, null_scores(reduced$scores, null_model),
-                                              simplify = FALSE))
+    sets <- c(list(reduced$scores), null_clouds(reduced$scores, null_model, null))
     agreement <- halves_agree(sets, k, method, resamples, seed, threads, here)
     number <- choose_number(agreement, k, level)
     cluster <- partition_of(reduced$scores, number$k, method)

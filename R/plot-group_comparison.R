@@ -77,6 +77,8 @@ plot_boxes <- function(x, points, chosen, level) {
   n <- length(x$design$samples)
   points$place <- as.integer(points$compared) + spread_points(points)
   joined <- within_patients(x)
+  panels <- length(unique(points$panel))
+  slanted <- length(groups) > 3L
   brackets <- bracket_table(x, points, chosen, level)
   bars <- if (!is.null(brackets)) {
     list(
@@ -100,15 +102,15 @@ plot_boxes <- function(x, points, chosen, level) {
     bars +
     scale_discrete_manual(c("colour", "fill"), guide = "none",
                           values = stats::setNames(unname(type_palette(length(groups))), groups)) +
-    scale_x_continuous(breaks = seq_along(groups), labels = shorten(groups, 14L),
-                       minor_breaks = NULL) +
+    scale_x_continuous(breaks = seq_along(groups), minor_breaks = NULL,
+                       labels = if (slanted) shorten(groups, 14L)
+                                else wrap_names(groups, name_width(panels, length(groups)))) +
     scale_y_continuous(expand = expansion(c(0.05, 0.14))) +
-    facet_wrap(vars(.data$panel), scales = "free_y",
-               labeller = function(labels) lapply(labels, function(l) shorten(as.character(l)))) +
+    facet_wrap(vars(.data$panel), scales = "free_y", labeller = strip_labels(panels)) +
     theme_unalloy() +
     theme(panel.grid.major.x = element_blank(),
-          axis.text.x = element_text(angle = if (length(groups) > 3L) 35 else 0,
-                                     hjust = if (length(groups) > 3L) 1 else 0.5)) +
+          axis.text.x = element_text(angle = if (slanted) 35 else 0,
+                                     hjust = if (slanted) 1 else 0.5)) +
     labs(title = paste0("By ", x$design$term), x = NULL, y = x$values$unit,
          caption = paste0(
            p_name(x), " over all comparisons",

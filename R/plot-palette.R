@@ -77,16 +77,18 @@ scale_types <- function(aesthetic, types, palette = type_palette(types)) {
 # Labels of an axis of shares.
 percent <- function(x) percent_text(x, 3L)
 
-# Labels above panels, as many as these: words on lines of their own where names are long, so
-# that none is cut off at the width of a page.
+# Words on lines of their own where names are long.
+wrap_names <- function(names, width) {
+  lines <- strwrap(as.character(names), width, simplify = FALSE)
+  vapply(lines, function(line) paste(shorten_all(line, width), collapse = "\n"), "")
+}
+
+# Letters that fit beside each other: `n` names in each panel of a page.
+name_width <- function(panels, n = 1L) max(84L %/% (ggplot2::wrap_dims(panels)[2L] * n), 7L)
+
+# Labels above panels, as many as these, of which none is cut off.
 strip_labels <- function(panels) {
-  width <- 84L %/% ggplot2::wrap_dims(panels)[2L]
-  function(labels) {
-    lapply(labels, function(label) {
-      lines <- strwrap(as.character(label), width, simplify = FALSE)
-      vapply(lines, function(line) paste(shorten_all(line, width), collapse = "\n"), "")
-    })
-  }
+  function(labels) lapply(labels, wrap_names, width = name_width(panels))
 }
 
 strip_size <- function(panels) if (panels > 20L) 0.75 else if (panels > 9L) 0.85 else 1

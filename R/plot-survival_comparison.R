@@ -22,6 +22,8 @@ plot.survival_comparison <- function(x, times = NULL, interval = TRUE, ...) {
   risk$height <- -0.12 - row * as.integer(risk$group)
   names <- data.frame(group = factor(groups, groups),
                       height = -0.12 - row * seq_along(groups))
+  # room for the names of groups, left of time 0
+  left <- max(0.16, 0.05 + 0.0125 * max(nchar(shorten(groups, 16L))))
   censored <- censoring_marks(x)
   ggplot(x$curves, aes(.data$time, .data$survival, colour = .data$group)) +
     (if (interval) geom_ribbon(aes(ymin = .data$lower, ymax = .data$upper, fill = .data$group),
@@ -38,7 +40,7 @@ plot.survival_comparison <- function(x, times = NULL, interval = TRUE, ...) {
     scale_x_continuous(breaks = times, minor_breaks = NULL, expand = expansion(c(0.02, 0.03))) +
     scale_y_continuous(breaks = seq(0, 1, 0.25), minor_breaks = NULL,
                        labels = function(y) paste0(100 * y, " %")) +
-    coord_cartesian(xlim = c(-0.16 * last, last),
+    coord_cartesian(xlim = c(-left * last, last),
                     ylim = c(-0.12 - row * (length(groups) + 0.3), 1), expand = FALSE) +
     theme_unalloy() + theme(legend.position = "top") +
     labs(title = "Survival", x = "Time", y = NULL,

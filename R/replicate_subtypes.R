@@ -84,8 +84,7 @@ replicate_subtypes <- function(subtypes, newdata, survival = NULL, time = NULL, 
   }
   with_seed(seed, {
     seen <- measure(reduced$scores)
-    nulls <- replicate(null, measure(null_scores(reduced$scores, subtypes$settings$null_model)),
-                       simplify = FALSE)
+    nulls <- lapply(null_clouds(reduced$scores, subtypes$settings$null_model, null), measure)
   })
   assignment <- sorted_samples(found$values, centroids, "class", 0)
   table <- if (is.null(samples)) found$sample_data

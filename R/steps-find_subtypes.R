@@ -46,20 +46,6 @@ principal_scores <- function(values, dimensions) {
   list(scores = scores, loadings = found$v[, kept, drop = FALSE])
 }
 
-# A cloud without groups that has the covariance of the scores, exactly.  Of a Gaussian
-# cloud the sample covariance is sufficient, and its directions are uniform given it: so
-# this is the conditional distribution of what has been seen, if there are no groups.
-# "margins" keeps the distribution of each component instead, and breaks their ties.
-null_scores <- function(scores, model) {
-  if (model == "margins") return(apply(scores, 2L, sample))
-  drawn <- matrix(stats::rnorm(length(scores)), nrow(scores))
-  drawn <- drawn - rep(colMeans(drawn), each = nrow(drawn))
-  found <- qr(drawn)
-  # signs make the directions uniform
-  turned <- qr.Q(found) * rep(sign(diag(qr.R(found))), each = nrow(drawn))
-  turned * rep(sqrt(colSums(scores^2)), each = nrow(drawn))
-}
-
 # Agreement of halves: clusters x splits x sets.
 halves_agree <- function(sets, k, method, splits, seed, threads, .call) {
   if (method == "kmeans") {
@@ -113,7 +99,8 @@ partition_of <- function(scores, k, method) {
   } else {
     stats::cutree(stats::hclust(stats::dist(scores), "ward.D2"), k)
   }
-  match(cluster, order(-tabulate(cluster, k)))
+  # the largest first, of the same size that of the first sample
+  match(cluster, order(-tabulate(cluster, k), match(seq_len(k), cluster)))
 }
 
 # How often two samples are sorted together by the centres of random halves.

@@ -36,15 +36,43 @@ test_that("the answer does not depend on threads, order of features or their shi
   expect_identical(same$stability, found$stability)
 })
 
-test_that("clouds of the null have the covariance of the scores, or their margins", {
-  scores <- with_seed_of(3, scale(matrix(rnorm(90), 30) %*% diag(3:1), scale = FALSE))
-  scores <- prcomp(scores)$x
+test_that("clouds of the null have the covariance of the scores, and their skewness", {
+  # independent axes of which one is skewed, turned
+  turn <- with_seed_of(2, qr.Q(qr(matrix(rnorm(9), 3))))
+  axes <- with_seed_of(3, cbind(rexp(2000) - 1, matrix(rnorm(4000), 2000)))
+  scores <- prcomp(axes %*% turn %*% diag(3:1))$x
+  skewness <- function(x) mean(x^3) / mean(x^2)^1.5
   with_seed_of(4, {
-    cloud <- null_scores(scores, "gaussian")
-    expect_equal(crossprod(cloud), crossprod(scores), ignore_attr = TRUE)
-    expect_equal(colMeans(cloud), rep(0, 3))
-    expect_identical(apply(null_scores(scores, "margins"), 2, sort), apply(scores, 2, sort))
+    for (model in NULL_MODELS) {
+      cloud <- null_clouds(scores, model, 2)[[2]]
+      expect_equal(crossprod(cloud), crossprod(scores), ignore_attr = TRUE)
+      expect_equal(colMeans(cloud), rep(0, 3))
+    }
+    white <- scores / rep(sqrt(colMeans(scores^2)), each = 2000)
+    found <- skewed_axes(white)
+    expect_equal(crossprod(found$turn), diag(3), tolerance = 1e-10)
+    expect_equal(found$skewness, apply(white %*% found$turn, 2, skewness))
+    # that of an exponential distribution is 2; its error here .35 (from 1,000 draws)
+    expect_gt(abs(found$skewness[1]), 1.2)
+    expect_lt(abs(found$skewness[2]), 0.3)
+    cloud <- null_clouds(scores, "skewed", 1)[[1]]
+    turned <- cloud / rep(sqrt(colMeans(cloud^2)), each = 2000)
+    expect_gt(abs(skewed_axes(turned)$skewness[1]), 1.2)
+    expect_lt(abs(skewed_axes(white_cloud(2000, 3))$skewness[1]), 0.3)
+    # one axis needs no turn
+    expect_identical(dim(null_clouds(scores[, 1, drop = FALSE], "skewed", 1)[[1]]), c(2000L, 1L))
   })
+})
+
+test_that("a skewed cloud has no subtypes", {
+  x <- with_seed_of(2, matrix(rnorm(160), 40) %*% matrix(rexp(320) - 1, 4) +
+                      0.2 * matrix(rnorm(3200), 40))
+  dimnames(x) <- list(paste0("Gene", 1:40), paste0("S", 1:80))
+  find <- function(model) {
+    find_subtypes(x, k = 2:4, null = 39, resamples = 20, null_model = model, seed = 1)
+  }
+  expect_identical(find("skewed")$k, 1L)
+  expect_gt(find("gaussian")$k, 1L)
 })
 
 test_that("the p value counts the clouds that are as stable", {
