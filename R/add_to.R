@@ -12,13 +12,13 @@
 #' @param object A `SummarizedExperiment` (or a class that extends it), a Seurat object, or
 #'   a data frame with samples in rows, named by its row names or a column `sample` or
 #'   `cell`.
-#' @param result What [deconvolve_bulk()], [nmf()], [latent_factors()],
+#' @param result What [deconvolve_bulk()], [nmf()], [latent_factors()], [autoencode()],
 #'   [consensus_programs()] or [factorise_variants()] returns.
 #' @param what Of a deconvolution: `"proportions"` (shares of mRNA) or `"cell_fractions"`;
 #'   by default cells where their sizes are known.
 #' @param prefix Put before the names of columns.
-#' @param name Name of the reduced dimension; `NULL` for `"nmf"`, `"factors"` or
-#'   `"programs"`. Seurat writes such names in lower case.
+#' @param name Name of the reduced dimension; `NULL` for `"nmf"`, `"factors"`, `"latent"`
+#'   or `"programs"`. Seurat writes such names in lower case.
 #' @return `object` with what was added; columns are `NA` for samples that are not in the
 #'   result. Of clones: `clone`, `certainty`, and a share per clone.
 #' @section Errors: `unalloy_error_argument` when either is something else, or no
@@ -86,7 +86,7 @@ to_be_added <- function(result, what, .call) {
     return(list(samples = result$cells$cell,
                 columns = cbind(result$cells[c("clone", "certainty")], rows(result$shares))))
   }
-  factors <- if (inherits(result, c("nmf_fit", "latent_factors"))) {
+  factors <- if (inherits(result, c("nmf_fit", "latent_factors", "autoencoder"))) {
     result
   } else if (inherits(result, "consensus_programs")) {
     list(coef = result$usage, basis = result$spectra, rank = nrow(result$usage))
@@ -94,8 +94,8 @@ to_be_added <- function(result, what, .call) {
     stop_user("argument", "`result` must be a result of this package that has samples.",
               x = paste0("It is ", describe(result), "."), .call = .call)
   }
-  name <- if (inherits(result, "nmf_fit")) "nmf" else
-    if (inherits(result, "latent_factors")) "factors" else "programs"
+  name <- c(nmf_fit = "nmf", latent_factors = "factors", autoencoder = "latent",
+            consensus_programs = "programs")[[class(result)[1L]]]
   list(samples = colnames(factors$coef) %||% paste("Sample", seq_len(ncol(factors$coef))),
        columns = rows(factors$coef), factors = factors, name = name)
 }

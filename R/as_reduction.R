@@ -4,7 +4,7 @@
 #' Seurat object, where neighbours, UMAP and clusters can be computed from them, or makes the
 #' reduced dimension alone.
 #'
-#' @param fit An [nmf_fit], or the result of [latent_factors()].
+#' @param fit An [nmf_fit], or the result of [latent_factors()] or [autoencode()].
 #' @param object The object whose cells were factorised; its cells are matched by name.
 #'   `NULL` gives the reduction itself.
 #' @param name Name of the reduction. Seurat writes such names in lower case.
@@ -28,7 +28,7 @@ as_reduction <- function(fit, object = NULL, name = "nmf", ...) UseMethod("as_re
 #' @export
 as_reduction.default <- function(fit, object = NULL, name = "nmf", ...) {
   refuse_dots(...)
-  stop_user("class", "`as_reduction()` takes what `nmf()` or `latent_factors()` returns.",
+  stop_user("class", "`as_reduction()` takes what `nmf()`, `latent_factors()` or `autoencode()` returns.",
             x = paste0("It is ", describe(fit), "."))
 }
 
@@ -44,6 +44,14 @@ as_reduction.nmf_fit <- function(fit, object = NULL, name = "nmf",
 #' @export
 as_reduction.latent_factors <- function(fit, object = NULL, name = "factors",
                                         format = c("reducedDim", "DimReduc"), assay = NULL, ...) {
+  refuse_dots(...)
+  reduction_of(fit, object, name, format, assay)
+}
+
+#' @rdname as_reduction
+#' @export
+as_reduction.autoencoder <- function(fit, object = NULL, name = "latent",
+                                     format = c("reducedDim", "DimReduc"), assay = NULL, ...) {
   refuse_dots(...)
   reduction_of(fit, object, name, format, assay)
 }
@@ -103,8 +111,10 @@ dim_reduc <- function(fit, cells, name, assay, .call = caller_env()) {
   attr(values, "basis") <- NULL
   # keys of Seurat are letters and digits, then an underscore
   key <- paste0(gsub("[^A-Za-z0-9]", "", name), "_")
-  loadings <- fit$basis
-  colnames(values) <- colnames(loadings) <- paste0(key, seq_len(fit$rank))
+  names <- paste0(key, seq_len(fit$rank))
+  # a decoder that is not linear has no loadings
+  loadings <- fit$basis %||% matrix(0, 0L, fit$rank)
+  colnames(values) <- colnames(loadings) <- names
   SeuratObject::CreateDimReducObject(embeddings = values, loadings = loadings, key = key,
                                      assay = assay)
 }

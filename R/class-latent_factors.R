@@ -214,7 +214,7 @@ projected_cells <- function(fit, newdata, batch, covariates, offset, assay, thre
   data <- cell_data(newdata)
   x <- factor_input(newdata, assay, counted, .call = .call)
   if (counted) check_factor_counts(x, .call = .call)
-  at <- factor_genes(fit, x, .call)
+  at <- matched_genes(rownames(fit$basis), nrow(fit$basis), x, .call)
   kept <- !is.na(at)
   x <- x[at[kept], , drop = FALSE]
   design <- new_design(fit, batch, covariates, data, ncol(x), .call = .call)
@@ -275,27 +275,6 @@ new_offset <- function(fit, x, kept, offset, .call) {
   # genes that are not there would have had their share of the total
   level <- exp(fit$gene_coefficients[, 1L])
   log(Matrix::colSums(x)) + log(sum(level) / sum(level[kept]))
-}
-
-# Places of the fit's genes in the rows of `x`; NA for those that are not there.
-factor_genes <- function(fit, x, .call) {
-  genes <- rownames(fit$basis)
-  if (is.null(genes) || is.null(rownames(x))) {
-    if (nrow(x) != nrow(fit$basis)) {
-      stop_user("features", "`newdata` must have the genes of the fit in its rows.",
-                x = paste0("It has ", plural(nrow(x), "row"), "; the fit has ",
-                           plural(nrow(fit$basis), "gene"), "."), .call = .call)
-    }
-    return(seq_len(nrow(x)))
-  }
-  at <- match(genes, rownames(x))
-  if (mean(is.na(at)) > 0.05) {
-    stop_user("features", "`newdata` must have the genes of the fit.",
-              x = paste0(count_text(sum(is.na(at))), " of ", plural(length(at), "gene"),
-                         " are not in it: ", some_of(genes[is.na(at)]), "."),
-              i = "One in twenty may be missing.", .call = .call)
-  }
-  at
 }
 
 #' @rdname latent_factors_methods

@@ -2,6 +2,22 @@
 
 # nolint start
 
+#' Trains, from the start or from where an interrupted training stopped.
+#' @noRd
+rs_train_autoencoder <- function(given) .Call(wrap__rs_train_autoencoder, given)
+
+#' Posterior means and standard deviations, codes x cells.
+#' @noRd
+rs_autoencoder_codes <- function(given) .Call(wrap__rs_autoencoder_codes, given)
+
+#' What codes stand for, genes x cells.
+#' @noRd
+rs_autoencoder_rates <- function(given) .Call(wrap__rs_autoencoder_rates, given)
+
+#' Lower bounds of the log-likelihood of each cell.
+#' @noRd
+rs_autoencoder_bounds <- function(given) .Call(wrap__rs_autoencoder_bounds, given)
+
 #' Weights of genes, n × replicates, columns with mean 1.
 #' @noRd
 rs_gene_weights <- function(given) .Call(wrap__rs_gene_weights, given)

@@ -168,3 +168,21 @@ check_full_rank <- function(design, what, .call = caller_env()) {
 
 # Missing entries; those that a sparse matrix does not store are 0.
 n_missing <- function(x) sum(is.na(if (is.matrix(x)) x else x@x))
+
+# Places of the fit's genes among the rows of `x`; NA for those that are not there.
+matched_genes <- function(genes, n_genes, x, .call) {
+  if (is.null(genes) || is.null(rownames(x))) {
+    if (nrow(x) == n_genes) return(seq_len(n_genes))
+    stop_user("features", "`newdata` must have the genes of the fit in its rows.",
+              x = paste0("It has ", plural(nrow(x), "row"), "; the fit has ",
+                         plural(n_genes, "gene"), "."), .call = .call)
+  }
+  at <- match(genes, rownames(x))
+  if (mean(is.na(at)) > 0.05) {
+    stop_user("features", "`newdata` must have the genes of the fit.",
+              x = paste0(count_text(sum(is.na(at))), " of ", plural(length(at), "gene"),
+                         " are not in it: ", some_of(genes[is.na(at)]), "."),
+              i = "One in twenty may be missing.", .call = .call)
+  }
+  at
+}

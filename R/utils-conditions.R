@@ -39,9 +39,12 @@ call_rs <- function(binding, ..., .given = list(), .samples = NULL, .call = call
     malformed_matrix = "The slots of a sparse matrix contradict each other.",
     memory = "There is not enough memory.",
     stopped = "R stopped the computation.",
+    diverged = "The training has diverged.",
     "The numerical core refused its input."
   )
-  mend <- if (value$failure == "malformed_matrix") "`validObject()` says more; make it anew."
+  mend <- switch(value$failure,
+                 malformed_matrix = "`validObject()` says more; make it anew.",
+                 diverged = "Try a tenth of that `learning_rate`.")
   stop_user(value$failure, problem, x = value$message, i = mend, .call = .call)
 }
 

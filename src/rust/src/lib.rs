@@ -7,6 +7,7 @@
 
 mod bridge;
 
+mod autoencode;
 mod bootstrap;
 mod cell_type_expression;
 mod consensus;
@@ -35,6 +36,7 @@ use extendr_api::prelude::*;
 
 extendr_module! {
     mod unalloy;
+    use autoencode;
     use bootstrap;
     use cell_type_expression;
     use consensus;

@@ -23,6 +23,30 @@ pub fn supervise<T: Send>(
     given: &Given<'_>,
     work: impl FnOnce(&Monitor<'_>) -> std::result::Result<T, CoreError> + Send,
 ) -> Result<T> {
+    match watched(given, work)? {
+        (_, Some(Jump::Interrupt)) => Err(CoreError::Interrupted.into()),
+        (_, Some(Jump::Error(message))) => Err(Failure::Stopped(message)),
+        (outcome, None) => Ok(outcome?),
+    }
+}
+
+/// The same for work that has something to show when it is interrupted.
+pub fn supervise_in_part<T: Send>(
+    given: &Given<'_>,
+    work: impl FnOnce(&Monitor<'_>) -> std::result::Result<T, CoreError> + Send,
+) -> Result<T> {
+    match watched(given, work)? {
+        (_, Some(Jump::Error(message))) => Err(Failure::Stopped(message)),
+        (outcome, _) => Ok(outcome?),
+    }
+}
+
+type Outcome<T> = (std::result::Result<T, CoreError>, Option<Jump>);
+
+fn watched<T: Send>(
+    given: &Given<'_>,
+    work: impl FnOnce(&Monitor<'_>) -> std::result::Result<T, CoreError> + Send,
+) -> Result<Outcome<T>> {
     let progress = given.function("progress")?;
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let report = |units| {
@@ -46,11 +70,8 @@ pub fn supervise<T: Send>(
             }
         }
         let outcome = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        match jump.or_else(|| poll(progress, done.load(Ordering::Relaxed), &mut shown)) {
-            Some(Jump::Interrupt) => Err(CoreError::Interrupted.into()),
-            Some(Jump::Error(message)) => Err(Failure::Stopped(message)),
-            None => Ok(outcome?),
-        }
+        let jump = jump.or_else(|| poll(progress, done.load(Ordering::Relaxed), &mut shown));
+        Ok((outcome, jump))
     })
 }
 

@@ -9,7 +9,7 @@ mod read;
 mod write;
 
 pub use guard::guard;
-pub use interrupt::supervise;
+pub use interrupt::{supervise, supervise_in_part};
 pub use problem::Problem;
 pub use read::Given;
 pub(crate) use write::answer;

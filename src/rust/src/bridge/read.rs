@@ -67,6 +67,22 @@ impl<'a> Given<'a> {
             .collect()
     }
 
+    /// The matrices in a list.
+    pub fn arrays(&self, name: &'static str) -> Result<Vec<ArrayView2<'a, f64>>> {
+        let list = self.list(name)?.list;
+        let array = |at| {
+            let object = unsafe { ffi::VECTOR_ELT(list, at as _) };
+            let entry = Entry { object, borrowed: PhantomData };
+            match (entry.slice(SEXPTYPE::REALSXP)?, entry.dim(c"dim")?) {
+                (Some(values), Some(&[rows, columns])) => {
+                    Ok(from_columns(values, (rows as usize, columns as usize)))
+                }
+                _ => Err(unlike(name, "a list of matrices")),
+            }
+        };
+        (0..length(list)).map(array).collect()
+    }
+
     pub fn text(&self, name: &'static str) -> Result<&'a str> {
         text(self.need(name)?.object, 0).ok_or_else(|| unlike(name, "a text"))
     }

@@ -51,7 +51,7 @@ impl fmt::Display for CoreError {
             CoreError::Threads(text) => write!(f, "the thread pool could not be built: {text}"),
             CoreError::Interrupted => write!(f, "interrupted"),
             CoreError::Diverged { rate } => {
-                write!(f, "five gradients in a row are no numbers, at learning rate {rate}")
+                write!(f, "five gradients in a row were no numbers, at a learning rate of {rate:e}")
             }
         }
     }

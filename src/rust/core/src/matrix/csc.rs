@@ -165,6 +165,13 @@ impl<T: Copy> CscBuf<T> {
         CscBuf { n_rows, starts, rows, values }
     }
 
+    /// No columns; the room stays.
+    pub fn clear(&mut self) {
+        self.starts.truncate(1);
+        self.rows.clear();
+        self.values.clear();
+    }
+
     /// Adds an entry to the column that is being built.
     ///
     /// # Panics

@@ -5,7 +5,8 @@
 //! blocks, [`elementwise`] the loops, [`layer`] what a layer is, [`init`] where weights
 //! start; [`dense`], [`activation`], [`normalise`] and [`regularise`] are layers,
 //! [`sequential`] a chain of them.  [`loss`] has losses of values and shares, [`counts`]
-//! of counts; [`optimiser`] makes a step, [`train`] the passes.
+//! of counts; [`optimiser`] makes a step, [`train`] the passes.  [`autoencoder`] is the
+//! first network built of it.
 //!
 //! # Building, training, predicting
 //!
@@ -55,6 +56,8 @@ pub mod loss;
 
 pub mod optimiser;
 pub mod train;
+
+pub mod autoencoder;
 
 #[cfg(test)]
 mod differences;
