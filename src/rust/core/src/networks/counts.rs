@@ -68,6 +68,10 @@ struct Room<T> {
     mean: Vec<T>,
     loss: Vec<T>,
     slope: Vec<T>,
+    /// u of zeros.
+    structural: Vec<T>,
+    /// Of the counts above 0: the logit, then d and the derivative by r.
+    terms: Vec<[f64; 2]>,
     /// Σ over cells of the derivatives by r: genes × groups.
     slopes: Vec<T>,
 }
@@ -102,8 +106,9 @@ impl<T: Scalar> CountLoss<T> {
         let n = cells.counts.n_columns();
         let room = || {
             let line = || vec![T::of(0.0); genes];
+            let [mean, loss, slope, structural] = [(); 4].map(|()| line());
             let slopes = vec![T::of(0.0); genes * groups];
-            Room { mean: line(), loss: line(), slope: line(), slopes }
+            Room { mean, loss, slope, structural, terms: Vec::new(), slopes }
         };
         self.rooms.resize_with(self.rooms.len().max(n.div_ceil(CELLS)), room);
         let scale = r_slope.as_ref().map(|(_, scale)| *scale);
@@ -197,9 +202,10 @@ impl<T: Scalar> Column<'_, T> {
         (total, self.log_size - total.ln() - top.double())
     }
 
+    /// Gene and count at a place.
     #[inline(always)]
-    fn counted(&self) -> impl Iterator<Item = (usize, f64)> + use<'_, T> {
-        self.counts.0.iter().zip(self.counts.1).map(|(&g, y)| (g as usize, y.double()))
+    fn entry(&self, at: usize) -> (usize, f64) {
+        (self.counts.0[at] as usize, self.counts.1[at].double())
     }
 }
 
@@ -216,9 +222,13 @@ fn through_softmax<T: Scalar>(eta: &mut [T], mean: &[T], log_size: f64, scale: f
 #[inline(always)]
 fn poisson<T: Scalar>(mut column: Column<'_, T>) -> f64 {
     let size = column.log_size.exp();
-    let total: f64 = column.counted().map(|(_, y)| y).sum();
-    let linear: f64 = column.counted().map(|(g, y)| y * column.eta[g].double()).sum();
-    let factorials: f64 = column.counted().map(|(_, y)| log_factorial(y)).sum();
+    let (mut total, mut linear, mut factorials) = (0.0, 0.0, 0.0);
+    for at in 0..column.counts.0.len() {
+        let (g, y) = column.entry(at);
+        total += y;
+        linear += y * column.eta[g].double();
+        factorials += log_factorial(y);
+    }
     let (sum, shift) = column.exponentiate();
     if let Some(scale) = column.scale {
         // Σ d = ℓ − Σ x, so that ∂η = ρ Σ x − x
@@ -234,36 +244,36 @@ fn poisson<T: Scalar>(mut column: Column<'_, T>) -> f64 {
 /// What a count above 0 has: loss, d and the derivative by r.
 #[inline(always)]
 fn counted_terms(y: f64, theta: f64, log_mean: f64) -> (f64, f64, f64) {
-    let mean = log_mean.exp();
+    // without branches, and in line
+    let mean = Scalar::exp(log_mean);
     let (ratio, extra) = (mean / theta, count_terms(y, theta));
-    let log = ratio.ln_1p();
+    let log = ln_1p(ratio);
     let share = mean / (theta + mean);
     let loss = (y + theta) * log - y * log_mean - extra.value + log_factorial(y);
     let slope = theta * log - theta * share + extra.slope - y * share;
     (loss, (mean - y) / (1.0 + ratio), slope)
 }
 
+/// The logits of the counts above 0, before they are lost.
+#[inline(always)]
+fn keep_logits<T: Scalar>(column: &Column<'_, T>, terms: &mut Vec<[f64; 2]>) {
+    terms.clear();
+    terms.extend(column.counts.0.iter().map(|&g| [column.eta[g as usize].double(), 0.0]));
+}
+
 #[inline(always)]
 fn negative_binomial<T: Scalar>(mut column: Column<'_, T>, room: &mut Room<T>) -> f64 {
-    let Room { mean, loss, slope, .. } = room;
-    for (at, (g, _)) in column.counted().enumerate() {
-        // kept in the room of the means until they are made
-        loss[at] = column.eta[g];
-    }
+    let Room { mean, loss, slope, terms, .. } = room;
+    keep_logits(&column, terms);
     let (sum, shift) = column.exponentiate();
-    let mut counted = 0.0;
-    // at most as many terms as genes, in the places that the dense loop writes later
     let factor = T::of(column.log_size.exp() / sum);
-    let terms: Vec<(usize, f64, f64)> = column
-        .counted()
-        .enumerate()
-        .map(|(at, (g, y))| {
-            let theta = column.theta[g].double();
-            let (loss, d, slope) = counted_terms(y, theta, loss[at].double() + shift);
-            counted += loss;
-            (g, d, slope)
-        })
-        .collect();
+    let mut counted = 0.0;
+    for (at, term) in terms.iter_mut().enumerate() {
+        let (g, y) = column.entry(at);
+        let (loss, d, by_r) = counted_terms(y, column.theta[g].double(), term[0] + shift);
+        counted += loss;
+        *term = [d, by_r];
+    }
     let genes = column.eta.len();
     let (eta, theta) = (&mut column.eta[..genes], &column.theta[..genes]);
     let (mean, loss, slope) = (&mut mean[..genes], &mut loss[..genes], &mut slope[..genes]);
@@ -276,10 +286,11 @@ fn negative_binomial<T: Scalar>(mut column: Column<'_, T>, room: &mut Room<T>) -
         eta[g] = q;
         slope[g] = loss[g] - q;
     }
-    for &(g, d, by_r) in &terms {
+    for (&g, term) in column.counts.0.iter().zip(&*terms) {
+        let g = g as usize;
         loss[g] = T::of(0.0);
-        eta[g] = T::of(d);
-        slope[g] = T::of(by_r);
+        eta[g] = T::of(term[0]);
+        slope[g] = T::of(term[1]);
     }
     if let Some(scale) = column.scale {
         through_softmax(eta, mean, column.log_size, scale);
@@ -289,27 +300,22 @@ fn negative_binomial<T: Scalar>(mut column: Column<'_, T>, room: &mut Room<T>) -
 
 #[inline(always)]
 fn zero_inflated<T: Scalar>(mut column: Column<'_, T>, odds: &mut [T], room: &mut Room<T>) -> f64 {
-    let Room { mean, loss, slope, .. } = room;
-    for (at, (g, _)) in column.counted().enumerate() {
-        loss[at] = column.eta[g];
-    }
+    let Room { mean, loss, slope, structural, terms, .. } = room;
+    keep_logits(&column, terms);
     let (sum, shift) = column.exponentiate();
-    let mut counted = 0.0;
     let factor = T::of(column.log_size.exp() / sum);
-    let terms: Vec<(usize, f64, f64, T)> = column
-        .counted()
-        .enumerate()
-        .map(|(at, (g, y))| {
-            let theta = column.theta[g].double();
-            let (loss, d, slope) = counted_terms(y, theta, loss[at].double() + shift);
-            counted += loss + softplus(odds[g].double());
-            (g, d, slope, sigmoid(odds[g]))
-        })
-        .collect();
+    let mut counted = 0.0;
+    for (at, term) in terms.iter_mut().enumerate() {
+        let (g, y) = column.entry(at);
+        let (loss, d, by_r) = counted_terms(y, column.theta[g].double(), term[0] + shift);
+        counted += loss + softplus(odds[g].double());
+        *term = [d, by_r];
+    }
     let (zero, one) = (T::of(0.0), T::of(1.0));
     let genes = column.eta.len();
     let (eta, theta, odds) = (&mut column.eta[..genes], &column.theta[..genes], &mut odds[..genes]);
     let (mean, loss, slope) = (&mut mean[..genes], &mut loss[..genes], &mut slope[..genes]);
+    let structural = &mut structural[..genes];
     for g in 0..genes {
         let mu = eta[g] * factor;
         let ratio = mu / theta[g];
@@ -324,17 +330,23 @@ fn zero_inflated<T: Scalar>(mut column: Column<'_, T>, odds: &mut [T], room: &mu
         loss[g] = base - ln_1p((-s.abs()).exp());
         eta[g] = sampled * q;
         slope[g] = sampled * (logs - q);
-        odds[g] = sigmoid(a) - (one - sampled);
+        // u, which counts above 0 do not have, is taken off below
+        odds[g] = sigmoid(a);
+        structural[g] = one - sampled;
     }
-    for &(g, d, by_r, pi) in &terms {
+    for (&g, term) in column.counts.0.iter().zip(&*terms) {
+        let g = g as usize;
         loss[g] = zero;
-        eta[g] = T::of(d);
-        slope[g] = T::of(by_r);
-        odds[g] = pi;
+        eta[g] = T::of(term[0]);
+        slope[g] = T::of(term[1]);
+        structural[g] = zero;
     }
     if let Some(scale) = column.scale {
         through_softmax(eta, mean, column.log_size, scale);
-        odds.iter_mut().for_each(|v| *v *= T::of(scale));
+        let scale = T::of(scale);
+        for g in 0..genes {
+            odds[g] = scale * (odds[g] - structural[g]);
+        }
     }
     sum_inline(loss) + counted
 }

@@ -9,8 +9,8 @@ use ndarray::Axis;
 use pulp::Arch;
 use rayon::prelude::*;
 
-/// Rows of the weights' gradient that are summed together, and columns of Y.
-const ROWS: usize = 64;
+/// Inputs whose weights' gradients are summed together, and columns of Y.
+const INPUTS: usize = 512;
 const COLUMNS: usize = 16;
 
 pub struct Dense<T> {
@@ -69,39 +69,50 @@ pub fn sum_columns<T: Scalar>(x: &ArrayRef2<T>, out: &mut [T]) {
     }
 }
 
-/// The same of a batch in compressed sparse columns: work in proportion to what is stored.
+/// The same of a batch in compressed sparse columns, inputs ascending: work in proportion to
+/// what is stored.
 /// The first layer of a network, so nobody asks for its dX.
 pub struct SparseDense<T>(pub Dense<T>);
 
 impl<T: Scalar> SparseDense<T> {
     pub fn forward(&self, x: Csc<'_, T>, y: &mut ArrayRef2<T>) {
-        let (weight, bias) = (&self.0.weight.value, self.0.bias.entries());
+        let (weight, bias) = (self.0.weight.entries(), self.0.bias.entries());
+        let size = bias.len();
         let blocks: Vec<_> = y.axis_chunks_iter_mut(Axis(1), COLUMNS).collect();
         blocks.into_par_iter().enumerate().for_each(|(block, mut y)| {
-            Arch::new().dispatch(|| {
-                for j in 0..y.ncols() {
-                    let y = y.col_mut(j);
-                    y.copy_from_slice(bias);
-                    for (input, value) in x.entries(block * COLUMNS + j) {
-                        add_scaled(y, value, weight.col(input));
+            for j in 0..y.ncols() {
+                let y = y.col_mut(j);
+                y.copy_from_slice(bias);
+                let (inputs, values) = x.column(block * COLUMNS + j);
+                Arch::new().dispatch(|| {
+                    for k in 0..inputs.len() {
+                        let from = inputs[k] as usize * size;
+                        add_scaled(y, values[k], &weight[from..from + size]);
                     }
-                }
-            });
+                });
+            }
         });
     }
 
     pub fn backward(&mut self, x: Csc<'_, T>, dy: &ArrayRef2<T>) {
-        let blocks = self.0.weight.gradient.axis_chunks_iter_mut(Axis(0), ROWS);
-        let blocks: Vec<_> = blocks.zip(dy.axis_chunks_iter(Axis(0), ROWS)).collect();
-        blocks.into_par_iter().for_each(|(mut gradient, dy)| {
+        let size = dy.nrows();
+        let gradient = self.0.weight.gradient.as_slice_memory_order_mut();
+        let blocks = gradient.expect("gradients are contiguous").par_chunks_mut(INPUTS * size);
+        blocks.enumerate().for_each(|(block, gradient)| {
             gradient.fill(T::of(0.0));
-            Arch::new().dispatch(|| {
-                for j in 0..dy.ncols() {
-                    for (input, value) in x.entries(j) {
-                        add_scaled(gradient.col_mut(input), value, dy.col(j));
+            let (first, last) = ((block * INPUTS) as i32, ((block + 1) * INPUTS) as i32);
+            for j in 0..dy.ncols() {
+                let (inputs, values) = x.column(j);
+                let dy = dy.col(j);
+                let at = inputs.partition_point(|&input| input < first);
+                let end = inputs.partition_point(|&input| input < last);
+                Arch::new().dispatch(|| {
+                    for k in at..end {
+                        let to = (inputs[k] - first) as usize * size;
+                        add_scaled(&mut gradient[to..to + size], values[k], dy);
                     }
-                }
-            });
+                });
+            }
         });
         sum_columns(dy, self.0.bias.gradient.col_mut(0));
     }

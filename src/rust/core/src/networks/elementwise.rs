@@ -42,8 +42,10 @@ pub fn sum_of_squares<T: Scalar>(x: &[T]) -> f64 {
 /// target += scale · source.
 #[inline(always)]
 pub fn add_scaled<T: Scalar>(target: &mut [T], scale: T, source: &[T]) {
-    for (t, s) in target.iter_mut().zip(source) {
-        *t += scale * *s;
+    let n = target.len();
+    let source = &source[..n];
+    for i in 0..n {
+        target[i] += scale * source[i];
     }
 }
 

@@ -6,6 +6,7 @@ use crate::matrix::{CscBuf, Matrix};
 use crate::networks::counts::LOG_DISPERSION;
 use crate::networks::tensor::Scalar;
 use crate::CoreError;
+use std::sync::LazyLock;
 
 /// Per gene: what is taken from values, and what they are divided by.
 #[derive(Clone, Copy)]
@@ -100,6 +101,17 @@ impl<'a> Data<'a> {
     }
 }
 
+/// ln(1 + y) of a count; most are small.
+fn log_1p(y: f64) -> f64 {
+    static FIRST: LazyLock<[f64; 64]> =
+        LazyLock::new(|| std::array::from_fn(|y| (y as f64).ln_1p()));
+    if y < 64.0 && y.fract() == 0.0 {
+        FIRST[y as usize]
+    } else {
+        y.ln_1p()
+    }
+}
+
 /// Some cells, as the likelihood and the encoder see them.
 pub struct Batch<T> {
     /// Counts above 0; of values all, standardised.
@@ -155,7 +167,7 @@ impl<T: Scalar> Batch<T> {
                 None => data.x.for_each(cell, |g, y| {
                     if y > 0.0 {
                         self.values.push(g, T::of(y));
-                        self.inputs.push(g, T::of(y.ln_1p()));
+                        self.inputs.push(g, T::of(log_1p(y)));
                     }
                 }),
             }
