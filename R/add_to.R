@@ -94,8 +94,9 @@ to_be_added <- function(result, what, .call) {
     stop_user("argument", "`result` must be a result of this package that has samples.",
               x = paste0("It is ", describe(result), "."), .call = .call)
   }
-  name <- c(nmf_fit = "nmf", latent_factors = "factors", autoencoder = "latent",
-            consensus_programs = "programs")[[class(result)[1L]]]
+  names <- c(nmf_fit = "nmf", latent_factors = "factors", autoencoder = "latent",
+             consensus_programs = "programs")
+  name <- names[[which(inherits(result, names(names), which = TRUE) > 0L)]]
   list(samples = colnames(factors$coef) %||% paste("Sample", seq_len(ncol(factors$coef))),
        columns = rows(factors$coef), factors = factors, name = name)
 }

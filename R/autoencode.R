@@ -34,10 +34,10 @@
 #'
 #' # When not
 #'
-#' [latent_factors()] fits the linear model to its optimum, in less time, without a
-#' stopping rule. On public blood cells it predicts held-out molecules about as well: see
-#' `vignette("networks")`, which has the figures. A network pays where batches must be
-#' mixed, where cells are many, and where structure is not linear.
+#' [latent_factors()] fits the linear model to its optimum, without a stopping rule. On
+#' public blood cells it predicts held-out molecules better, and its clusters are as good:
+#' `vignette("networks")` has the figures. A network is for structure that is not linear, for
+#' new cells drawn from the prior, and for very many cells.
 #'
 #' @param x Genes × cells, as in [latent_factors()]: raw counts, or values for
 #'   `"gaussian"`. A `DelayedMatrix` is read into memory, sparse if it is.
