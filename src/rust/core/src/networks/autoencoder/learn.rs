@@ -107,7 +107,7 @@ impl<T: Scalar> Autoencoder<T> {
             }
         } else {
             let mut odds = self.odds.is_some().then(|| first_mut(&mut self.signals.odds, n));
-            let odds: Option<&mut ArrayRef2<T>> = odds.as_mut().map(|odds| &mut **odds);
+            let odds: Option<&mut ArrayRef2<T>> = odds.as_deref_mut();
             let cells = Cells {
                 counts: batch.values.view(),
                 log_size: &batch.log_size,
