@@ -205,19 +205,20 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
     covariance <- if (!is.null(x$covariance)) x$covariance[, , columns, drop = FALSE]
     call_rs(rs_predict_expression, data = x$data, fit = x$model, sources = sources,
             samples = columns, covariance = covariance,
-            programs = asked_programs(x$programs, columns), threads = x$threads, .call = .call)
+            programs = asked_programs(x$programs, columns), threads = x$threads,
+            value = "expression" %in% fields, reliability = "reliability" %in% fields,
+            variance = any(c("variance", "std_error") %in% fields), .call = .call)
   }
-  shape <- c(length(x$genes), length(types), length(samples))
-  scale <- if (x$units == "cpm") copies_per_million(x, sources, columns) else 1
+  scale <- if (x$units == "cpm") copies_per_million(x, sources, columns)
   out <- list()
   for (field in fields) {
-    values <- switch(field,
-      expression = found$value * scale,
-      variance = found$variance * scale^2,
-      std_error = sqrt(found$variance) * scale,
-      reliability = found$reliability
-    )
-    values <- array(values, shape, list(x$genes, types, samples))
+    values <- switch(field, expression = found$value, reliability = found$reliability,
+                     found$variance)
+    if (field == "std_error") values <- sqrt(values)
+    if (!is.null(scale) && field != "reliability") {
+      values <- values * if (field == "variance") scale^2 else scale
+    }
+    dimnames(values) <- list(x$genes, types, samples)
     if (x$units == "cpm" && field != "reliability") {
       values <- with_prior(values, prior_places(x, types, samples),
                            type_level(x, found, sources, field))

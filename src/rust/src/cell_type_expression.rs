@@ -4,7 +4,7 @@ use crate::bridge::{answer, guard, supervise, Given, Result, Value};
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{
     allocate, prior, start_programs, Asked, Cohort, CohortFit, CohortParams, Data, DonorProfiles,
-    Expression, KnownPrograms, Origin, Prior, Programs, Reference,
+    Expression, Fields, KnownPrograms, Origin, Prior, Programs, Reference,
 };
 
 /// Reads `data`: `counts`, `sources`, `lengths` and `exposures`.
@@ -156,7 +156,7 @@ fn rs_fit_programs(given: List) -> Robj {
 /// `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
 /// `covariance` that of the exposures (types × types × asked samples), or NULL;
 /// `programs` has `loadings`, `of`, `sizes`, and `activities` and `covariance` in the
-/// asked samples, or is NULL.
+/// asked samples, or is NULL; `value`, `variance` and `reliability` say which are made.
 /// @noRd
 #[extendr]
 fn rs_predict_expression(given: List) -> Robj {
@@ -186,7 +186,12 @@ fn rs_predict_expression(given: List) -> Robj {
             }
             false => None,
         };
-        let asked = Asked { sources: &sources, samples: &samples, covariance, programs };
+        let fields = Fields {
+            value: given.flag("value")?,
+            variance: given.flag("variance")?,
+            reliability: given.flag("reliability")?,
+        };
+        let asked = Asked { sources: &sources, samples: &samples, fields, covariance, programs };
         let found = supervise(&given, |monitor| cohort.predict(&learnt, &asked, threads, monitor))?;
         Ok(expression(found))
     })

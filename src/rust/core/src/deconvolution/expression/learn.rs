@@ -8,12 +8,14 @@
 //! (2019, J. Comput. Graph. Stat. 28:350): σ² ← σ² sqrt(B / A), with
 //! A = Σ_s e²/T and B = Σ_s e² r²/T², which never lowers the likelihood.
 
-use super::gene::Posterior;
-use super::{Cohort, CohortFit, CohortParams, Learn, Loaded, GENE_BLOCK};
+use super::block::{compact, Block, Exposures};
+use super::{Cohort, CohortFit, CohortParams, Learn, GENE_BLOCK};
 use crate::base::error::CoreError;
 use crate::base::numbers::{digamma, trigamma};
 use crate::base::parallel::{over_blocks, Monitor};
-use crate::matrix::zeros;
+use crate::matrix::linalg::multiply;
+use crate::matrix::{from_fn, zeros, Array2, ArrayView2, Columns};
+use ndarray::s;
 use std::ops::Range;
 
 const SHARED_ROUNDS: usize = 12;
@@ -48,7 +50,7 @@ impl Cohort<'_> {
         params: &CohortParams,
         monitor: &Monitor<'_>,
     ) -> Result<(), CoreError> {
-        let exposures = self.sized_exposures(fit);
+        let exposures = self.exposures(fit);
         let mut spreads = Vec::new();
         for _ in 0..SHARED_ROUNDS {
             let sums = self.shared_sums(fit, &exposures, monitor)?;
@@ -67,66 +69,50 @@ impl Cohort<'_> {
             spreads = sums.spreads;
         }
         if params.learn == Learn::Shared {
-            for g in 0..self.n_genes() {
-                for (j, value) in self.prior_variance(g, fit).into_iter().enumerate() {
-                    fit.between[(g, j)] = value;
-                }
+            for (j, factor) in fit.factors.iter().enumerate() {
+                let known = self.prior.between.col(j);
+                let scaled = fit.between.col_mut(j).iter_mut().zip(known);
+                scaled.for_each(|(value, known)| *value = factor * known);
             }
             return Ok(());
         }
         fit.prior_freedom = prior_law(&spreads).freedom.min(MOST_WORTH);
         let mut learnt = zeros(fit.between.dim());
         let work = |genes: Range<usize>| {
-            let mut loaded = Loaded::default();
-            let mut posterior = Posterior::default();
-            let learn = |g| self.learn_gene(g, fit, &exposures, &mut loaded, &mut posterior);
-            let found: Vec<Vec<f64>> = genes.clone().map(learn).collect();
+            let found = self.learn_genes(genes.clone(), fit, &exposures);
             monitor.advance(genes.len());
             Ok(found)
         };
         over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |genes, found| {
-            for (g, variances) in genes.zip(found) {
-                for (j, value) in variances.into_iter().enumerate() {
-                    learnt[(g, j)] = value;
-                }
-            }
+            learnt.slice_mut(s![genes, ..]).assign(&found);
         })?;
         fit.between = learnt;
         Ok(())
     }
 
-    fn prior_variance(&self, g: usize, fit: &CohortFit) -> Vec<f64> {
-        (0..self.n_sources()).map(|j| fit.factors[j] * self.prior.between[(g, j)]).collect()
+    /// f_j σ²_gj of the reference in reads, genes of the block × sources.
+    fn prior_variance(&self, block: &Block, fit: &CohortFit) -> Array2<f64> {
+        from_fn((block.len(), self.n_sources()), |row, j| {
+            let known = self.prior.between[(block.genes[row], j)];
+            fit.factors[j] * known * block.scale[row].powi(2)
+        })
     }
 
     fn shared_sums(
         &self,
         fit: &CohortFit,
-        exposures: &[f64],
+        exposures: &Exposures,
         monitor: &Monitor<'_>,
     ) -> Result<Sums, CoreError> {
-        let n_sources = self.n_sources();
-        let empty = || Sums {
-            numerator: vec![0.0; n_sources + 1],
-            denominator: vec![0.0; n_sources + 1],
-            spreads: Vec::new(),
-        };
         let work = |genes: Range<usize>| {
-            let mut sums = empty();
-            let mut loaded = Loaded::default();
-            let mut posterior = Posterior::default();
-            for g in genes {
-                let between = self.prior_variance(g, fit);
-                self.load(g, fit, &between, &mut loaded);
-                let square = loaded.scale * loaded.scale;
-                let scaled: Vec<f64> = between.iter().map(|v| v * square).collect();
-                let gene = loaded.gene(self.counts(g), exposures, fit.tau2);
-                posterior.update(&gene, &scaled);
-                add_gene(&mut sums, &posterior, &loaded.noise, exposures, &scaled);
-            }
-            Ok(sums)
+            let mut block = self.block(genes, fit);
+            let between = self.prior_variance(&block, fit);
+            block.update(exposures, between.view(), &self.prior.donors, fit.tau2);
+            Ok(sums_of(&block, exposures, between.view()))
         };
-        let mut all = empty();
+        let n = self.n_sources() + 1;
+        let mut all =
+            Sums { numerator: vec![0.0; n], denominator: vec![0.0; n], spreads: Vec::new() };
         over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |_, block| {
             let add = |sums: &mut [f64], own: &[f64]| {
                 sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
@@ -138,94 +124,125 @@ impl Cohort<'_> {
         Ok(all)
     }
 
-    /// σ²_gj of one gene.
-    fn learn_gene(
+    /// σ²_gj of some genes, genes × sources.  Genes whose variances stand are left out of
+    /// the rounds that others need.
+    fn learn_genes(
         &self,
-        g: usize,
+        genes: Range<usize>,
         fit: &CohortFit,
-        exposures: &[f64],
-        loaded: &mut Loaded,
-        posterior: &mut Posterior,
-    ) -> Vec<f64> {
-        let prior = self.prior_variance(g, fit);
+        exposures: &Exposures,
+    ) -> Array2<f64> {
+        let first = genes.start;
+        let mut block = self.block(genes, fit);
+        let (n, n_sources) = (block.len(), self.n_sources());
+        let mut prior = self.prior_variance(&block, fit);
         let mut between = prior.clone();
-        let n_sources = self.n_sources();
-        let freedom = fit.prior_freedom;
-        for _ in 0..GENE_ROUNDS {
-            self.load(g, fit, &between, loaded);
-            let square = loaded.scale * loaded.scale;
-            let mut scaled: Vec<f64> = between.iter().map(|v| v * square).collect();
-            let gene = loaded.gene(self.counts(g), exposures, fit.tau2);
-            posterior.update(&gene, &scaled);
+        let mut learnt = zeros((n, n_sources));
+        let mut squares = zeros((n, self.n_samples()));
+        let (mut a, mut b) = (zeros((n, n_sources)), zeros((n, n_sources)));
+        for round in 0..GENE_ROUNDS {
+            let n = block.len();
+            let before = from_fn((n, n_sources), |row, j| between[(row, j)]);
+            block.update(exposures, before.view(), &self.prior.donors, fit.tau2);
             for inner in 0..INNER_STEPS {
-                let mut a = vec![0.0; n_sources];
-                let mut b = vec![0.0; n_sources];
-                for (s, own) in exposures.chunks_exact(n_sources).enumerate() {
-                    let total = if inner == 0 {
-                        posterior.total[s]
-                    } else {
-                        let spread: f64 = own.iter().zip(&scaled).map(|(e, v)| e * e * v).sum();
-                        loaded.noise[s] + spread
-                    };
-                    let residual = posterior.residual[s].powi(2) + posterior.fitted_variance[s];
-                    for j in 0..n_sources {
-                        let weight = own[j] * own[j] / total;
-                        a[j] += weight;
-                        b[j] += weight * residual / total;
+                if inner > 0 {
+                    block.weigh(exposures, between.slice(s![..n, ..]));
+                }
+                for s in 0..self.n_samples() {
+                    let weight = &block.weight.col(s)[..n];
+                    let left = block.residual.col(s).iter().zip(block.fitted_variance.col(s));
+                    for ((square, w), (r, v)) in squares.col_mut(s).iter_mut().zip(weight).zip(left)
+                    {
+                        *square = w * w * (r * r + v);
                     }
                 }
+                let (mut a, mut b) = (a.slice_mut(s![..n, ..]), b.slice_mut(s![..n, ..]));
+                multiply(&mut a, &block.weight.slice(s![..n, ..]), &exposures.squares.t());
+                multiply(&mut b, &squares.slice(s![..n, ..]), &exposures.squares.t());
                 for j in 0..n_sources {
-                    let old = scaled[j];
-                    let known = freedom * prior[j] * square;
-                    if old > 0.0 {
-                        scaled[j] = ((b[j] * old * old + known) / (a[j] + freedom / old)).sqrt();
+                    for row in 0..n {
+                        let old = between[(row, j)];
+                        if old > 0.0 {
+                            let known = fit.prior_freedom * prior[(row, j)];
+                            let precision = a[(row, j)] + fit.prior_freedom / old;
+                            between[(row, j)] =
+                                ((b[(row, j)] * old * old + known) / precision).sqrt();
+                        }
                     }
                 }
             }
-            let mut change = 0.0f64;
-            for (old, new) in between.iter_mut().zip(&scaled) {
-                let new = new / square;
-                change = change.max((new - *old).abs() / old.max(f64::MIN_POSITIVE));
-                *old = new;
+            let mut change = vec![0.0f64; n];
+            for j in 0..n_sources {
+                let steps = before.col(j).iter().zip(between.col(j));
+                for (change, (old, new)) in change.iter_mut().zip(steps) {
+                    *change = change.max((new - old).abs() / old.max(f64::MIN_POSITIVE));
+                }
             }
-            if change < TOLERANCE {
+            let kept: Vec<bool> =
+                change.iter().map(|&c| c >= TOLERANCE && round + 1 < GENE_ROUNDS).collect();
+            for row in (0..n).filter(|&row| !kept[row]) {
+                let square = block.scale[row].powi(2);
+                for j in 0..n_sources {
+                    learnt[(block.genes[row] - first, j)] = between[(row, j)] / square;
+                }
+            }
+            let rows: Vec<usize> = (0..n).filter(|&row| kept[row]).collect();
+            if rows.is_empty() {
                 break;
             }
+            if rows.len() < n {
+                block.retain(&rows);
+                compact(&mut between, &rows);
+                compact(&mut prior, &rows);
+            }
         }
-        between
+        learnt
     }
 }
 
-fn add_gene(
-    sums: &mut Sums,
-    posterior: &Posterior,
-    noise: &[f64],
-    exposures: &[f64],
-    between: &[f64],
-) {
-    let n_sources = between.len();
-    let (mut found, mut freedom, mut own_share) = (0.0, 0.0, 0.0);
-    let n_samples = noise.len() as f64;
-    for (s, own) in exposures.chunks_exact(n_sources).enumerate() {
-        let total = posterior.total[s];
-        let square = posterior.residual[s].powi(2) + posterior.fitted_variance[s];
-        let relative = (square / total).min(LARGEST_SQUARE);
-        let noise = noise[s] / total;
-        sums.denominator[0] += noise;
-        sums.numerator[0] += noise * relative;
-        for j in 0..n_sources {
-            let share = own[j] * own[j] * between[j] / total;
-            sums.denominator[j + 1] += share;
-            sums.numerator[j + 1] += share * relative;
+/// What the genes of a block add, at the variances that they were given.
+fn sums_of(block: &Block, exposures: &Exposures, between: ArrayView2<'_, f64>) -> Sums {
+    let (n, n_sources) = between.dim();
+    let n_samples = block.noise.ncols();
+    let mut sums = Sums {
+        numerator: vec![0.0; n_sources + 1],
+        denominator: vec![0.0; n_sources + 1],
+        spreads: Vec::new(),
+    };
+    let mut weighted = zeros((n, n_samples));
+    let (mut found, mut freedom, mut own_share) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
+    for s in 0..n_samples {
+        let (weight, noise) = (block.weight.col(s), block.noise.col(s));
+        let (residual, fitted) = (block.residual.col(s), block.fitted_variance.col(s));
+        let relative_weight = weighted.col_mut(s);
+        for row in 0..n {
+            let square = residual[row] * residual[row];
+            let relative = (weight[row] * (square + fitted[row])).min(LARGEST_SQUARE);
+            let share = noise[row] * weight[row];
+            sums.denominator[0] += share;
+            sums.numerator[0] += share * relative;
+            relative_weight[row] = weight[row] * relative;
+            found[row] += square * weight[row];
+            freedom[row] += (1.0 - fitted[row] * weight[row]).max(0.0);
+            own_share[row] += (1.0 - share) / n_samples as f64;
         }
-        let left = (1.0 - posterior.fitted_variance[s] / total).max(0.0);
-        found += posterior.residual[s].powi(2) / total;
-        freedom += left;
-        own_share += (1.0 - noise) / n_samples;
     }
-    if own_share > 0.5 && found > 0.0 && freedom >= 1.0 {
-        sums.spreads.push(((found / freedom).ln(), freedom));
+    let (mut a, mut b) = (zeros((n, n_sources)), zeros((n, n_sources)));
+    multiply(&mut a, &block.weight, &exposures.squares.t());
+    multiply(&mut b, &weighted, &exposures.squares.t());
+    for j in 0..n_sources {
+        let of = |x: &Array2<f64>| -> f64 {
+            x.col(j).iter().zip(between.column(j)).map(|(x, v)| x * v).sum()
+        };
+        sums.denominator[j + 1] = of(&a);
+        sums.numerator[j + 1] = of(&b);
     }
+    for row in 0..n {
+        if own_share[row] > 0.5 && found[row] > 0.0 && freedom[row] >= 1.0 {
+            sums.spreads.push(((found[row] / freedom[row]).ln(), freedom[row]));
+        }
+    }
+    sums
 }
 
 /// The scaled inverse-χ² law that variances of genes have around their model.

@@ -6,8 +6,9 @@
 //! with its variance and its reliability.  Nothing of the size genes × types ×
 //! samples is formed unless it is asked for.
 
+mod block;
 mod contrast;
-mod gene;
+mod lanes;
 mod learn;
 mod predict;
 mod prior;
@@ -15,16 +16,16 @@ mod programs;
 
 pub use contrast::Contrast;
 pub use learn::{prior_law, VarianceLaw};
-pub use predict::Asked;
+pub use predict::{Asked, Fields};
 pub use prior::{prior, Prior, Reference};
 pub use programs::{
     start_programs, Activities, DonorProfiles, KnownPrograms, Origin, Programs, Start,
 };
 
-use self::gene::Gene;
 use crate::base::error::{check_length, check_value, CoreError};
 use crate::base::numbers::median;
 use crate::base::parallel::{with_threads, Monitor};
+use crate::matrix::linalg::product;
 use crate::matrix::{from_fn, Array2, Array3, ArrayView2, Columns};
 use ndarray::ShapeBuilder;
 
@@ -60,12 +61,13 @@ impl Data<'_> {
     }
 }
 
-/// Values of a few sources in a few samples, each genes × sources × samples.
+/// Values of a few sources in a few samples, each genes × sources × samples; `None` for
+/// what was not asked for.
 pub struct Expression {
     /// Z, in counts; NaN where no active source expresses a gene that has
     /// counts.
-    pub value: Array3<f64>,
-    pub variance: Array3<f64>,
+    pub value: Option<Array3<f64>>,
+    pub variance: Option<Array3<f64>>,
     /// Squared correlation of predicted and true deviation of a sample from the
     /// mean of its type; `None` for an allocation, which predicts none.
     pub reliability: Option<Array3<f64>>,
@@ -96,7 +98,7 @@ pub fn allocate(
     check_requested(data, sources, samples)?;
     let (n_genes, n_sources) = data.sources.dim();
     let zeros = || Array3::zeros((n_genes, sources.len(), samples.len()).f());
-    let mut out = Expression { value: zeros(), variance: zeros(), reliability: None, level: None };
+    let (mut value, mut variance) = (zeros(), zeros());
     for (at, &s) in samples.iter().enumerate() {
         monitor.check()?;
         let mut fitted = vec![0.0; n_genes];
@@ -112,13 +114,13 @@ pub fn allocate(
                 let count = data.counts[(g, s)];
                 if count > 0.0 {
                     let share = data.sources[(g, j)] * exposure / mean;
-                    out.value[(g, place, at)] = count * share;
-                    out.variance[(g, place, at)] = count * share * (1.0 - share).max(0.0);
+                    value[(g, place, at)] = count * share;
+                    variance[(g, place, at)] = count * share * (1.0 - share).max(0.0);
                 }
             }
         }
     }
-    Ok(out)
+    Ok(Expression { value: Some(value), variance: Some(variance), reliability: None, level: None })
 }
 
 fn check_requested(data: &Data<'_>, sources: &[usize], samples: &[usize]) -> Result<(), CoreError> {
@@ -199,9 +201,7 @@ impl CohortFit {
 pub struct Cohort<'a> {
     data: Data<'a>,
     prior: &'a Prior,
-    /// Counts, samples × genes.
-    by_gene: Array2<f64>,
-    /// Σ_j S_gj ℓ_g e_js, samples × genes.
+    /// Σ_j S_gj ℓ_g e_js, genes × samples.
     fitted: Array2<f64>,
 }
 
@@ -210,17 +210,15 @@ impl<'a> Cohort<'a> {
     /// `Shape`.
     pub fn new(data: Data<'a>, prior: &'a Prior) -> Result<Self, CoreError> {
         data.check()?;
-        let (n_genes, n_samples) = data.counts.dim();
+        let n_genes = data.counts.nrows();
         let n_sources = data.sources.ncols();
         check_length("between", n_genes, prior.between.nrows())?;
         check_length("between", n_sources, prior.between.ncols())?;
         check_length("donors", n_sources, prior.donors.len())?;
-        let by_gene = from_fn((n_samples, n_genes), |s, g| data.counts[(g, s)]);
-        let fitted = from_fn((n_samples, n_genes), |s, g| {
-            let own = data.exposures.col(s).iter().enumerate();
-            data.lengths[g] * own.map(|(j, e)| e * data.sources[(g, j)]).sum::<f64>()
-        });
-        Ok(Cohort { data, prior, by_gene, fitted })
+        let molecules =
+            from_fn((n_genes, n_sources), |g, j| data.lengths[g] * data.sources[(g, j)]);
+        let fitted = product(&molecules, &data.exposures);
+        Ok(Cohort { data, prior, fitted })
     }
 
     fn n_genes(&self) -> usize {
@@ -233,14 +231,6 @@ impl<'a> Cohort<'a> {
 
     fn n_sources(&self) -> usize {
         self.data.sources.ncols()
-    }
-
-    fn counts(&self, g: usize) -> &[f64] {
-        self.by_gene.col(g)
-    }
-
-    fn fitted(&self, g: usize) -> &[f64] {
-        self.fitted.col(g)
     }
 
     /// Estimates everything that is common to the samples.
@@ -276,9 +266,9 @@ impl<'a> Cohort<'a> {
     fn sizes(&self, noise: f64) -> Vec<f64> {
         (0..self.n_samples())
             .map(|s| {
-                let ratios = (0..self.n_genes()).filter_map(|g| {
-                    let mean = self.fitted(g)[s];
-                    (mean >= WELL_MEASURED * noise).then(|| self.counts(g)[s] / mean)
+                let pairs = self.fitted.col(s).iter().zip(self.data.counts.col(s));
+                let ratios = pairs.filter_map(|(&mean, count)| {
+                    (mean >= WELL_MEASURED * noise).then(|| count / mean)
                 });
                 let size = median(ratios.collect());
                 if size > 0.0 {
@@ -295,26 +285,32 @@ impl<'a> Cohort<'a> {
     /// this error leaves unexplained (by the median absolute deviation).
     fn estimate_factors(&self, fit: &mut CohortFit) {
         let few = 0.5 * fit.noise;
+        let (mut means, mut seen) = (vec![0.0; self.n_genes()], vec![0.0; self.n_genes()]);
+        for s in 0..self.n_samples() {
+            let columns = self.fitted.col(s).iter().zip(self.data.counts.col(s));
+            for ((mean, seen), (fitted, count)) in means.iter_mut().zip(&mut seen).zip(columns) {
+                *mean += fitted * fit.sizes[s];
+                *seen += count;
+            }
+        }
+        // Σ_s e² and (Σ_s e)² of every source
+        let sums: Vec<(f64, f64)> = (0..self.n_sources())
+            .map(|j| {
+                let sized = |s: usize| fit.sizes[s] * self.data.exposures[(j, s)];
+                let all = || (0..self.n_samples()).map(sized);
+                (all().map(|e| e * e).sum(), all().sum::<f64>().powi(2))
+            })
+            .collect();
         let found: Vec<(f64, f64, bool)> = (0..self.n_genes())
             .map(|g| {
-                let mean: f64 = self.fitted(g).iter().zip(&fit.sizes).map(|(m, c)| m * c).sum();
-                let seen: f64 = self.counts(g).iter().sum();
+                let (mean, seen) = (means[g], seen[g]);
                 let length2 = self.data.lengths[g].powi(2);
                 let mut spread = fit.noise * mean.max(few);
-                for s in 0..self.n_samples() {
-                    for j in 0..self.n_sources() {
-                        let exposure = fit.sizes[s] * self.data.exposures[(j, s)];
-                        spread += exposure * exposure * length2 * self.prior.between[(g, j)];
-                    }
-                }
-                // the reference's own error is shared by all samples
-                for j in 0..self.n_sources() {
-                    let exposure: f64 = (0..self.n_samples())
-                        .map(|s| fit.sizes[s] * self.data.exposures[(j, s)])
-                        .sum();
-                    let own = self.prior.counting[(g, j)]
-                        + self.prior.between[(g, j)] / self.prior.donors[j];
-                    spread += exposure * exposure * length2 * own;
+                for (j, (squares, square)) in sums.iter().enumerate() {
+                    let between = self.prior.between[(g, j)];
+                    // the reference's own error is shared by all samples
+                    let own = self.prior.counting[(g, j)] + between / self.prior.donors[j];
+                    spread += length2 * (squares * between + square * own);
                 }
                 let square = (mean + few).powi(2);
                 let known = mean >= WELL_MEASURED * fit.noise;
@@ -334,63 +330,5 @@ impl<'a> Cohort<'a> {
             *b = share * (ratio - middle);
         }
         fit.sizes.iter_mut().for_each(|c| *c *= middle.exp());
-    }
-
-    /// What the mixed model needs of gene `g`, at the variances `between`.
-    fn load(&self, g: usize, fit: &CohortFit, between: &[f64], into: &mut Loaded) {
-        let scale = self.data.lengths[g] * fit.log_factor[g].exp();
-        let (n_sources, n_samples) = (self.n_sources(), self.n_samples());
-        into.scale = scale;
-        into.profile.clear();
-        into.profile.extend((0..n_sources).map(|j| scale * self.data.sources[(g, j)]));
-        // x = p exp(b - b̂) is linear in b at b̂, and b has mean 0
-        into.centre.clear();
-        into.centre.extend(into.profile.iter().map(|p| p * (1.0 - fit.log_factor[g])));
-        into.mean_variance.clear();
-        into.mean_variance.extend((0..n_sources).map(|j| {
-            let own = self.prior.counting[(g, j)] + between[j] / self.prior.donors[j];
-            scale * scale * own
-        }));
-        // A gene that no signature explains still has the noise of its counts.
-        let (fitted, counts) = (self.fitted(g), self.counts(g));
-        let ratio = fit.log_factor[g].exp();
-        let mean = counts.iter().sum::<f64>() / n_samples as f64;
-        into.noise.clear();
-        into.noise.extend((0..n_samples).map(|s| {
-            let explained = ratio * fit.sizes[s] * fitted[s];
-            fit.noise * explained.max(if explained > 0.01 * mean { 0.0 } else { mean }).max(1e-9)
-        }));
-    }
-
-    /// Exposures times sizes, sources first.
-    fn sized_exposures(&self, fit: &CohortFit) -> Vec<f64> {
-        let exposures = self.data.exposures;
-        let sample = |s: usize| exposures.col(s).iter().map(move |e| e * fit.sizes[s]);
-        (0..self.n_samples()).flat_map(sample).collect()
-    }
-}
-
-/// Vectors of one gene.
-#[derive(Default)]
-struct Loaded {
-    /// ℓ_g exp(b̂_g).
-    scale: f64,
-    profile: Vec<f64>,
-    centre: Vec<f64>,
-    mean_variance: Vec<f64>,
-    noise: Vec<f64>,
-}
-
-impl Loaded {
-    fn gene<'a>(&'a self, counts: &'a [f64], exposures: &'a [f64], tau2: f64) -> Gene<'a> {
-        Gene {
-            counts,
-            exposures,
-            noise: &self.noise,
-            centre: &self.centre,
-            profile: &self.profile,
-            mean_variance: &self.mean_variance,
-            tau2,
-        }
     }
 }

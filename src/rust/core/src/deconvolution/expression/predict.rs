@@ -1,12 +1,12 @@
-//! Best linear unbiased prediction, gene by gene.
+//! Best linear unbiased prediction, a block of genes at a time.
 
-use super::gene::Posterior;
-use super::programs::{Effect, KnownPrograms};
-use super::{check_requested, Cohort, CohortFit, Expression, Level, Loaded, GENE_BLOCK};
+use super::block::{Block, Exposures};
+use super::programs::KnownPrograms;
+use super::{check_requested, Cohort, CohortFit, Expression, Level, GENE_BLOCK};
 use crate::base::error::{check_length, CoreError};
-use crate::base::numbers::dot;
 use crate::base::parallel::{over_blocks, with_threads, Monitor};
-use crate::matrix::{zeros, Array3, Columns};
+use crate::matrix::linalg::multiply;
+use crate::matrix::{from_fn, zeros, Array2, Array3, ArrayView2, Columns};
 use ndarray::{s, ArrayView3, Axis, ShapeBuilder};
 use std::ops::Range;
 
@@ -14,11 +14,64 @@ use std::ops::Range;
 pub struct Asked<'a> {
     pub sources: &'a [usize],
     pub samples: &'a [usize],
+    pub fields: Fields,
     /// Of the exposures of the first types of each of these samples, types × types ×
     /// samples; `None` takes exposures as known.
     pub covariance: Option<ArrayView3<'a, f64>>,
     /// Programs with their [`activities`](Cohort::activities) in these samples.
     pub programs: Option<KnownPrograms<'a>>,
+}
+
+/// Which arrays are made: each is as large as all counts times types.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields {
+    pub value: bool,
+    pub variance: bool,
+    pub reliability: bool,
+}
+
+impl Fields {
+    pub const ALL: Fields = Fields { value: true, variance: true, reliability: true };
+}
+
+/// Parts of the arrays that were asked for, genes × sources × samples.
+struct Part {
+    value: Option<Array3<f64>>,
+    variance: Option<Array3<f64>>,
+    reliability: Option<Array3<f64>>,
+    mean: Array2<f64>,
+    of_sample: Array2<f64>,
+}
+
+impl Part {
+    fn new(n_genes: usize, asked: &Asked<'_>) -> Self {
+        let (n_sources, n_samples) = (asked.sources.len(), asked.samples.len());
+        let array =
+            |wanted: bool| wanted.then(|| Array3::zeros((n_genes, n_sources, n_samples).f()));
+        Part {
+            value: array(asked.fields.value),
+            variance: array(asked.fields.variance),
+            reliability: array(asked.fields.reliability),
+            mean: zeros((n_genes, n_sources)),
+            of_sample: zeros((n_genes, n_sources)),
+        }
+    }
+
+    fn set(&mut self, genes: Range<usize>, part: &Part) {
+        let pairs = [
+            (&mut self.value, &part.value),
+            (&mut self.variance, &part.variance),
+            (&mut self.reliability, &part.reliability),
+        ];
+        let n = genes.len();
+        for (whole, part) in pairs {
+            if let (Some(whole), Some(part)) = (whole, part) {
+                whole.slice_mut(s![genes.clone(), .., ..]).assign(&part.slice(s![..n, .., ..]));
+            }
+        }
+        self.mean.slice_mut(s![genes.clone(), ..]).assign(&part.mean.slice(s![..n, ..]));
+        self.of_sample.slice_mut(s![genes, ..]).assign(&part.of_sample.slice(s![..n, ..]));
+    }
 }
 
 impl Cohort<'_> {
@@ -33,157 +86,210 @@ impl Cohort<'_> {
         threads: usize,
         monitor: &Monitor<'_>,
     ) -> Result<Expression, CoreError> {
-        let Asked { sources, samples, covariance, programs } = asked;
-        check_requested(&self.data, sources, samples)?;
-        if let Some(covariance) = covariance {
+        check_requested(&self.data, asked.sources, asked.samples)?;
+        if let Some(covariance) = &asked.covariance {
             let (rows, columns, n_samples) = covariance.dim();
             check_length("covariance", rows, columns)?;
-            check_length("covariance", samples.len(), n_samples)?;
+            check_length("covariance", asked.samples.len(), n_samples)?;
         }
-        if let Some(programs) = programs {
-            programs.check(self, samples.len())?;
+        if let Some(programs) = &asked.programs {
+            programs.check(self, asked.samples.len())?;
         }
-        let exposures = self.sized_exposures(fit);
-        let array = |n| Array3::zeros((n, sources.len(), samples.len()).f());
+        let exposures = self.exposures(fit);
         let work = |genes: Range<usize>| {
-            let part = || array(genes.len());
-            let mut part = [part(), part(), part()];
-            let mut level =
-                [zeros((genes.len(), sources.len())), zeros((genes.len(), sources.len()))];
-            let mut loaded = Loaded::default();
-            let mut posterior = Posterior::default();
-            for (row, g) in genes.clone().enumerate() {
-                self.predict_gene(
-                    g,
-                    fit,
-                    (asked, &exposures),
-                    &mut loaded,
-                    &mut posterior,
-                    |cell, found| {
-                        for (values, value) in part.iter_mut().zip(found) {
-                            values[(row, cell.0, cell.1)] = value;
-                        }
-                    },
-                );
-                for (place, &j) in sources.iter().enumerate() {
-                    let of_programs = |p: &KnownPrograms<'_>| p.prior_variance(g, loaded.scale, j);
-                    let shared = programs.as_ref().map_or(0.0, of_programs);
-                    let between = fit.between[(g, j)] * loaded.scale * loaded.scale + shared;
-                    let of_mean = posterior.covariance[j * self.n_sources() + j];
-                    level[0][(row, place)] = posterior.mean[j].max(0.0);
-                    level[1][(row, place)] = between + of_mean;
-                }
-            }
+            let part = self.predict_genes(genes.clone(), fit, asked, &exposures);
             monitor.advance(genes.len());
-            Ok((part, level))
+            Ok(part)
         };
-        let whole = || array(self.n_genes());
-        let mut out = [whole(), whole(), whole()];
-        let whole = || zeros((self.n_genes(), sources.len()));
-        let mut levels = [whole(), whole()];
+        let mut out = Part::new(self.n_genes(), asked);
         with_threads(threads, || {
-            over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |genes, (part, level)| {
-                for (out, part) in out.iter_mut().zip(&part) {
-                    out.slice_mut(s![genes.clone(), .., ..]).assign(part);
-                }
-                for (out, part) in levels.iter_mut().zip(&level) {
-                    out.slice_mut(s![genes.clone(), ..]).assign(part);
-                }
+            over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |genes, part| {
+                out.set(genes, &part);
             })
         })??;
-        let [value, variance, reliability] = out;
-        let [mean, of_sample] = levels;
-        let level = Some(Level { mean, variance: of_sample });
-        Ok(Expression { value, variance, reliability: Some(reliability), level })
+        Ok(Expression {
+            value: out.value,
+            variance: out.variance,
+            reliability: out.reliability,
+            level: Some(Level { mean: out.mean, variance: out.of_sample }),
+        })
     }
 
-    /// Calls `set((source, sample), [value, variance, reliability])` for every place
-    /// that was asked for.
-    fn predict_gene(
+    fn predict_genes(
         &self,
-        g: usize,
+        genes: Range<usize>,
         fit: &CohortFit,
-        (asked, exposures): (&Asked<'_>, &[f64]),
-        loaded: &mut Loaded,
-        posterior: &mut Posterior,
-        mut set: impl FnMut((usize, usize), [f64; 3]),
-    ) {
-        let n_sources = self.n_sources();
-        let between: Vec<f64> = (0..n_sources).map(|j| fit.between[(g, j)]).collect();
-        self.load(g, fit, &between, loaded);
-        let scaled: Vec<f64> = between.iter().map(|v| v * loaded.scale * loaded.scale).collect();
-        let gene = loaded.gene(self.counts(g), exposures, fit.tau2);
-        posterior.update(&gene, &scaled);
-        let mut with_exposures = vec![0.0; n_sources];
-        let mut with_mean = Vec::new();
-        let mut means = posterior.mean.clone();
-        let mut effect = Effect::default();
-        for (at, &s) in asked.samples.iter().enumerate() {
-            let own = &exposures[s * n_sources..(s + 1) * n_sources];
-            let total = posterior.total[s];
-            // What the quadratic forms of all types share, for type j in O(1) each: with
-            // w = 1_j − c e, w'Cw = C_jj − 2c (Ce)_j + c² e'Ce.
-            for (value, column) in with_exposures.iter_mut().zip(posterior.columns()) {
-                *value = dot(column, own);
-            }
-            let fitted_variance = posterior.fitted_variance[s];
-            // means of this sample's types, and what they leave of its count
-            let mut residual = posterior.residual[s];
+        asked: &Asked<'_>,
+        exposures: &Exposures,
+    ) -> Part {
+        // as many rows in every block, so that a gene has the same bits in any company
+        let last = genes.end - 1;
+        let mut block = self.block((0..GENE_BLOCK).map(|row| (genes.start + row).min(last)), fit);
+        let between = self.between(&block, fit);
+        block.update(exposures, between.view(), &self.prior.donors, fit.tau2);
+        let mut part = Part::new(block.len(), asked);
+        for (place, &j) in asked.sources.iter().enumerate() {
+            let mut deviation = between.col(j).to_vec();
             if let Some(programs) = &asked.programs {
-                programs.effect(g, loaded.scale, at, own, &mut effect);
-                residual -= effect.sum;
-                for (j, mean) in means.iter_mut().enumerate() {
-                    *mean = posterior.mean[j] + programs.deviation(g, loaded.scale, j, at);
+                programs.add_prior_variance(&block, j, &mut deviation);
+            }
+            let rows = block.mean.col(j).iter().zip(block.covariances(j, j)).zip(deviation);
+            for (row, ((mean, of_mean), deviation)) in rows.enumerate() {
+                part.mean[(row, place)] = mean.max(0.0);
+                part.of_sample[(row, place)] = deviation + of_mean;
+            }
+        }
+        let known = Known {
+            block: &block,
+            between: &between,
+            with_exposures: if asked.fields.variance {
+                asked.sources.iter().map(|&j| with_exposures(&block, exposures, j)).collect()
+            } else {
+                Vec::new()
+            },
+        };
+        for at in 0..asked.samples.len() {
+            known.predict_sample(at, fit, asked, exposures, &mut part);
+        }
+        part
+    }
+}
+
+/// C_j e_s, the covariance of x̂_j with what all sources make, genes × samples.
+fn with_exposures(block: &Block, exposures: &Exposures, j: usize) -> Array2<f64> {
+    let n_sources = exposures.own.nrows();
+    let rows = from_fn((block.len(), n_sources), |row, i| block.covariances(i, j)[row]);
+    let mut out = zeros((block.len(), exposures.own.ncols()));
+    multiply(&mut out, &rows, &exposures.own);
+    out
+}
+
+/// A block with what its samples share.
+struct Known<'a> {
+    block: &'a Block,
+    /// σ², genes × sources.
+    between: &'a Array2<f64>,
+    /// Per asked source, where variances are asked for.
+    with_exposures: Vec<Array2<f64>>,
+}
+
+/// Means of the types of a sample times the covariance of its exposures.
+struct ExposureErrors<'a> {
+    errors: ArrayView2<'a, f64>,
+    /// Genes × types.
+    with_mean: Array2<f64>,
+    /// Variance of Σ_j e_j x_j by the errors of e, per gene.
+    variance: Vec<f64>,
+}
+
+impl Known<'_> {
+    fn predict_sample(
+        &self,
+        at: usize,
+        fit: &CohortFit,
+        asked: &Asked<'_>,
+        exposures: &Exposures,
+        part: &mut Part,
+    ) {
+        let (block, s) = (self.block, asked.samples[at]);
+        let n = block.len();
+        let own = exposures.own.col(s);
+        let weight = block.weight.col(s);
+        let fitted_variance = block.fitted_variance.col(s);
+        // what the means of this sample's types leave of its counts
+        let mut residual = block.residual.col(s).to_vec();
+        let effect = asked.programs.as_ref().map(|programs| programs.effect(block, at, own));
+        if let Some(effect) = &effect {
+            residual.iter_mut().zip(&effect.sum).for_each(|(r, sum)| *r -= sum);
+        }
+        let errors = asked.covariance.as_ref().filter(|_| asked.fields.variance).map(|all| {
+            let errors = all.index_axis(Axis(2), at);
+            let n_types = errors.nrows();
+            let mut means = from_fn((n, n_types), |row, j| block.mean[(row, j)]);
+            if let Some(programs) = &asked.programs {
+                programs.add_deviations(block, at, &mut means);
+            }
+            let mut with_mean = zeros((n, n_types));
+            multiply(&mut with_mean, &means, &errors);
+            let mut variance = vec![0.0; n];
+            for j in 0..n_types {
+                let products = with_mean.col(j).iter().zip(means.col(j));
+                variance.iter_mut().zip(products).for_each(|(sum, (w, x))| *sum += w * x);
+            }
+            (ExposureErrors { errors, with_mean, variance }, means)
+        });
+        for (place, &j) in asked.sources.iter().enumerate() {
+            let e = own[j];
+            if e == 0.0 {
+                continue;
+            }
+            let of_type = match (&asked.programs, &effect) {
+                (Some(programs), Some(effect)) => Some(programs.of_type(j, at, effect)),
+                _ => None,
+            };
+            let (mean, between) = (block.mean.col(j), self.between.col(j));
+            // z = e x_j + share (k − e'x), and what the programs add
+            let share = |row: usize| e * e * between[row] * weight[row];
+            if let Some(value) = &mut part.value {
+                let mut column = value.slice_mut(s![.., place, at]);
+                for row in 0..n {
+                    let shared = of_type.as_ref().map_or(0.0, |of_type| of_type.sum[row]);
+                    let value = e * mean[row] + share(row) * residual[row] + shared;
+                    column[row] = value.max(0.0);
                 }
             }
-            let errors = asked.covariance.as_ref().map(|all| all.index_axis(Axis(2), at));
-            let mean_variance = errors.map_or(0.0, |errors| {
-                let n = errors.nrows();
-                with_mean.clear();
-                with_mean.extend((0..n).map(|l| dot(errors.col(l), &means[..n])));
-                dot(&with_mean, &means[..n])
-            });
-            for (place, &j) in asked.sources.iter().enumerate() {
-                if own[j] == 0.0 {
-                    continue;
+            // of the programs' reads, with w = 1_j − share·1 over the types
+            let of_programs = |row: usize| match (&of_type, &effect) {
+                (Some(of_type), Some(effect)) => {
+                    of_type.variance[row] - 2.0 * share(row) * of_type.covariance[row]
+                        + share(row) * share(row) * effect.variance[row]
                 }
-                // z = x_j + c (k − e'x): its posterior is that of (1_j − c e)'x,
-                // and what d_j has left given x
-                let gain = own[j] * scaled[j] / total;
-                let share = own[j] * gain;
-                let mut value = own[j] * (posterior.mean[j] + gain * residual);
-                let of_mean = posterior.covariance[j * n_sources + j]
-                    - 2.0 * gain * with_exposures[j]
-                    + gain * gain * fitted_variance;
-                let left = scaled[j] * (1.0 - share) + of_mean;
-                let mut variance = own[j] * own[j] * left;
-                let mut explained = share;
-                if let Some(programs) = &asked.programs {
-                    // the same with w = 1_j − share·1 for the programs
-                    let of_type = programs.of_type(j, at, &effect);
-                    let of_programs = of_type.variance - 2.0 * share * of_type.covariance
-                        + share * share * effect.variance;
-                    value += of_type.sum;
-                    variance += of_programs;
-                    let gene_wise = own[j] * own[j] * scaled[j];
-                    let deviation = gene_wise + of_type.prior;
-                    if of_type.prior > 0.0 {
-                        explained = (gene_wise * share + of_type.prior - of_programs) / deviation;
+                _ => 0.0,
+            };
+            if let Some(variance) = &mut part.variance {
+                let mut column = variance.slice_mut(s![.., place, at]);
+                let with_exposures = self.with_exposures[place].col(s);
+                let own_error = block.covariances(j, j);
+                for row in 0..n {
+                    let share = share(row);
+                    // of x: that of (1_j − c e)'x with c = share / e, what the quadratic
+                    // forms of all types share in O(1) each; and what d_j has left
+                    let of_mean = e * e * own_error[row] - 2.0 * share * e * with_exposures[row]
+                        + share * share * fitted_variance[row];
+                    let left = e * e * between[row] * (1.0 - share);
+                    column[row] = left + of_mean + of_programs(row);
+                }
+                if let Some((known, means)) = &errors {
+                    let size = fit.sizes[s] * fit.sizes[s];
+                    for row in 0..n {
+                        // ∂Z_j/∂e_l = x_l (1[l = j] − share); the exposure of a background
+                        // has no error
+                        let share = share(row);
+                        let mut of_exposures = share * share * known.variance[row];
+                        if j < known.errors.nrows() {
+                            let x = means[(row, j)];
+                            of_exposures += x * x * known.errors[(j, j)]
+                                - 2.0 * share * x * known.with_mean[(row, j)];
+                        }
+                        column[row] += size * of_exposures;
                     }
                 }
-                if let Some(errors) = errors.filter(|errors| j < errors.nrows()) {
-                    // ∂Z_j/∂e_l = x_l (1[l = j] − share), in the same way
-                    let x = means[j];
-                    let of_exposures = x * x * errors[(j, j)] - 2.0 * share * x * with_mean[j]
-                        + share * share * mean_variance;
-                    variance += fit.sizes[s] * fit.sizes[s] * of_exposures;
-                } else {
-                    // a background: no exposure of its own has an error
-                    variance += (fit.sizes[s] * share).powi(2) * mean_variance;
+                column.iter_mut().for_each(|v| *v = v.max(0.0));
+            }
+            if let Some(reliability) = &mut part.reliability {
+                let mut column = reliability.slice_mut(s![.., place, at]);
+                for row in 0..n {
+                    let gene_wise = e * e * between[row];
+                    let shared = of_type.as_ref().map_or(0.0, |of_type| of_type.prior[row]);
+                    let explained = if shared > 0.0 {
+                        let explained = gene_wise * share(row) + shared - of_programs(row);
+                        explained / (gene_wise + shared)
+                    } else {
+                        share(row)
+                    };
+                    let known = 1.0 - fitted_variance[row] * weight[row];
+                    column[row] = (explained * known).clamp(0.0, 1.0);
                 }
-                let known = 1.0 - fitted_variance / total;
-                let reliability = (explained * known).clamp(0.0, 1.0);
-                set((place, at), [value.max(0.0), variance.max(0.0), reliability]);
             }
         }
     }

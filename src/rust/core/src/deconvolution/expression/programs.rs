@@ -10,11 +10,11 @@
 //! s² comes from the cohort by EM, s² ← mean(ẑ² + V), which never lowers the
 //! likelihood: a program that the samples do not show shrinks to nothing.
 
-use super::gene::Posterior;
-use super::{Cohort, CohortFit, Loaded, GENE_BLOCK, LEAST_SAMPLES};
+use super::block::Block;
+use super::{Cohort, CohortFit, GENE_BLOCK, LEAST_SAMPLES};
 use crate::base::error::{check_length, check_value, CoreError};
 use crate::base::parallel::{over_blocks, with_threads, Monitor};
-use crate::matrix::linalg::{add_product, product, spectrum, Cholesky};
+use crate::matrix::linalg::{add_product, multiply, product, spectrum, Cholesky};
 use crate::matrix::{from_fn, zeros, Array2, Array3, ArrayView2, Columns};
 use ndarray::{s, ArrayView3, Axis, ShapeBuilder};
 use std::ops::Range;
@@ -232,34 +232,21 @@ impl Cohort<'_> {
         monitor: &Monitor<'_>,
     ) -> Result<(Array3<f64>, Array2<f64>), CoreError> {
         let (n_programs, n_samples) = (programs.of.len(), self.n_samples());
-        let n_sources = self.n_sources();
         let pairs: Vec<(usize, usize)> =
             (0..n_programs).flat_map(|q| (q..n_programs).map(move |p| (p, q))).collect();
-        let exposures = self.sized_exposures(fit);
+        let exposures = self.exposures(fit);
         let work = |genes: Range<usize>| {
-            // genes × samples
-            let mut weights = zeros((genes.len(), n_samples));
-            let mut residuals = zeros((genes.len(), n_samples));
-            let mut scaled = zeros((genes.len(), n_programs));
-            let (mut loaded, mut gene) = (Loaded::default(), Posterior::default());
-            for (row, g) in genes.clone().enumerate() {
-                let between: Vec<f64> = fit.between.row(g).to_vec();
-                self.load(g, fit, &between, &mut loaded);
-                let square = loaded.scale * loaded.scale;
-                let own: Vec<f64> = between.iter().map(|v| v * square).collect();
-                gene.update(&loaded.gene(self.counts(g), &exposures, fit.tau2), &own);
-                for s in 0..n_samples {
-                    weights[(row, s)] = 1.0 / gene.total[s];
-                    residuals[(row, s)] = gene.residual[s] / gene.total[s];
-                }
-                for p in 0..n_programs {
-                    scaled[(row, p)] = loaded.scale * programs.loadings[(g, p)];
-                }
-            }
+            let mut block = self.block(genes.clone(), fit);
+            let between = self.between(&block, fit);
+            block.update(&exposures, between.view(), &self.prior.donors, fit.tau2);
+            let residuals = &block.residual * &block.weight;
+            let scaled = from_fn((genes.len(), n_programs), |row, p| {
+                block.scale[row] * programs.loadings[(block.genes[row], p)]
+            });
             let products = from_fn((genes.len(), pairs.len()), |row, at| {
                 scaled[(row, pairs[at].0)] * scaled[(row, pairs[at].1)]
             });
-            Ok((product(&products.t(), &weights), product(&scaled.t(), &residuals)))
+            Ok((product(&products.t(), &block.weight), product(&scaled.t(), &residuals)))
         };
         let mut sums = zeros((pairs.len(), n_samples));
         let mut pull = zeros((n_programs, n_samples));
@@ -269,7 +256,7 @@ impl Cohort<'_> {
         })?;
         let mut precision = Array3::zeros((n_programs, n_programs, n_samples).f());
         for s in 0..n_samples {
-            let exposure = |p: usize| exposures[s * n_sources + programs.of[p]];
+            let exposure = |p: usize| exposures.own[(programs.of[p], s)];
             for (at, &(p, q)) in pairs.iter().enumerate() {
                 let value = exposure(p) * exposure(q) * sums[(at, s)];
                 precision[(p, q, s)] = value;
@@ -329,26 +316,25 @@ pub struct KnownPrograms<'a> {
     pub covariance: ArrayView3<'a, f64>,
 }
 
-/// What the programs add to one gene in one sample.
-#[derive(Default)]
+/// What the programs add to the genes of a block in one sample.
 pub(super) struct Effect {
-    /// Programs: reads where the activity is 1.
-    along: Vec<f64>,
-    /// V times it.
-    spread: Vec<f64>,
+    /// Reads where the activity is 1, genes × programs.
+    pub along: Array2<f64>,
+    /// That times V.
+    pub spread: Array2<f64>,
     /// Reads of all programs together, and the variance of that.
-    pub sum: f64,
-    pub variance: f64,
+    pub sum: Vec<f64>,
+    pub variance: Vec<f64>,
 }
 
-/// What the programs of one type add.
+/// What the programs of one type add, per gene.
 pub(super) struct OfType {
     /// Reads, and the variance that they had before the counts.
-    pub sum: f64,
-    pub prior: f64,
+    pub sum: Vec<f64>,
+    pub prior: Vec<f64>,
     /// Variance of the reads, and covariance with those of all programs.
-    pub variance: f64,
-    pub covariance: f64,
+    pub variance: Vec<f64>,
+    pub covariance: Vec<f64>,
 }
 
 impl KnownPrograms<'_> {
@@ -363,47 +349,66 @@ impl KnownPrograms<'_> {
         check_length("covariance", n_samples, layers)
     }
 
-    /// Of gene `g` with `scale` in the asked sample `at`, whose exposures are `own`.
-    pub(super) fn effect(&self, g: usize, scale: f64, at: usize, own: &[f64], into: &mut Effect) {
-        let of = self.programs.of.iter().enumerate();
-        into.along.clear();
-        into.along.extend(of.map(|(p, &j)| scale * own[j] * self.programs.loadings[(g, p)]));
-        let n = into.along.len();
-        into.spread.clear();
-        into.spread.extend(
-            (0..n)
-                .map(|p| (0..n).map(|q| self.covariance[(q, p, at)] * into.along[q]).sum::<f64>()),
-        );
-        let parts = into.along.iter().enumerate();
-        into.sum = parts.map(|(p, a)| a * self.mean[(p, at)]).sum();
-        into.variance = into.along.iter().zip(&into.spread).map(|(a, v)| a * v).sum();
+    fn of_source(&self, j: usize) -> Vec<usize> {
+        (0..self.programs.of.len()).filter(|&p| self.programs.of[p] == j).collect()
+    }
+
+    /// Of the genes of a block in the asked sample `at`, whose exposures are `own`.
+    pub(super) fn effect(&self, block: &Block, at: usize, own: &[f64]) -> Effect {
+        let of = self.programs.of;
+        let along = from_fn((block.len(), of.len()), |row, p| {
+            block.scale[row] * own[of[p]] * self.programs.loadings[(block.genes[row], p)]
+        });
+        let mut spread = zeros(along.dim());
+        multiply(&mut spread, &along, &self.covariance.index_axis(Axis(2), at));
+        let (mut sum, mut variance) = (vec![0.0; block.len()], vec![0.0; block.len()]);
+        for p in 0..of.len() {
+            for row in 0..block.len() {
+                sum[row] += along[(row, p)] * self.mean[(p, at)];
+                variance[row] += along[(row, p)] * spread[(row, p)];
+            }
+        }
+        Effect { along, spread, sum, variance }
     }
 
     pub(super) fn of_type(&self, j: usize, at: usize, effect: &Effect) -> OfType {
-        let mut found = OfType { sum: 0.0, prior: 0.0, variance: 0.0, covariance: 0.0 };
-        let mine = || (0..effect.along.len()).filter(|&p| self.programs.of[p] == j);
-        for p in mine() {
-            let own = effect.along[p];
-            found.sum += own * self.mean[(p, at)];
-            found.prior += own * own * self.programs.sizes[p];
-            found.covariance += own * effect.spread[p];
-            for q in mine() {
-                found.variance += own * self.covariance[(q, p, at)] * effect.along[q];
+        let n = effect.sum.len();
+        let none = || vec![0.0; n];
+        let mut found = OfType { sum: none(), prior: none(), variance: none(), covariance: none() };
+        for p in self.of_source(j) {
+            for row in 0..n {
+                let own = effect.along[(row, p)];
+                found.sum[row] += own * self.mean[(p, at)];
+                found.prior[row] += own * own * self.programs.sizes[p];
+                found.covariance[row] += own * effect.spread[(row, p)];
+            }
+            for q in self.of_source(j) {
+                let shared = self.covariance[(q, p, at)];
+                for row in 0..n {
+                    found.variance[row] += effect.along[(row, p)] * shared * effect.along[(row, q)];
+                }
             }
         }
         found
     }
 
-    /// L z of gene `g` summed over the programs of source `j`, per unit of exposure.
-    pub(super) fn deviation(&self, g: usize, scale: f64, j: usize, at: usize) -> f64 {
-        let of = self.programs.of.iter().enumerate().filter(|&(_, &of)| of == j);
-        of.map(|(p, _)| scale * self.programs.loadings[(g, p)] * self.mean[(p, at)]).sum()
+    /// Adds L ẑ to the means of the types of a sample, genes × types.
+    pub(super) fn add_deviations(&self, block: &Block, at: usize, means: &mut Array2<f64>) {
+        for (p, &j) in self.programs.of.iter().enumerate() {
+            for row in 0..block.len() {
+                let loading = block.scale[row] * self.programs.loadings[(block.genes[row], p)];
+                means[(row, j)] += loading * self.mean[(p, at)];
+            }
+        }
     }
 
-    /// The variance of a sample's deviation that the programs of `j` make.
-    pub(super) fn prior_variance(&self, g: usize, scale: f64, j: usize) -> f64 {
-        let of = self.programs.of.iter().enumerate().filter(|&(_, &of)| of == j);
-        of.map(|(p, _)| (scale * self.programs.loadings[(g, p)]).powi(2) * self.programs.sizes[p])
-            .sum()
+    /// Adds the variance of a sample's deviation that the programs of `j` make.
+    pub(super) fn add_prior_variance(&self, block: &Block, j: usize, variance: &mut [f64]) {
+        for p in self.of_source(j) {
+            for (row, variance) in variance.iter_mut().enumerate() {
+                let loading = block.scale[row] * self.programs.loadings[(block.genes[row], p)];
+                *variance += loading * loading * self.programs.sizes[p];
+            }
+        }
     }
 }

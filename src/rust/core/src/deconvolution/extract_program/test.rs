@@ -54,8 +54,7 @@ pub fn test_genes(
         law: VarianceLaw { freedom: f64::INFINITY, scale: 1.0 },
     };
     let mut spreads = Vec::new();
-    for &g in genes {
-        let found = cohort.contrast(g, fit, loading, composition);
+    for found in cohort.contrasts(genes, fit, loading, composition) {
         if found.scale > 0.0 && found.freedom >= 0.5 && found.std_error.is_finite() {
             spreads.push((found.scale.ln(), found.freedom));
         }
