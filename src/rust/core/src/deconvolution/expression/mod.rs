@@ -267,9 +267,8 @@ impl<'a> Cohort<'a> {
         (0..self.n_samples())
             .map(|s| {
                 let pairs = self.fitted.col(s).iter().zip(self.data.counts.col(s));
-                let ratios = pairs.filter_map(|(&mean, count)| {
-                    (mean >= WELL_MEASURED * noise).then(|| count / mean)
-                });
+                let measured = pairs.filter(|&(&mean, _)| mean >= WELL_MEASURED * noise);
+                let ratios = measured.map(|(mean, count)| count / mean);
                 let size = median(ratios.collect());
                 if size > 0.0 {
                     size
