@@ -1,7 +1,12 @@
 # `make test` and `make demo` install what they need; see INSTALL.
+# FIRST is the number of the first call or problem.
+FIRST ?= 1
+
 export BULK CELLS LABELS DONORS LENGTHS
 
-.PHONY: help install test demo check bench site document clean
+MINUTES ?= 10
+
+.PHONY: help install test demo check bench fuzz site document clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +37,13 @@ site:  ## Build the site into docs/ (pkgdown, no network)
 	@tools/setup.sh site
 	@tools/install.sh
 	@tools/run.sh tools/site.R
+
+fuzz:  ## Random calls and problems for MINUTES=10, half in R and half in the core
+	@tools/setup.sh test
+	@tools/install.sh
+	@tools/run.sh tools/fuzz/fuzz.R $$(( $(MINUTES) * 30 )) $(FIRST)
+	@cd src/rust && UNALLOY_FUZZ_SECONDS=$$(( $(MINUTES) * 5 )) UNALLOY_FUZZ_FIRST=$(FIRST) \
+	  cargo test --profile fuzz -p unalloy-core --test fuzz -- --nocapture --test-threads=1
 
 document:  ## Write the R wrappers of the Rust functions, NAMESPACE, man/ and inst/AUTHORS
 	@tools/setup.sh test

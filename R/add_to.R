@@ -36,6 +36,7 @@
 #'   SummarizedExperiment::colData(add_to(se, result))
 #' }
 add_to <- function(object, result, what = NULL, prefix = "", name = NULL) {
+  check_call()
   here <- environment()
   added <- to_be_added(result, what, .call = here)
   single_cells <- inherits(object, c("SingleCellExperiment", "Seurat"))
@@ -49,7 +50,7 @@ add_to <- function(object, result, what = NULL, prefix = "", name = NULL) {
   }
   names(added$columns) <- paste0(prefix, names(added$columns))
   if (inherits(object, "SummarizedExperiment")) {
-    rlang::check_installed("SummarizedExperiment", "to write column data.")
+    need_package("SummarizedExperiment", "to write column data")
     columns <- SummarizedExperiment::colData(object)
     at <- rows_of_result(colnames(object) %||% paste("Sample", seq_len(ncol(object))), added, here)
     SummarizedExperiment::colData(object) <- fill_columns(columns, added$columns, at)

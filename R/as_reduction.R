@@ -23,7 +23,10 @@
 #' fit <- nmf(sim$reference, rank = 3, method = "kl", seed = 1)
 #' # the reduction alone; as_reduction(fit, object) puts it into an object
 #' str(as_reduction(fit))
-as_reduction <- function(fit, object = NULL, name = "nmf", ...) UseMethod("as_reduction")
+as_reduction <- function(fit, object = NULL, name = "nmf", ...) {
+  check_call("fit")
+  UseMethod("as_reduction")
+}
 
 #' @export
 as_reduction.default <- function(fit, object = NULL, name = "nmf", ...) {
@@ -67,14 +70,19 @@ reduction_of <- function(fit, object, name, format, assay, .call = caller_env())
     return(dim_reduc(fit, colnames(fit$coef), name, assay %||% "RNA", .call = .call))
   }
   if (inherits(object, "Seurat")) {
-    rlang::check_installed("SeuratObject", "to change a Seurat object.")
+    need_package("SeuratObject", "to change a Seurat object")
     assay <- assay %||% methods::slot(object, "active.assay")
+    if (name %in% names(methods::slot(object, "assays"))) {
+      stop_user("argument", "`name` must not be that of an assay of the object.",
+                x = paste0("It is \"", name, "\"."), i = "Take \"nmf\", as by default.",
+                .call = .call)
+    }
     cells <- rownames(methods::slot(object, "meta.data"))
     object[[name]] <- dim_reduc(fit, cells, name, assay, .call = .call)
     return(object)
   }
   if (inherits(object, "SingleCellExperiment")) {
-    rlang::check_installed("SingleCellExperiment", "to change a SingleCellExperiment.")
+    need_package("SingleCellExperiment", "to change a SingleCellExperiment")
     values <- embedding_of(fit, colnames(object), ncol(object), .call = .call)
     SingleCellExperiment::reducedDim(object, name) <- values
     return(object)
@@ -106,11 +114,15 @@ embedding_of <- function(fit, cells, n = length(cells), .call = caller_env()) {
 }
 
 dim_reduc <- function(fit, cells, name, assay, .call = caller_env()) {
-  rlang::check_installed("SeuratObject", "to make a DimReduc.")
+  need_package("SeuratObject", "to make a DimReduc")
   values <- embedding_of(fit, cells, .call = .call)
   attr(values, "basis") <- NULL
   # keys of Seurat are letters and digits, then an underscore
   key <- paste0(gsub("[^A-Za-z0-9]", "", name), "_")
+  if (!grepl("^[A-Za-z]", key)) {
+    stop_user("argument", "`name` must begin with a letter: Seurat makes a key of it.",
+              x = paste0("It is \"", name, "\"."), .call = .call)
+  }
   names <- paste0(key, seq_len(fit$rank))
   # a decoder that is not linear has no loadings
   loadings <- fit$basis %||% matrix(0, 0L, fit$rank)

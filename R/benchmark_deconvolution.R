@@ -104,6 +104,7 @@ benchmark_deconvolution <- function(methods = c("unalloy", "poisson", "markers",
                                     metrics = c("rmse", "mae", "correlation", "type_correlation",
                                                 "bias", "ccc", "l1"),
                                     clean = TRUE, seed = NULL, verbose = TRUE) {
+  check_call()
   metrics <- check_names(metrics, names(BENCHMARK_METRICS), "metrics")
   clean <- check_flag(clean, "clean")
   verbose <- check_flag(verbose, "verbose")

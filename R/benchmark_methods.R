@@ -173,7 +173,7 @@ peer <- function(package, gives, about, run, also = NULL) {
   list(
     package = package, input = "theirs", about = about,
     run = function(dataset) {
-      if (!is.null(also)) rlang::check_installed(also, paste("to call", package))
+      if (!is.null(also)) need_package(also, paste("to call", package))
       plain <- plain_names(dataset)
       estimate <- as.matrix(run(plain$dataset))
       missing <- setdiff(names(plain$types), rownames(estimate))

@@ -60,6 +60,7 @@ benchmark_recovery <- function(x, measurements = c(20, 50, 100, 200, 300),
                                max_correlation = 0.2, genes_per_pool = NULL, settings = list(),
                                seed = NULL, assay = NULL,
                                threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  check_call()
   x <- profile_matrix(x, "x", assay)
   methods <- recovery_methods(methods, settings)
   with_modules <- any(vapply(methods, function(m) m$kind == "dictionary", NA))

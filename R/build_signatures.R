@@ -50,6 +50,7 @@
 #' build_signatures(sim$reference, sim$cells$cell_type, donors = sim$cells$donor)
 build_signatures <- function(x, cell_types = NULL, donors = NULL, assay = NULL, min_cells = 5,
                              platforms = NULL, exclude = NULL) {
+  check_call()
   if (is_reference_list(x)) {
     if (!is.null(platforms)) {
       stop_user("argument", "`platforms` are the names of the list `x`.",

@@ -115,6 +115,7 @@ anchor_size <- function(sizes) {
 #' @export
 match_cell_size <- function(types, source = c("consensus", "EPIC", "quanTIseq", "ABIS",
                                               "Sosina")) {
+  check_call()
   if (!is.character(types) && !is.factor(types)) {
     stop_user("argument", "`types` must be names of cell types.",
               x = paste0("It is ", describe(types), "."))

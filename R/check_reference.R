@@ -29,6 +29,7 @@
 #' signatures <- build_signatures(sim$reference, sim$cells$cell_type)
 #' check_reference(signatures, sim$bulk_counts)
 check_reference <- function(signatures, bulk) {
+  check_call()
   here <- environment()
   signatures <- as_signatures(signatures)
   reference_genes <- gene_names(rownames(signatures$profiles), "signatures")

@@ -138,10 +138,12 @@ print.cell_type_expression <- function(x, ...) {
 #' @rdname cell_type_expression
 #' @export
 expression_reliability <- function(x) {
+  check_call()
   check_expression(x)
+  here <- environment()
   parts <- unclass(x)
   of_type <- function(type) {
-    found <- expression_block(parts, "reliability", type)$reliability[, 1L, ]
+    found <- expression_block(parts, "reliability", type, .call = here)$reliability[, 1L, ]
     dim(found) <- c(length(parts$genes), length(parts$samples))
     # v is the square of the exposure times what is the same for all samples
     weight <- (parts$data$exposures[type, parts$samples] * parts$model$sizes[parts$samples])^2
@@ -156,9 +158,10 @@ expression_reliability <- function(x) {
 #' @export
 as_summarized_experiment <- function(x, what = c("expression", "variance", "std_error",
                                                  "reliability")) {
+  check_call()
   check_expression(x)
   what <- check_choice(what, EXPRESSION_FIELDS, "what")
-  rlang::check_installed("SummarizedExperiment", "to make a SummarizedExperiment.")
+  need_package("SummarizedExperiment", "to make a SummarizedExperiment")
   parts <- unclass(x)
   assays <- lapply(stats::setNames(nm = parts$types), function(type) {
     values <- expression_block(parts, what, type)[[1L]]

@@ -11,6 +11,7 @@
 #' programs <- consensus_programs(sim$reference, rank = 3, nrun = 10, n_features = 100, seed = 1)
 #' top_genes(programs, n = 5)
 top_genes <- function(x, n = 20) {
+  check_call()
   if (!inherits(x, "consensus_programs")) {
     stop_user("class", "`top_genes()` takes what `consensus_programs()` returns for one rank.",
               x = paste0("It is ", describe(x), "."))

@@ -25,7 +25,7 @@
 #'   \item{`A`}{The measurements that it is for.}
 #'   \item{`samples`, `usual_distance`, `prior`, `spread_weight`}{Number of training
 #'     samples; mean leverage of held-out ones; variance of the bells far from all
-#'     landmarks; ω of *Standard errors* in [learn_decoder()].}
+#'     landmarks; omega of *Standard errors* in [learn_decoder()].}
 #'   \item{`settings`}{The arguments.}
 #' }
 #'

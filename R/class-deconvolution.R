@@ -187,6 +187,7 @@ coef.deconvolution <- function(object, what = c("exposures", "proportions",
 #' @export
 fitted.deconvolution <- function(object, samples = NULL, ...) {
   refuse_dots(...)
+  check_intact(object, "object")
   kept <- if (is.null(samples)) TRUE else sample_index(samples, object$convergence$sample)
   exposures <- object$exposures[, kept, drop = FALSE]
   means <- call_rs(rs_fitted, signatures = object$model$sources,
@@ -201,6 +202,7 @@ residuals.deconvolution <- function(object, type = c("response", "pearson", "dev
                                     samples = NULL, ...) {
   refuse_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")
+  check_intact(object, "object")
   observed <- observed_counts(object, samples)
   mean <- fitted(object, samples)
   raw <- observed - mean
@@ -220,6 +222,7 @@ predict.deconvolution <- function(object, newdata = NULL,
                                   type = c("proportions", "exposures", "counts"), ...) {
   refuse_dots(...)
   type <- check_choice(type, c("proportions", "exposures", "counts"), "type")
+  check_intact(object, "object")
   if (!is.null(newdata)) object <- refit(object, newdata)
   if (type == "counts") fitted(object) else object[[type]]
 }
@@ -242,6 +245,7 @@ refit <- function(object, newdata, .call = caller_env()) {
 #' @export
 logLik.deconvolution <- function(object, ...) {
   refuse_dots(...)
+  check_intact(object, "object")
   observed <- observed_counts(object)
   constant <- sum(object$model$weights * lgamma(observed + 1))
   structure(sum(object$convergence$loglik) - constant, df = sum(object$exposures > 0),

@@ -184,6 +184,7 @@ OF_WHAT <- c("shares", "differences")
 
 # The result, checked and reduced to the samples that were asked for.
 ready_for_inference <- function(object, samples, .call) {
+  check_intact(object, "object", .call)
   need_unpenalised(object, .call)
   if (is.null(samples)) return(object)
   object[sample_index(samples, object$convergence$sample, .call = .call)]

@@ -34,7 +34,8 @@ tidy.deconvolution <- function(x, what = NULL,
   refuse_dots(..., .known = if (with_intervals) arguments_of(confint.deconvolution))
   what <- share_asked_for(what, x)
   if (with_intervals) {
-    out <- confint(x, level = conf.level, what = what, ...)
+    conf.level <- check_number(conf.level, "conf.level", 0, 0.999999, above = TRUE)
+    out <- on_behalf(environment(), confint(x, level = conf.level, what = what, ...))
     names(out)[4:6] <- c("std.error", "conf.low", "conf.high")
     return(out)
   }
@@ -62,6 +63,7 @@ glance.deconvolution <- function(x, ...) {
 #' @export
 augment.deconvolution <- function(x, samples = NULL, ...) {
   refuse_dots(...)
+  check_intact(x, "x")
   observed <- observed_counts(x, samples)
   mean <- fitted(x, samples)
   data.frame(

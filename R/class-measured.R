@@ -29,7 +29,10 @@ measured_block <- function(values, type = NA_character_, error = NULL, reliabili
 
 # Names of the samples of a result.
 samples_of <- function(x, .call = caller_env()) {
-  if (inherits(x, "deconvolution")) return(x$convergence$sample)
+  if (inherits(x, "deconvolution")) {
+    check_intact(x, "x", .call)
+    return(x$convergence$sample)
+  }
   if (inherits(x, "cell_type_expression")) return(unclass(x)$samples)
   if (inherits(x, "subtypes")) return(names(x$assignment))
   if (inherits(x, c("nmf_fit", "latent_factors"))) {
@@ -63,6 +66,7 @@ measured_values <- function(x, how, .call = caller_env()) {
 }
 
 measured_shares <- function(x, how, .call) {
+  check_intact(x, "x", .call)
   what <- share_asked_for(how$what, x, .call = .call, choices = SHARES[1:2])
   scale <- check_choice(how$scale %||% "share", SHARE_SCALES, "scale", .call = .call)
   values <- x[[what]]

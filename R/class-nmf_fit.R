@@ -3,7 +3,7 @@
 
 #' The result of a non-negative matrix factorisation
 #'
-#' What [nmf()] returns, X ≈ WH, and how to get at its parts. The functions have
+#' What [nmf()] returns, X ~ WH, and how to get at its parts. The functions have
 #' the names and defaults of package NMF, so scripts written for it run.
 #'
 #' @details
@@ -13,7 +13,7 @@
 #'   \item{`coef`}{H, rank × samples. Components stand in the order of their share
 #'     of the fitted total, the largest first.}
 #'   \item{`rank`, `method`, `loss`, `objective`}{The loss is `"frobenius"`, with
-#'     objective ½‖X − WH‖², or `"kl"`, with the generalised Kullback-Leibler
+#'     objective ½|X - WH|², or `"kl"`, with the generalised Kullback-Leibler
 #'     divergence.}
 #'   \item{`theta`, `offset`}{Smoothing of `"nsNMF"`; constant per feature of
 #'     `"offset"`.}
@@ -30,7 +30,7 @@
 #' @param samples Samples to return, by name or number; all by default. The
 #'   fitted matrix is dense, so large data are better read in parts.
 #' @param track Return the objective of each iteration?
-#' @param type `"objective"`, as NMF does it, or `"response"`, the matrix X − WH.
+#' @param type `"objective"`, as NMF does it, or `"response"`, the matrix X - WH.
 #' @param data The data, when the fit was told not to keep them.
 #' @param what For `predict()`: `"samples"` gives the component that contributes
 #'   most to the fitted total of a sample, \eqn{H_{kj} \sum_i W_{ik}}, which does not depend

@@ -9,7 +9,7 @@
 #' samples in runs: a fit holds nothing of size samples × samples.
 #'
 #' @details
-#' `cophcor()` is the correlation of the distances 1 − C with the cophenetic
+#' `cophcor()` is the correlation of the distances 1 - C with the cophenetic
 #' distances of their average-linkage tree. Above 1,000 samples those
 #' with the same labels in all runs become one leaf with a weight, which gives the same tree
 #' up to ties. Above 5,000 different leaves, it is computed on 5,000 samples
@@ -22,7 +22,7 @@
 #' @param ... None: other arguments are refused.
 #' @return `consensus()`, `connectivity()`: samples × samples matrices, over runs
 #'   and of the best run. `cophcor()`: between 0 and 1, 1 for runs that agree.
-#'   `dispersion()`: Σ 4(C − ½)² / n², 1 for runs that agree, 0 for chance
+#'   `dispersion()`: sum 4(C - ½)² / n², 1 for runs that agree, 0 for chance
 #'   (Kim and Park 2007).
 #' @section Errors: `unalloy_error_too_large` for the consensus matrix of more
 #'   than 20,000 samples; `unalloy_error_argument` for a matrix that is no consensus.

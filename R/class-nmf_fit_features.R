@@ -9,7 +9,7 @@
 #' package NMF does it.
 #'
 #' @details
-#' Method `"kim"` (Kim and Park 2007) scores a feature by 1 + Σ p log₂ p / log₂ k,
+#' Method `"kim"` (Kim and Park 2007) scores a feature by 1 + sum p log_2 p / log_2 k,
 #' where p are the shares of components in its row of W: 1 when it has weight in
 #' one component, 0 when it has the same in all, or none. Features are selected
 #' whose score is above the median score plus 3 median absolute deviations and whose largest
@@ -50,6 +50,7 @@
 #' top_features(fit, n = 3)
 #' lengths(extractFeatures(fit))
 top_features <- function(fit, n = 10, by = c("specificity", "weight"), ...) {
+  check_call("fit")
   UseMethod("top_features")
 }
 

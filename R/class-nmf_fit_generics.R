@@ -24,73 +24,122 @@ NULL
 
 #' @rdname nmf_generics
 #' @export
-basis <- function(object, ...) UseMethod("basis")
+basis <- function(object, ...) {
+  check_call("object")
+  UseMethod("basis")
+}
 
 #' @rdname nmf_generics
 #' @export
-nbasis <- function(x, ...) UseMethod("nbasis")
+nbasis <- function(x, ...) {
+  check_call("x")
+  UseMethod("nbasis")
+}
 
 #' @rdname nmf_generics
 #' @export
-consensus <- function(object, ...) UseMethod("consensus")
+consensus <- function(object, ...) {
+  check_call("object")
+  UseMethod("consensus")
+}
 
 #' @rdname nmf_generics
 #' @export
-connectivity <- function(object, ...) UseMethod("connectivity")
+connectivity <- function(object, ...) {
+  check_call("object")
+  UseMethod("connectivity")
+}
 
 #' @rdname nmf_generics
 #' @export
-cophcor <- function(object, ...) UseMethod("cophcor")
+cophcor <- function(object, ...) {
+  check_call("object")
+  UseMethod("cophcor")
+}
 
 #' @rdname nmf_generics
 #' @export
-dispersion <- function(object, ...) UseMethod("dispersion")
+dispersion <- function(object, ...) {
+  check_call("object")
+  UseMethod("dispersion")
+}
 
 #' @rdname nmf_generics
 #' @export
-silhouette <- function(x, ...) UseMethod("silhouette")
+silhouette <- function(x, ...) {
+  check_call("x")
+  UseMethod("silhouette")
+}
 
 #' @rdname nmf_generics
 #' @export
-sparseness <- function(x, ...) UseMethod("sparseness")
+sparseness <- function(x, ...) {
+  check_call("x")
+  UseMethod("sparseness")
+}
 
 #' @rdname nmf_generics
 #' @export
-rss <- function(object, ...) UseMethod("rss")
+rss <- function(object, ...) {
+  check_call("object")
+  UseMethod("rss")
+}
 
 #' @rdname nmf_generics
 #' @export
-evar <- function(object, ...) UseMethod("evar")
+evar <- function(object, ...) {
+  check_call("object")
+  UseMethod("evar")
+}
 
 #' @rdname nmf_generics
 #' @export
-featureScore <- function(object, ...) UseMethod("featureScore") # nolint: object_name_linter.
+featureScore <- function(object, ...) {
+  check_call("object")
+  UseMethod("featureScore") # nolint: object_name_linter.
+}
 
 #' @rdname nmf_generics
 #' @export
 extractFeatures <- function(object, ...) { # nolint: object_name_linter.
+  check_call("object")
   UseMethod("extractFeatures")
 }
 
 #' @rdname nmf_generics
 #' @export
-purity <- function(x, y, ...) UseMethod("purity")
+purity <- function(x, y, ...) {
+  check_call("x")
+  UseMethod("purity")
+}
 
 #' @rdname nmf_generics
 #' @export
-entropy <- function(x, y, ...) UseMethod("entropy")
+entropy <- function(x, y, ...) {
+  check_call("x")
+  UseMethod("entropy")
+}
 
 #' @rdname nmf_generics
 #' @export
-basismap <- function(object, ...) UseMethod("basismap")
+basismap <- function(object, ...) {
+  check_call("object")
+  UseMethod("basismap")
+}
 
 #' @rdname nmf_generics
 #' @export
-coefmap <- function(object, ...) UseMethod("coefmap")
+coefmap <- function(object, ...) {
+  check_call("object")
+  UseMethod("coefmap")
+}
 
 #' @rdname nmf_generics
 #' @export
-consensusmap <- function(object, ...) UseMethod("consensusmap")
+consensusmap <- function(object, ...) {
+  check_call("object")
+  UseMethod("consensusmap")
+}
 
 #' @export
 basis.default <- function(object, ...) pass_on("basis", object, ...)

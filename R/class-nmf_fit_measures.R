@@ -6,19 +6,19 @@
 #' The measures that package NMF prints, with its definitions and names.
 #'
 #' @details
-#' * `rss()`: Σ (X − WH)² over the observed entries, which are neither missing nor of
-#'   weight 0; `evar()`: 1 − rss / ΣX² over the same entries.
-#' * `sparseness()` (Hoyer 2004): (√n − ‖x‖₁/‖x‖₂) / (√n − 1), 0 for a constant and 1
+#' * `rss()`: sum (X - WH)² over the observed entries, which are neither missing nor of
+#'   weight 0; `evar()`: 1 - rss / sum X² over the same entries.
+#' * `sparseness()` (Hoyer 2004): (sqrt(n) - |x|_1/|x|_2) / (sqrt(n) - 1), 0 for a constant and 1
 #'   for a single non-zero entry; of a fit, the mean over metagenes (columns of W)
 #'   and over samples (columns of H). `NA` for a vector of zeros, which means leave
 #'   out.
 #' * `purity()`: the share of samples that belong to the most frequent class of
-#'   their cluster. `entropy()`: of classes within clusters, Σ over clusters and
-#'   classes −n log₂(n / cluster size) / (N log₂ classes); 0 when every cluster has
+#'   their cluster. `entropy()`: of classes within clusters, sum over clusters and
+#'   classes -n log_2(n / cluster size) / (N log_2 classes); 0 when every cluster has
 #'   one class (Kim and Park 2007).
-#' * `silhouette()`: for samples (or features), distance is 1 − Pearson
+#' * `silhouette()`: for samples (or features), distance is 1 - Pearson
 #'   correlation of the contributions of components (or rows of W) and clusters are the
-#'   largest components; for the consensus, distance is 1 − C and clusters are those of
+#'   largest components; for the consensus, distance is 1 - C and clusters are those of
 #'   [predict.nmf_fit()]. Mean distances to clusters are inner products with
 #'   cluster sums, so no matrix of distances is made: half a million features
 #'   take seconds. A sample without correlation (constant coefficients) is at
@@ -221,10 +221,16 @@ refuse_classes <- function(y, .call = caller_env()) {
 }
 
 clusters_by_class <- function(clusters, class, .call = caller_env()) {
+  if (missing(class)) {
+    stop_user("argument", "The known classes must be given as `y`.", .call = .call)
+  }
   if (!is.atomic(class) || length(class) != length(clusters)) {
     stop_user("argument", "The known classes must be a vector with a value per sample.",
               x = paste0("They are ", describe(class), "; there are ",
                          plural(length(clusters), "sample"), "."), .call = .call)
+  }
+  if (all(is.na(class))) {
+    stop_user("argument", "The known classes are missing for every sample.", .call = .call)
   }
   table(clusters, factor(class))
 }

@@ -17,7 +17,7 @@
 #'     of its measurements) and `measurement_sd` (the standard deviation of a measurement
 #'     that standard errors rest on); with a decoder `distance` (squared distance of its
 #'     measurements from the mean of the training samples, in units of that of a training
-#'     sample that is left out) and `spread` (1 + ω v of *Standard errors* in
+#'     sample that is left out) and `spread` (1 + omega v of *Standard errors* in
 #'     [learn_decoder()]).}
 #'   \item{`noise`}{The standard deviation of a measurement's noise, given or
 #'     estimated; `NULL` with a decoder, without standard errors, and where nothing tells

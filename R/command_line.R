@@ -21,6 +21,7 @@
 #' @examples
 #' command_line("--help")
 command_line <- function(arguments) {
+  check_call()
   if (!is.character(arguments)) {
     stop_user("argument", "`arguments` must be words.", x = paste0("It is ", describe(arguments),
                                                                    "."))
@@ -98,8 +99,8 @@ command_deconvolve <- function(options) {
   write_table(as.data.frame(confint(result)), path("intervals.tsv"))
   write_table(result$convergence, path("convergence.tsv"))
   said <- function(x) utils::capture.output(print(x))
-  writeLines(said(check_reference(signatures, bulk)), path("check.txt"))
-  writeLines(said(diagnose(result, seed = 1, threads = threads, verbose = FALSE)),
+  write_text(said(check_reference(signatures, bulk)), path("check.txt"))
+  write_text(said(diagnose(result, seed = 1, threads = threads, verbose = FALSE)),
              path("diagnosis.txt"))
   saveRDS(result, path("result.rds"))
   if (isTRUE(options$report)) {

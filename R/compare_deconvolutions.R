@@ -24,6 +24,7 @@
 compare_deconvolutions <- function(a, b, names = c("a", "b"),
                                    what = c("proportions", "cell_fractions",
                                             "proportions_with_intercept")) {
+  check_call()
   what <- check_choice(what, eval(formals()$what), "what")
   if (!is.character(names) || length(names) != 2L || anyNA(names)) {
     stop_user("argument", "`names` must be two labels.", x = paste0("It is ", describe(names), "."))

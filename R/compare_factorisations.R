@@ -44,6 +44,7 @@
 #' compared
 #' plot(compared, "signatures")
 compare_factorisations <- function(..., signatures = NULL, gene_sets = NULL, class = NULL) {
+  check_call()
   fits <- list(...)
   given <- as.character(as.list(substitute(list(...)))[-1L])
   names <- names(fits) %||% rep("", length(fits))

@@ -100,8 +100,8 @@ compare_groups <- function(x, formula, samples = NULL, what = NULL, scale = NULL
                            adjust = "BH", variance = c("robust", "quasi", "poisson"),
                            min_reliability = 0.2, offset = 10,
                            threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   here <- environment()
-  if (missing(x) || missing(formula)) stop_user("argument", "`x` and `formula` are needed.")
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   adjust <- check_choice(adjust, stats::p.adjust.methods, "adjust")
   how <- list(what = what, scale = scale, types = types, errors = check_flag(errors, "errors"),

@@ -35,10 +35,8 @@
 #' }
 compare_survival <- function(groups, time, event, covariates = NULL, samples = NULL,
                              restrict = NULL, level = 0.95) {
+  check_call()
   here <- environment()
-  if (missing(groups) || missing(time) || missing(event)) {
-    stop_user("argument", "`groups`, `time` and `event` are needed.")
-  }
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   if (!is.null(restrict)) restrict <- check_number(restrict, "restrict", 0, above = TRUE)
   known <- grouped_samples(groups, samples, time, here)

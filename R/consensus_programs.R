@@ -5,9 +5,9 @@
 #' genes is never made dense.
 #'
 #' @details
-#' 1. *Genes.* Counts are scaled to a million per cell (TPM below). With mean μ and
-#'    variance σ² of a gene, its Fano factor σ²/μ is divided by the expected
-#'    A²μ + B², where A is the smallest coefficient of variation of the 20 genes with
+#' 1. *Genes.* Counts are scaled to a million per cell (TPM below). With mean mu and
+#'    variance sigma² of a gene, its Fano factor sigma²/mu is divided by the expected
+#'    A²mu + B², where A is the smallest coefficient of variation of the 20 genes with
 #'    the highest mean and B² the median Fano factor of the genes between the 10th and
 #'    90th percentile of both. The `n_features` genes with the largest ratio are
 #'    factorised, of those whose TPM and counts vary.
@@ -28,7 +28,7 @@
 #'
 #' @section Choosing the rank:
 #'   With several ranks the result has a table with stability (mean silhouette width
-#'   of all spectra, before any is dropped) and error (‖X − WH‖² over ‖X‖²), and a
+#'   of all spectra, before any is dropped) and error (|X - WH|² over |X|²), and a
 #'   plot of both. Take the largest rank at which stability is still high. The density
 #'   threshold is read off the histogram in `plot(x)`: it belongs in the gap between the
 #'   bulk of the spectra and the stragglers.
@@ -93,6 +93,7 @@ consensus_programs <- function(x, rank, nrun = 100, n_features = 2000, features 
                                neighbours = 0.3, max_iter = 1000, tolerance = 1e-5, assay = NULL,
                                threads = getOption("unalloy.threads", 2L), seed = NULL,
                                verbose = interactive()) {
+  check_call()
   call <- match.call()
   settings <- list(
     nrun = check_count(nrun, "nrun", 2, MOST_REPEATS),

@@ -50,12 +50,10 @@ contrast <- function(result, first, second, types = NULL, what = NULL,
                      scale = c("share", "logit"), level = 0.95,
                      variance = c("robust", "quasi", "poisson"), adjust = "BH",
                      threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   here <- environment()
   check_result(result)
   check_types(types, rownames(result$proportions))
-  if (missing(first) || missing(second)) {
-    stop_user("argument", "`first` and `second` are needed: the samples to compare.")
-  }
   what <- share_asked_for(what, result, choices = SHARES[1:2])
   scale <- check_choice(scale, c("share", "logit"), "scale")
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)

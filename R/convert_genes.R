@@ -49,6 +49,7 @@ convert_genes <- function(x, to = c("symbol", "ensembl", "entrez"),
                           from = c("auto", "symbol", "ensembl", "entrez", "refseq", "transcript"),
                           species = c("auto", "human", "mouse"), table = NULL,
                           unknown = c("drop", "keep"), verbose = TRUE) {
+  check_call()
   here <- environment()
   to <- check_choice(to, c("symbol", "ensembl", "entrez"), "to")
   from <- check_choice(from, c("auto", names(GENE_COLUMNS)), "from")

@@ -94,6 +94,7 @@ FEW_MATCHED <- 3
 #' cor(as.data.frame(corrected)$log_factor, sim$platform)
 correct_platform <- function(bulk_counts, reference, donors = NULL, matches = NULL,
                              cell_types = NULL, method = c("matched", "cohort"), assay = NULL) {
+  check_call()
   here <- environment()
   method <- check_choice(method, c("matched", "cohort"), "method")
   bulk <- as_bulk(bulk_counts, assay)

@@ -212,11 +212,8 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             bulk_scale = c("linear", "log1p", "log2"), samples = NULL,
                             keep_counts = TRUE, threads = getOption("unalloy.threads", 2L),
                             seed = NULL, verbose = TRUE, ...) {
+  check_call()
   here <- environment()
-  if (missing(signatures) || missing(bulk_counts)) {
-    stop_user("argument", "`signatures` and `bulk_counts` are needed.",
-              i = "`build_signatures()` makes signatures from single-cell counts.")
-  }
   method <- check_choice(method, METHODS, "method")
   given <- setdiff(names(match.call())[-1L], "")
   refuse_dots(..., .known = names(OTHER_NAMES), .call = here)

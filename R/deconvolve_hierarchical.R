@@ -82,6 +82,7 @@ deconvolve_hierarchical <- function(signatures, bulk_counts, gene_lengths = NULL
                                     cell_size = "auto", assay = NULL,
                                     threads = getOption("unalloy.threads", 2L),
                                     verbose = TRUE) {
+  check_call()
   here <- environment()
   call <- match.call()
   verbose <- check_flag(verbose, "verbose")

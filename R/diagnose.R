@@ -117,6 +117,7 @@
 #' plot_influence(diagnosis)
 diagnose <- function(result, observed_counts = NULL, programs = 3, draws = 19,
                      threads = getOption("unalloy.threads", 2L), seed = NULL, verbose = TRUE) {
+  check_call()
   if (inherits(result, "hierarchical_deconvolution")) {
     stop_user("argument", "`result` has a fit for every group; diagnose them one by one.",
               i = "Try `diagnose(result$coarse)`, or `diagnose(result$within[[1]])`.")

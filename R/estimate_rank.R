@@ -83,6 +83,7 @@ estimate_rank <- function(x, ranks = 2:6, nrun = 10, method = formals(nmf)$metho
                           ..., folds = 3, held_out = 0.1, blocks = 2, null_runs = 2,
                           assay = NULL, verbose = TRUE,
                           threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   call <- match.call()
   algorithm <- nmf_method(method)
   more <- check_rank_dots(list(...))

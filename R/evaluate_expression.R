@@ -55,6 +55,7 @@
 #' evaluate_expression(mixed$truth_expression, cell_type_expression(fit, verbose = FALSE))
 evaluate_expression <- function(truth, estimate, genes = NULL,
                                 threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   truth <- expression_values(truth, "truth")
   estimate <- expression_values(estimate, "estimate")
   threads <- check_threads(threads)

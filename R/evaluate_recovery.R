@@ -62,6 +62,7 @@
 evaluate_recovery <- function(truth, recovered, level = 0.95, groups = 20, max_distances = 200,
                               assay = NULL, threads = getOption("unalloy.threads", 2L),
                               verbose = TRUE) {
+  check_call()
   truth <- profile_matrix(truth, "truth", assay)
   errors <- if (inherits(recovered, "recovery")) recovered$standard_errors
   if (inherits(recovered, "recovery")) recovered <- recovered$profiles

@@ -102,6 +102,7 @@
 extract_program <- function(result, n_programs = 1, genes = NULL, min_count = 5, n_starts = 4,
                             max_iter = 200, tolerance = 1e-6, test = TRUE, seed = NULL,
                             threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  check_call()
   here <- environment()
   check_result(result)
   n_programs <- check_count(n_programs, "n_programs")

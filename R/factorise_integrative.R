@@ -14,7 +14,7 @@
 #' on a rank × rank Gram matrix, block principal pivoting), so the objective never
 #' rises. Sparse data stay sparse; the samples are met in two products per iteration.
 #'
-#' As λ grows the data sets' own parts vanish and the fit becomes [nmf()] of all
+#' As lambda grows the data sets' own parts vanish and the fit becomes [nmf()] of all
 #' samples side by side. At 0 nothing ties W and V down: they are only known as a sum.
 #'
 #' @param datasets A named list of matrices with features in rows and samples or cells in
@@ -22,7 +22,7 @@
 #'   Shared features are those whose names all data sets have, or all rows when there are no
 #'   names.
 #' @param rank Number of components.
-#' @param lambda λ: larger values allow less that is particular to a data set.
+#' @param lambda lambda: larger values allow less that is particular to a data set.
 #' @param unshared For UINMF: a list, named by data set, of features that only this data
 #'   set has; `TRUE` takes all of them.
 #' @param scale Divide each feature, within its data set, by its root mean square? So do
@@ -72,6 +72,7 @@ factorise_integrative <- function(datasets, rank, lambda = 5, unshared = NULL, s
                                   nrun = 1, max_iter = 500, tolerance = 1e-6,
                                   threads = getOption("unalloy.threads", 2L), seed = NULL,
                                   verbose = interactive()) {
+  check_call()
   call <- match.call()
   settings <- list(
     rank = check_count(rank, "rank"), lambda = check_number(lambda, "lambda", 0),
@@ -173,6 +174,11 @@ integrative_data <- function(datasets, unshared, scale, .call = caller_env()) {
   })
   features <- lapply(matrices, rownames)
   named <- all(lengths(features) > 0L)
+  for (name in names(matrices)) {
+    what <- paste0("data set \"", name, "\"")
+    check_own_names(features[[name]], what, "feature", .call)
+    check_own_names(colnames(matrices[[name]]), what, "sample", .call)
+  }
   rows <- vapply(matrices, nrow, 0L)
   if (!named && length(unique(rows)) > 1L) {
     stop_user("features", "Data sets without feature names must have the same rows.",

@@ -10,7 +10,7 @@
 #'   (matrix, `dgCMatrix`, or an object that [nmf()] takes). Blocks with column names are
 #'   matched by them; samples that are not in all blocks are left out, with a message.
 #' @param rank Number of components.
-#' @param block_weights α, a positive number per block, by name or in the order of the
+#' @param block_weights alpha, a positive number per block, by name or in the order of the
 #'   blocks. By default \eqn{1 / \lVert X_v \rVert^2}: every block counts the same,
 #'   whatever its size and unit. Given weights multiply this default, so `c(2, 1)` makes
 #'   the first block count twice.
@@ -19,11 +19,11 @@
 #' @return An object of class `joint_factorisation`, a list:
 #'   \item{basis}{A list of W per block (features × components), in the block's units.}
 #'   \item{coef}{H, components × samples.}
-#'   \item{explained}{Data frame: per block the part of Σ X² that the fit explains,
-#'     1 − ‖X − WH‖² / ‖X‖².}
+#'   \item{explained}{Data frame: per block the part of sum X² that the fit explains,
+#'     1 - |X - WH|² / |X|².}
 #'   \item{contribution}{Blocks × components: the part of a block's fitted total that
 #'     each component makes.}
-#'   \item{block_weights}{α.}
+#'   \item{block_weights}{alpha.}
 #'   \item{fit}{The [nmf_fit] of the scaled blocks: runs, trace, measures of stability.}
 #'   \item{call}{The call.}
 #' @section Errors: `unalloy_error_blocks` when the blocks have no samples in common, or
@@ -46,6 +46,7 @@
 factorise_joint <- function(blocks, rank, block_weights = NULL, method = "hals", nrun = 10,
                             seed = NULL, max_iter = 2000, tolerance = 1e-8,
                             threads = getOption("unalloy.threads", 2L), verbose = interactive()) {
+  check_call()
   call <- match.call()
   blocks <- check_joint_blocks(blocks)
   size <- vapply(blocks, sum_of_squares, 0)
@@ -68,8 +69,10 @@ factorise_joint <- function(blocks, rank, block_weights = NULL, method = "hals",
               x = paste0("It is ", describe(method), "."),
               i = "The scales of the blocks are weights of squared errors.")
   }
-  fit <- nmf(stacked, rank, method = method, nrun = nrun, seed = seed, max_iter = max_iter,
-             tolerance = tolerance, threads = threads, verbose = verbose, keep_x = FALSE)
+  fit <- on_behalf(environment(), {
+    nmf(stacked, rank, method = method, nrun = nrun, seed = seed, max_iter = max_iter,
+        tolerance = tolerance, threads = threads, verbose = verbose, keep_x = FALSE)
+  })
   block_of <- rep(names(blocks), vapply(blocks, nrow, 0L))
   basis <- Map(function(name, block, by) {
     part <- fit$basis[block_of == name, , drop = FALSE] / by
@@ -111,6 +114,9 @@ check_joint_blocks <- function(blocks, .call = caller_env()) {
     block
   })
   samples <- lapply(blocks, colnames)
+  Map(function(own, name) {
+    check_own_names(own, paste0("block \"", name, "\""), "sample", .call)
+  }, samples, names)
   if (all(lengths(samples) > 0L)) {
     common <- Reduce(intersect, samples)
     dropped <- setdiff(unlist(samples), common)

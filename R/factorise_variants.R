@@ -8,12 +8,12 @@
 #'
 #' A call M is ½ where both alleles are seen, 1 where only the alternative is, 0
 #' where only the reference is, and missing with fewer than `min_coverage` reads.
-#' Its weight Ω says how sure it is: a heterozygous call needs no further proof,
+#' Its weight Omega says how sure it is: a heterozygous call needs no further proof,
 #' a homozygous one may have missed the other allele. Factors V (variants ×
 #' clones) and C (clones × cells), both in \[0, 1\], minimise
 #' \deqn{\tfrac12 \sum_{ij} \left[\Omega_{ij} (M_{ij} - (VC)_{ij})^2 / \sigma_i^2 +
 #'   \log \sigma_i^2\right] + \tfrac{\lambda}{2} \sum_{rj} C_{rj}^2,}
-#' over all calls. With `noise = "common"` (σ = 1, λ = 0) this is the objective of
+#' over all calls. With `noise = "common"` (sigma = 1, lambda = 0) this is the objective of
 #' CCLONE. With `noise = "variant"`, the default, every variant has a noise
 #' variance of its own, as in factor analysis. Calls of a heterozygous site with
 #' few reads jump between 0 and 1: under a common variance the clones are spent on
@@ -41,7 +41,7 @@
 #'   names they are matched by name.
 #' @param rank Number of clones, the healthy cells among them.
 #' @param weights How sure a call is. `"constant"`: 1 for heterozygous calls, ½ for
-#'   others. `"coverage"`: 1 for heterozygous calls, 1 − 2^−n for others from n
+#'   others. `"coverage"`: 1 for heterozygous calls, 1 - 2^-n for others from n
 #'   reads (CCLONE's `"10X"` mode). `"binary"`: 1. Or a matrix of weights,
 #'   variants × cells.
 #' @param min_coverage Reads that a call needs.
@@ -56,8 +56,8 @@
 #' @param exclude Variants to leave out (names, numbers, or a logical vector): known
 #'   RNA editing sites, common polymorphisms.
 #' @param noise `"variant"` or `"common"`, see above.
-#' @param ridge λ. By default 3 with noise per variant, where it stands for a uniform
-#'   prior on \[0, 1\] (mean square ⅓), and 0 with common noise. Larger values shrink
+#' @param ridge lambda. By default 3 with noise per variant, where it stands for a uniform
+#'   prior on \[0, 1\] (mean square 1/3), and 0 with common noise. Larger values shrink
 #'   cells with few calls more.
 #' @param nrun Random starts.
 #' @param bootstrap Resamples of the variants for intervals and certainties; 0 for
@@ -79,14 +79,14 @@
 #'   \item{intervals}{`mean`, `sd`, `lower`, `upper` of the shares over resamples, and
 #'     `chosen`, the part of resamples in which a clone is the largest; all clones ×
 #'     cells. `NULL` without resamples.}
-#'   \item{noise}{σ² per variant.}
-#'   \item{residual}{Σ Ω (M − VC)² / Σ Ω M² (`weighted`), and with Ω² for Ω (`squared`);
+#'   \item{noise}{sigma² per variant.}
+#'   \item{residual}{sum Omega (M - VC)² / sum Omega M² (`weighted`), and with Omega² for Omega (`squared`);
 #'     `NA` when every call is reference.}
 #'   \item{orthogonality}{Mean cosine between the coefficients of two clones: 0 when no
 #'     cell has two, near 1 when the clones are not told apart.}
 #'   \item{runs, trace}{How each start ended (`reason` `"rounds"`: 50 alternations between
 #'     factors and noise did not settle them); the objective of the best one.}
-#'   \item{calls, weights}{M and Ω, sparse; entries that are not stored have no call.}
+#'   \item{calls, weights}{M and Omega, sparse; entries that are not stored have no call.}
 #'   \item{left_out}{Names of variants and cells that the filters removed.}
 #'   \item{settings, call}{What was asked for.}
 #' @section Errors: `unalloy_error_not_counts` for reads that are negative, missing or
@@ -119,6 +119,7 @@ factorise_variants <- function(ref, alt, rank, weights = c("constant", "coverage
                                bootstrap = 50, level = 0.95, max_iter = 1000, tolerance = 1e-6,
                                threads = getOption("unalloy.threads", 2L), seed = NULL,
                                verbose = interactive()) {
+  check_call()
   call <- match.call()
   noise <- check_choice(noise, c("variant", "common"), "noise")
   filters <- list(

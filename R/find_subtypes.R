@@ -71,6 +71,7 @@ find_subtypes <- function(x, types = NULL, k = 2:6, n_features = 1000, dimension
                           what = NULL, scale = NULL, min_reliability = 0.2, offset = 10,
                           seed = NULL, threads = getOption("unalloy.threads", 2L),
                           verbose = interactive()) {
+  check_call()
   here <- environment()
   call <- match.call()
   method <- check_choice(method, c("kmeans", "hierarchical"), "method")

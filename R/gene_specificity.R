@@ -49,6 +49,7 @@
 #' specificity <- gene_specificity(signatures)
 #' head(specificity[order(-specificity$log2_ratio), ])
 gene_specificity <- function(signatures, method = c("entropy", "log_ratio"), pseudocount = 10) {
+  check_call()
   method <- check_choice(method, c("entropy", "log_ratio"), "method")
   pseudocount <- check_number(pseudocount, "pseudocount", min = 0, above = TRUE)
   specificity_of(per_million(signatures), method, pseudocount)

@@ -5,7 +5,10 @@
 #   genes, samples, n_rows, n_samples
 
 # Bytes that are read from disk at a time.
-disk_block <- function() getOption("unalloy.block_size", 1e8)
+disk_block <- function(.call = caller_env()) {
+  check_number(getOption("unalloy.block_size", 1e8), "options(unalloy.block_size)", 1,
+               .call = .call)
+}
 
 # Samples that the core evaluates together; blocks are multiples of it.
 CORE_BLOCK <- 16L
@@ -54,9 +57,9 @@ bulk_matrix <- function(x, assay, .call) {
     }
     return(x)
   }
-  if (methods::is(x, "Matrix")) return(as_csc(x))
-  if (methods::is(x, "DelayedMatrix")) return(x)
-  if (is.numeric(x)) {
+  if (is_sparse_matrix(x)) return(as_csc(x))
+  if (methods::is(x, "DelayedMatrix")) return(opened(x, "bulk_counts", .call))
+  if (is.numeric(x) && is.null(dim(x))) {
     return(matrix(x, ncol = 1L, dimnames = list(names(x), NULL)))
   }
   stop_user("argument", "`bulk_counts` must be a genes x samples matrix.",
@@ -89,17 +92,15 @@ sample_names <- function(names, n, .call) {
 
 # Calls `f(values, columns)` for the whole matrix at once or, on
 # disk, for blocks of samples; returns the list of answers.
-over_samples <- function(bulk, f) {
+over_samples <- function(bulk, f, .call = caller_env()) {
   if (!is.null(bulk$values)) {
     return(list(f(bulk$values, seq_len(bulk$n_samples))))
   }
-  size <- max(1, floor(disk_block() / (8 * bulk$n_rows * CORE_BLOCK))) * CORE_BLOCK
+  size <- max(1, floor(disk_block(.call) / (8 * bulk$n_rows * CORE_BLOCK))) * CORE_BLOCK
   starts <- seq(1, bulk$n_samples, by = size)
   lapply(starts, function(start) {
     columns <- start:min(start + size - 1, bulk$n_samples)
-    block <- bulk$source[, columns, drop = FALSE]
-    block <- if (DelayedArray::is_sparse(block)) methods::as(block, "dgCMatrix")
-             else as.matrix(block)
+    block <- from_disk("bulk_counts", .call, realised(bulk$source[, columns, drop = FALSE]))
     f(rust_values(block), columns)
   })
 }
@@ -112,7 +113,7 @@ check_bulk_values <- function(bulk, .call = caller_env()) {
       if (length(scan[[kind]])) stop_bad_count(kind, scan[[kind]], bulk, columns, .call)
     }
     scan
-  })
+  }, .call)
   totals <- unlist(lapply(scans, `[[`, "totals"))
   empty <- which(totals <= 0)
   if (length(empty)) {
@@ -121,6 +122,7 @@ check_bulk_values <- function(bulk, .call = caller_env()) {
               i = "Leave these samples out.", .call = .call)
   }
   largest <- max(vapply(scans, `[[`, 0, "max"))
+  check_scale(largest, "bulk_counts", .call)
   integer <- all(vapply(scans, `[[`, NA, "integer"))
   unit <- bulk_unit(totals, largest, integer)
   if (unit == "log") {

@@ -16,7 +16,8 @@ as_cells <- function(x, assay, .call = caller_env()) {
               x = paste0("`x` is ", describe(x), "."), .call = .call)
   }
   if (is.data.frame(x)) x <- as.matrix(x)
-  if (methods::is(x, "Matrix")) x <- as_csc(x)
+  if (is_sparse_matrix(x)) x <- as_csc(x)
+  if (methods::is(x, "DelayedMatrix")) x <- opened(x, "x", .call)
   known <- (is.matrix(x) && is.numeric(x)) || methods::is(x, "dgCMatrix") ||
     methods::is(x, "DelayedMatrix")
   if (!known) {
@@ -104,12 +105,12 @@ sum_cells <- function(counts, groups, .call = caller_env()) {
 }
 
 sum_delayed <- function(counts, groups, .call) {
-  size <- max(1, floor(disk_block() / (8 * nrow(counts))))
+  size <- max(1, floor(disk_block(.call) / (8 * nrow(counts))))
   total <- NULL
   for (start in seq(1, ncol(counts), by = size)) {
     columns <- start:min(start + size - 1, ncol(counts))
     if (all(is.na(groups[columns]))) next
-    block <- methods::as(counts[, columns, drop = FALSE], "dgCMatrix")
+    block <- from_disk("x", .call, methods::as(counts[, columns, drop = FALSE], "dgCMatrix"))
     rownames(block) <- rownames(counts)
     sums <- sum_cells(block, groups[columns], .call = .call)
     total <- if (is.null(total)) sums else Map(`+`, total, sums)
@@ -118,10 +119,17 @@ sum_delayed <- function(counts, groups, .call) {
 }
 
 check_single_cell_counts <- function(counts, .call) {
-  values <- if (methods::is(counts, "dgCMatrix")) counts@x else counts
+  if (methods::is(counts, "dgCMatrix")) {
+    # R does not look at slots that were set by hand
+    call_rs(rs_scan_counts, counts = counts, .call = .call)
+    values <- counts@x
+  } else {
+    values <- counts
+  }
   if (!length(values)) return(invisible())
   problem <- if (anyNA(values)) "missing values"
              else if (min(values) < 0) "negative values"
+             else if (max(values) == Inf) "infinite values"
              else if (any(values != round(values))) "values that are not whole numbers"
   if (!is.null(problem)) {
     stop_user("not_counts", "Signatures are built from raw counts.",
@@ -129,4 +137,5 @@ check_single_cell_counts <- function(counts, .call) {
               i = "Give the raw UMI counts, not normalised or integrated values.",
               .call = .call)
   }
+  check_scale(max(values), "x", .call)
 }

@@ -31,7 +31,7 @@ cell_data <- function(x) {
   if (inherits(x, "Seurat")) return(methods::slot(x, "meta.data"))
   if (inherits(x, "count_table")) return(x$metadata)
   if (inherits(x, "SummarizedExperiment")) {
-    rlang::check_installed("SummarizedExperiment", "to read column data.")
+    need_package("SummarizedExperiment", "to read column data")
     return(as.data.frame(SummarizedExperiment::colData(x), optional = TRUE))
   }
   NULL

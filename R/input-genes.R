@@ -106,6 +106,7 @@ gene_values <- function(values, column, what, matched, bulk_genes, signature_gen
     return(values_by_position(values, what, matched, bulk_genes, signature_genes, .call = .call))
   }
   genes <- gene_names(names(values), what, .call = .call)
+  warn_several_values(values, genes, what, matched$genes, .call)
   found <- as.double(values[match(matched$genes, genes)])
   if (all(is.na(found))) {
     stop_user("no_common_genes", paste0("`", what, "` has no gene in common with the counts."),
@@ -113,6 +114,20 @@ gene_values <- function(values, column, what, matched, bulk_genes, signature_gen
                          some_of(matched$genes), "."), .call = .call)
   }
   found
+}
+
+# A gene that is there twice should have the same value.
+warn_several_values <- function(values, genes, what, wanted, .call) {
+  twice <- genes %in% genes[duplicated(genes)] & genes %in% wanted
+  ranges <- lapply(split(as.double(values[twice]), genes[twice]), function(x) {
+    length(unique(x)) > 1L
+  })
+  torn <- names(ranges)[unlist(ranges)]
+  if (!length(torn)) return(invisible())
+  warn_user("several_values", paste0("Genes have several values in `", what,
+                                     "`: the first is taken."),
+            x = paste0(plural(length(torn), "gene"), ": ", some_of(torn), "."),
+            i = "For lengths, give those of the exon model that was counted with.", .call = .call)
 }
 
 named_column <- function(table, column, what, genes, .call) {
@@ -126,7 +141,7 @@ named_column <- function(table, column, what, genes, .call) {
   hits <- vapply(candidates, function(x) sum(genes %in% x), 0L)
   if (max(hits) == 0L && nrow(table) == length(genes)) return(table[[column]])
   best <- candidates[[which.max(hits)]]
-  keep <- !is.na(best) & best != "" & !duplicated(best)
+  keep <- !is.na(best) & best != ""
   stats::setNames(table[[column]][keep], best[keep])
 }
 

@@ -3,17 +3,53 @@
 # An assay of a SummarizedExperiment, with its names: the one asked for, else the
 # first of `prefer` that is there, else the first of all.
 assay_of <- function(x, assay, prefer, what, .call) {
-  rlang::check_installed("SummarizedExperiment", "to read a SummarizedExperiment.")
+  need_package("SummarizedExperiment", "to read a SummarizedExperiment", .call)
   available <- SummarizedExperiment::assayNames(x)
   if (is.character(assay) && !assay %in% available) {
     stop_user("argument", paste0("`", what, "` has no assay \"", assay, "\"."),
               x = paste0("It has ", some_of(available, 6L), "."), .call = .call)
   }
+  n <- length(SummarizedExperiment::assays(x, withDimnames = FALSE))
+  if (n == 0L) {
+    stop_user("argument", paste0("`", what, "` has no assay."),
+              x = paste0("It is ", describe(x), "."), .call = .call)
+  }
+  if (!is.null(assay) && !is.character(assay)) {
+    assay <- check_count(assay, "assay", max = n, .call = .call)
+  }
   chosen <- assay %||% c(intersect(prefer, available), 1L)[[1L]]
-  values <- SummarizedExperiment::assay(x, chosen)
-  if (is.null(rownames(values))) rownames(values) <- rownames(x)
-  if (is.null(colnames(values))) colnames(values) <- colnames(x)
-  values
+  from_disk(what, .call, {
+    values <- SummarizedExperiment::assay(x, chosen)
+    if (is.null(rownames(values))) rownames(values) <- rownames(x)
+    if (is.null(colnames(values))) colnames(values) <- colnames(x)
+    values
+  })
+}
+
+# A matrix on disk may be gone, cut short or another one by the time that it is read.
+from_disk <- function(what, .call, code) {
+  withCallingHandlers(code, error = function(condition) {
+    if (inherits(condition, "unalloy_error")) return()
+    stop_user("unreadable", paste0("`", what, "` could not be read from disk."),
+              x = conditionMessage(condition),
+              i = "Is the file still there, and whole?", .call = .call)
+  })
+}
+
+# The matrix, when its names can be read.
+opened <- function(x, what, .call) from_disk(what, .call, if (is.list(dimnames(x))) x else x)
+
+# Largest values between which squares of squares, and sums of them over as many entries
+# as a matrix may have, are numbers: (1e60)^4 * 2^31 < 1e250.
+SCALES <- c(1e-60, 1e60)
+
+# Refuses values that are too large or too small to be computed with.
+check_scale <- function(largest, what, .call = caller_env(), limits = SCALES) {
+  if (largest == 0 || (largest >= limits[1L] && largest <= limits[2L])) return(invisible())
+  stop_user("scale", paste0("`", what, "` has values that cannot be computed with."),
+            x = paste0("The largest is ", format(largest, digits = 3), "."),
+            i = paste0("Multiply all by a constant, so that the largest lies between ",
+                       limits[1L], " and ", limits[2L], "."), .call = .call)
 }
 
 # A data frame of numbers as a matrix; a first column that is no number, or that
@@ -35,8 +71,15 @@ frame_values <- function(x, what, nouns, .call, identifier = FALSE) {
   values
 }
 
+# SVT and COO matrices of package SparseArray come this way, too.
 as_csc <- function(x) {
+  if (methods::is(x, "SparseArray")) return(methods::as(x, "dgCMatrix"))
   methods::as(methods::as(methods::as(x, "dMatrix"), "generalMatrix"), "CsparseMatrix")
+}
+
+# Of package Matrix, or SparseArray's.
+is_sparse_matrix <- function(x) {
+  methods::is(x, "Matrix") || (methods::is(x, "SparseArray") && length(dim(x)) == 2L)
 }
 
 # What Rust borrows: NULL for what is not in memory.
@@ -44,6 +87,11 @@ rust_values <- function(x) {
   if (!is.matrix(x) && !methods::is(x, "dgCMatrix")) return(NULL)
   if (is.logical(x)) storage.mode(x) <- "double"
   x
+}
+
+# A matrix on disk, read: sparse if it is.
+realised <- function(x) {
+  if (DelayedArray::is_sparse(x)) methods::as(x, "dgCMatrix") else as.matrix(x)
 }
 
 # Columns scaled to sum 1; NA where a column is all zero.

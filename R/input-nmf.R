@@ -20,7 +20,7 @@ nmf_matrix <- function(x, assay, prefer, .call) {
   }
   if (inherits(x, "Seurat")) return(nmf_seurat(x, assay, prefer, .call))
   if (inherits(x, "ExpressionSet")) {
-    rlang::check_installed("Biobase", "to read an ExpressionSet.")
+    need_package("Biobase", "to read an ExpressionSet")
     x <- Biobase::exprs(x)
   }
   if (!is.null(assay)) {
@@ -35,8 +35,8 @@ nmf_matrix <- function(x, assay, prefer, .call) {
     }
     return(x)
   }
-  if (methods::is(x, "Matrix")) return(as_csc(x))
-  if (methods::is(x, "DelayedMatrix")) return(realised(x))
+  if (is_sparse_matrix(x)) return(as_csc(x))
+  if (methods::is(x, "DelayedMatrix")) return(from_disk("x", .call, realised(x)))
   stop_user("argument", "`x` must be a features x samples matrix.",
             x = paste0("It is ", describe(x), "."),
             i = paste("Give a matrix, data frame, sparse matrix, DelayedMatrix,",
@@ -44,9 +44,16 @@ nmf_matrix <- function(x, assay, prefer, .call) {
                       "object."), .call = .call)
 }
 
-# A matrix on disk, read: sparse if it is.
-realised <- function(x) {
-  if (DelayedArray::is_sparse(x)) methods::as(x, "dgCMatrix") else as.matrix(x)
+# Names by which columns or rows are found in several matrices must be their own.
+check_own_names <- function(names, what, nouns, .call = caller_env()) {
+  twice <- unique(names[duplicated(names)])
+  if (length(twice)) {
+    stop_user(paste0(nouns, "_names"), paste0("The ", nouns, "s of ", what,
+                                              " must have names of their own."),
+              x = paste0("Used more than once: ", some_of(twice), "."),
+              i = "Try `make.unique()`, or sum them.", .call = .call)
+  }
+  invisible(names)
 }
 
 # A Seurat object's counts, or its normalised data where they are and are asked
@@ -54,6 +61,10 @@ realised <- function(x) {
 nmf_seurat <- function(x, assay, prefer, .call) {
   assays <- methods::slot(x, "assays")
   name <- assay %||% methods::slot(x, "active.assay")
+  if (!is.character(name) || length(name) != 1L) {
+    stop_user("argument", "`assay` must be the name of an assay.",
+              x = paste0("It is ", describe(name), "."), .call = .call)
+  }
   if (!name %in% names(assays)) {
     stop_user("argument", paste0("The Seurat object has no assay \"", name, "\"."),
               x = paste0("It has ", some_of(names(assays), 8L), "."), .call = .call)
@@ -103,6 +114,7 @@ check_nmf_values <- function(x, na, method, .call = caller_env()) {
     stop_user("empty_matrix", "`x` has only zeros: there is nothing to factorise.",
               .call = .call)
   }
+  check_scale(max(scan$max), "x", .call)
   list(max = scan$max, n_missing = missing)
 }
 

@@ -33,7 +33,8 @@ profile_values <- function(x, what, assay, .call) {
   }
   if (is.data.frame(x) && all(vapply(x, is.numeric, NA))) x <- as.matrix(x)
   if (is.matrix(x) && is.numeric(x)) return(x)
-  if (methods::is(x, "Matrix") || methods::is(x, "DelayedMatrix")) return(x)
+  if (is_sparse_matrix(x)) return(as_csc(x))
+  if (methods::is(x, "DelayedMatrix")) return(from_disk(what, .call, realised(x)))
   if (is.numeric(x) && is.null(dim(x))) {
     return(matrix(x, ncol = 1L, dimnames = list(names(x), NULL)))
   }
@@ -72,6 +73,7 @@ refuse_values <- function(x, what, genes, samples, nonnegative, .call) {
   refuse(is.na(entries), "missing_values", paste0("`", what, "` must not have missing values."),
          "Leave these genes or samples out, or impute them.")
   refuse(is.infinite(entries), "infinite_values", paste0("`", what, "` must be finite."), NULL)
+  if (length(entries)) check_scale(max(abs(range(entries))), what, .call)
   if (!is.null(nonnegative)) {
     refuse(entries < 0, "negative_values", paste0("Method \"", nonnegative,
                                                   "\" needs values of `", what,

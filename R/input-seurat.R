@@ -4,7 +4,11 @@
 
 seurat_cells <- function(x, assay, .call = caller_env()) {
   assays <- methods::slot(x, "assays")
-  assay <- assay %||% methods::slot(x, "active.assay")
+  assay <- assay %||% raw_assay(assays, methods::slot(x, "active.assay"))
+  if (!is.character(assay) || length(assay) != 1L) {
+    stop_user("argument", "`assay` must be the name of an assay.",
+              x = paste0("It is ", describe(assay), "."), .call = .call)
+  }
   if (!assay %in% names(assays)) {
     stop_user("argument", paste0("The Seurat object has no assay \"", assay, "\"."),
               x = paste0("It has ", some_of(names(assays), 8L), "."), .call = .call)
@@ -15,6 +19,16 @@ seurat_cells <- function(x, assay, .call = caller_env()) {
   order <- match(colnames(counts), rownames(metadata))
   list(counts = counts, metadata = metadata[order, , drop = FALSE],
        identity = unname(identity[match(colnames(counts), names(identity))]))
+}
+
+# The counts of SCTransform are corrected for depth: where it is active, those that it was
+# made from are raw.
+raw_assay <- function(assays, active) {
+  if (!inherits(assays[[active]], "SCTAssay") || !"RNA" %in% names(assays)) return(active)
+  inform_user(TRUE, "Counts of assay \"RNA\" are read.",
+              i = paste0("Those of the active assay \"", active, "\" are corrected; say `assay = \"",
+                         active, "\"` if they are meant."))
+  "RNA"
 }
 
 seurat_counts <- function(assay, name, .call) {
@@ -41,17 +55,28 @@ layered_counts <- function(assay, name, .call) {
     stop_user("not_counts", paste0("Assay \"", name, "\" has no layer of counts."),
               x = paste0("It has ", some_of(names(layers), 8L), "."), .call = .call)
   }
-  joined_layers(assay, parts)
+  joined_layers(assay, parts, .call)
 }
 
-joined_layers <- function(assay, parts) {
+# Layers on disk (BPCells) know fewer of the names of sparse classes.
+layer_matrix <- function(layer, name, .call) {
+  for (class in c("CsparseMatrix", "dgCMatrix", "matrix")) {
+    found <- tryCatch(methods::as(layer, class), error = function(condition) NULL)
+    if (!is.null(found)) return(methods::as(found, "CsparseMatrix"))
+  }
+  stop_user("argument", paste0("Layer \"", name, "\" could not be read."),
+            x = paste0("It is ", describe(layer), "."),
+            i = "Bring it into memory first: `as(layer, \"dgCMatrix\")`.", .call = .call)
+}
+
+joined_layers <- function(assay, parts, .call = caller_env()) {
   layers <- methods::slot(assay, "layers")
   members <- function(slot, part) {
     map <- as.matrix(methods::slot(assay, slot))
     rownames(map)[map[, part]]
   }
   blocks <- lapply(parts, function(part) {
-    block <- methods::as(layers[[part]], "CsparseMatrix")
+    block <- layer_matrix(layers[[part]], part, .call)
     dimnames(block) <- list(members("features", part), members("cells", part))
     block
   })

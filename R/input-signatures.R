@@ -27,9 +27,9 @@ new_signatures <- function(profiles, variance = NULL, cells = NA_real_, umi = NA
 
 # A plain genes x types matrix becomes signatures; `signatures` pass.
 as_signatures <- function(x, .call = caller_env()) {
-  if (inherits(x, "signatures")) return(x)
+  if (inherits(x, "signatures")) return(check_signatures(x, .call))
   if (is.data.frame(x)) x <- as.matrix(x)
-  if (methods::is(x, "Matrix")) x <- as.matrix(x)
+  if (is_sparse_matrix(x)) x <- as.matrix(x)
   if (!is.matrix(x) || !is.numeric(x)) {
     stop_user("argument", "`signatures` must be a genes x types matrix or a `signatures` object.",
               x = paste0("It is ", describe(x), "."),
@@ -44,6 +44,35 @@ as_signatures <- function(x, .call = caller_env()) {
   check_profiles(x, "signatures", "type", .call = .call)
   storage.mode(x) <- "double"
   new_signatures(normalise_columns(x), totals = colSums(x))
+}
+
+# Signatures that were made or changed by hand, beyond what makes and cuts them here.
+check_signatures <- function(x, .call) {
+  edited <- function(part) {
+    stop_user("signature_values", "`signatures` is not as `build_signatures()` returned it.",
+              x = paste0("Changed, or not there: \"", part, "\"."),
+              i = "Give a genes x types matrix, or cut signatures with `[`.", .call = .call)
+  }
+  profiles <- x$profiles
+  if (!is.matrix(profiles) || !is.numeric(profiles) || !length(profiles)) edited("profiles")
+  if (is.null(colnames(profiles))) edited("profiles")
+  check_type_names(colnames(profiles), .call = .call)
+  check_values(profiles, "signatures", "type", .call)
+  if (!is.null(x$variance)) {
+    if (!is.numeric(x$variance) || !identical(dim(x$variance), dim(profiles))) edited("variance")
+    # missing where a type has one donor
+    if (any(x$variance < 0 | x$variance == Inf, na.rm = TRUE)) edited("variance")
+  }
+  for (part in c("cells", "umi", "donors", "dispersion")) {
+    values <- x[[part]]
+    if (!is.numeric(values) || length(values) != ncol(profiles)) edited(part)
+    if (any(!is.na(values) & (values < 0 | !is.finite(values)))) edited(part)
+  }
+  for (part in c("donor_counts", "platform_counts")) {
+    counts <- x[[part]]$counts
+    if (!is.null(counts) && nrow(counts) != nrow(profiles)) edited(part)
+  }
+  x
 }
 
 check_type_names <- function(types, .call) {
@@ -61,6 +90,16 @@ check_type_names <- function(types, .call) {
 
 # Profiles must be finite and non-negative, and none all zero.
 check_profiles <- function(x, what, noun, .call) {
+  check_values(x, what, noun, .call)
+  empty <- colnames(x)[colSums(x) <= 0]
+  if (length(empty)) {
+    stop_user("empty_type", paste0("Every ", noun, " of `", what, "` must express some gene."),
+              x = paste0("All zero: ", some_of(empty), "."),
+              i = paste0("Leave the ", noun, " out."), .call = .call)
+  }
+}
+
+check_values <- function(x, what, noun, .call) {
   bad <- which(!is.finite(x) | x < 0, arr.ind = TRUE)
   if (nrow(bad)) {
     value <- x[bad[1L, 1L], bad[1L, 2L]]
@@ -71,12 +110,7 @@ check_profiles <- function(x, what, noun, .call) {
               i = "Give mean linear expression, not logarithms or scaled values.",
               .call = .call)
   }
-  empty <- colnames(x)[colSums(x) <= 0]
-  if (length(empty)) {
-    stop_user("empty_type", paste0("Every ", noun, " of `", what, "` must express some gene."),
-              x = paste0("All zero: ", some_of(empty), "."),
-              i = paste0("Leave the ", noun, " out."), .call = .call)
-  }
+  check_scale(max(x), what, .call)
 }
 
 # Expression per million of named genes, rows of one gene summed.

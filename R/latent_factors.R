@@ -117,6 +117,7 @@ latent_factors <- function(x, rank = NULL,
                            na = c("refuse", "missing"), n_features = NULL, assay = NULL,
                            max_iter = NULL, tolerance = NULL, seed = 1, keep_x = TRUE,
                            verbose = TRUE, threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   call <- match.call()
   model <- check_choice(model, FACTOR_MODELS, "model")
   counted <- model != "ppca"

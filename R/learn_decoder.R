@@ -7,14 +7,14 @@
 #'
 #' @section Methods:
 #' \describe{
-#'   \item{`"ridge"`}{Ridge regression: x̂ = x̄ + B (y - ȳ), B = X Y' (Y Y' + (n σ² +
-#'     λ) A A')⁻¹ with n training samples and variance σ² of the noise of a gene's
-#'     expression. λ minimises the leave-one-out error, which is in closed form. The
+#'   \item{`"ridge"`}{Ridge regression: x_hat = x_mean + B (y - y_mean), B = X Y' (Y Y' + (n sigma² +
+#'     lambda) A A')^-1 with n training samples and variance sigma² of the noise of a gene's
+#'     expression. lambda minimises the leave-one-out error, which is in closed form. The
 #'     penalty is in units of A A', so that the answer does not depend on the units of
 #'     the measurements or on how they are combined.}
-#'   \item{`"kernel"`}{Ridge, and Gaussian bells on what it leaves: x̂ = ridge + W φ(y)
-#'     with φ_l = exp(-γ ‖p - p_l‖²) around `landmarks` training samples p_l, distances
-#'     being those between the profiles that ridge recovers. Their width 1/√γ and the
+#'   \item{`"kernel"`}{Ridge, and Gaussian bells on what it leaves: x_hat = ridge + W phi(y)
+#'     with phi_l = exp(-gamma |p - p_l|²) around `landmarks` training samples p_l, distances
+#'     being those between the profiles that ridge recovers. Their width 1/sqrt(gamma) and the
 #'     penalty of W are chosen by five-fold cross-validation, with ridge fitted anew
 #'     in each; if nothing is better than ridge alone, the decoder is ridge.}
 #' }
@@ -22,12 +22,12 @@
 #' drawn.
 #'
 #' @section Standard errors:
-#' The variance of a gene around its recovered value is s² (1 + ω v). v grows with the
+#' The variance of a gene around its recovered value is s² (1 + omega v). v grows with the
 #' distance of a sample's measurements from those of the training samples (the
-#' leverage of ridge and, for bells, the variance of a Gaussian process). ω is 1 for ridge;
+#' leverage of ridge and, for bells, the variance of a Gaussian process). omega is 1 for ridge;
 #' with bells it says how far held-out errors grow with v, from 0 to 1. s² is the
 #' gene's held-out squared error, noise of the measurements included, over the mean of
-#' 1 + ω v: intervals are as wide as errors on samples that were not seen. They hold for
+#' 1 + omega v: intervals are as wide as errors on samples that were not seen. They hold for
 #' new samples that resemble the training samples, measured with the same noise.
 #'
 #' @param x Training profiles, genes × samples: a matrix, sparse matrix, data frame
@@ -38,7 +38,7 @@
 #'   `A` are recovered though they are not measured.
 #' @param method See *Methods*.
 #' @param snr Signal-to-noise ratio of the measurements to come, as in [measure()]:
-#'   ‖x‖ / ‖noise‖. A decoder for less noise than there is follows it; one for more
+#'   |x| / |noise|. A decoder for less noise than there is follows it; one for more
 #'   shrinks more than it should.
 #' @param landmarks For `"kernel"`: bells, at most; no more than samples are used.
 #'   Raising it follows the data more closely; time grows with its cube, memory with
@@ -71,6 +71,7 @@
 learn_decoder <- function(x, A, method = c("kernel", "ridge"), snr = Inf, landmarks = 1000,
                           seed = NULL, assay = NULL, threads = getOption("unalloy.threads", 2L),
                           verbose = TRUE) {
+  check_call()
   method <- check_choice(method, DECODER_METHODS, "method")
   if (method == "ridge" && !missing(landmarks)) {
     stop_user("argument", "Method \"ridge\" has no `landmarks`.", i = "They are for \"kernel\".")

@@ -1,14 +1,14 @@
 #' Learn a dictionary of gene modules
 #'
 #' Finds modules U such that each training profile is close to a combination of
-#' few of them, x ≈ U w with at most `sparsity` activities in w. From few
+#' few of them, x ~ U w with at most `sparsity` activities in w. From few
 #' composite measurements of a new sample, [recover_profiles()] then finds its activities.
 #'
 #' @section Methods:
 #' \describe{
 #'   \item{`"smaf"`}{Sparse module activity factorisation (Cleary et al. 2017).
 #'     Modules: for each gene, the non-negative u with the least sum that leaves a
-#'     squared error within a bound, ‖x_g - W'u‖² ≤ `error_bound` · V / genes (by
+#'     squared error within a bound, |x_g - W'u|² <= `error_bound` · V / genes (by
 #'     homotopy: the bound is met exactly), V being the sum of squares of X around
 #'     gene means; columns are then scaled to unit norm. Activities: orthogonal
 #'     matching pursuit with `sparsity` modules, and with fewer, down to
@@ -16,13 +16,13 @@
 #'     halved while the mean effective number (exp of the entropy) of genes per
 #'     module is below `module_lower`, or that of modules per sample below
 #'     `activity_lower`. The published code bounds the error of a gene by `lda2` ·
-#'     ‖X‖² / samples and what activities leave by `lda2` · ‖X‖². Here both speak of
+#'     |X|² / samples and what activities leave by `lda2` · |X|². Here both speak of
 #'     the same error, and of the share of what differs between samples, so that
 #'     the default means the same whatever the numbers of genes and samples and the
 #'     height of gene means.}
 #'   \item{`"snmf"`}{Sparse non-negative matrix factorisation (Kim and Park 2007):
-#'     min ½‖X - UW‖² + ½ η ‖U‖² + ½ `penalty` Σ‖w‖₁² over non-negative U and W, with X
-#'     scaled to mean squared norm 1 of a sample and η = `penalty` · samples / `size`.}
+#'     min ½|X - UW|² + ½ eta |U|² + ½ `penalty` sum |w|_1² over non-negative U and W, with X
+#'     scaled to mean squared norm 1 of a sample and eta = `penalty` · samples / `size`.}
 #'   \item{`"svd"`}{Left singular vectors of X (not centred), as many as `size`.}
 #'   \item{`"svd_k"`}{The first `sparsity` left singular vectors: what some reports
 #'     on compressed sensing of expression call k-SVD.}
@@ -92,6 +92,7 @@ learn_dictionary <- function(x, size, method = c("smaf", "snmf", "svd", "svd_k",
                              max_iter = NULL, tolerance = 1e-3, held_out = 0.2, seed = NULL,
                              assay = NULL,
                              threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  check_call()
   method <- check_choice(method, DICTIONARY_METHODS, "method")
   refuse_foreign(method, names(match.call()))
   nonnegative <- if (method %in% c("smaf", "snmf")) method

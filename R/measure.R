@@ -10,7 +10,7 @@
 #' @param A A result of [measurement_matrix()], or a matrix measurements × genes.
 #'   Genes are matched by name; genes of `x` that `A` does not have are not
 #'   measured.
-#' @param snr Signal-to-noise ratio ‖x‖ / ‖noise‖ over all samples (Frobenius
+#' @param snr Signal-to-noise ratio |x| / |noise| over all samples (Frobenius
 #'   norms). `Inf` adds no noise; Cleary et al. use 2.
 #' @param seed A whole number for the noise; the same seed gives the same noise on
 #'   every machine. `NULL` takes one from R's random stream, if there is noise.
@@ -33,6 +33,7 @@
 #' noisy <- measure(x, A, snr = 2, seed = 1)
 measure <- function(x, A, snr = Inf, seed = NULL, assay = NULL,
                     threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  check_call()
   x <- profile_matrix(x, "x", assay, sparse = TRUE)
   A <- weights_of(A)
   if (!identical(snr, Inf)) snr <- check_number(snr, "snr", 0, above = TRUE)

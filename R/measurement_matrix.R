@@ -53,6 +53,7 @@
 measurement_matrix <- function(m, genes, type = c("gaussian", "sparse"), max_correlation = 0.2,
                                genes_per_pool = NULL, seed = NULL,
                                threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   m <- check_count(m, "m")
   type <- check_choice(type, c("gaussian", "sparse"), "type")
   max_correlation <- check_number(max_correlation, "max_correlation", 0, 1)
@@ -148,7 +149,8 @@ as.data.frame.measurement_matrix <- function(x, row.names = NULL, optional = FAL
 #' @param A A result of [measurement_matrix()].
 #' @param file Name of the file, comma-separated.
 #' @return The table, invisibly.
-#' @section Errors: `unalloy_error_argument` if `A` is something else.
+#' @section Errors: `unalloy_error_argument` if `A` is something else,
+#'   `unalloy_error_unwritable` where the file cannot be written to its end.
 #' @export
 #' @examples
 #' pools <- measurement_matrix(10, paste0("Gene", 1:60), "sparse", max_correlation = 0.5, seed = 1)
@@ -156,11 +158,12 @@ as.data.frame.measurement_matrix <- function(x, row.names = NULL, optional = FAL
 #' write_pools(pools, file)
 #' head(read.csv(file))
 write_pools <- function(A, file) {
+  check_call()
   if (!inherits(A, "measurement_matrix")) {
     stop_user("argument", "`A` must be a result of `measurement_matrix()`.",
               x = paste0("It is ", describe(A), "."))
   }
   table <- as.data.frame(A)
-  utils::write.csv(table, file, row.names = FALSE)
+  write_text(utils::capture.output(utils::write.csv(table, row.names = FALSE)), file)
   invisible(table)
 }

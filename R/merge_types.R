@@ -94,6 +94,7 @@ merge_types <- function(result, tree = NULL, groups = NULL, max_correlation = 0.
                         level = 0.95,
                         variance = c("robust", "quasi", "poisson"),
                         threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   if (inherits(result, "hierarchical_deconvolution")) {
     stop_user("argument", "`result` already has groups: `result$group_proportions`.",
               i = "`merge_types(result$coarse)` joins groups that cannot be told apart.")

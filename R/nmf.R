@@ -26,7 +26,7 @@
 #'     (Kim and Park, 2011) \cr
 #'   `"pg"` \tab Frobenius \tab projected gradient (compare Lin, 2007) \cr
 #'   `"lee"` \tab Frobenius \tab multiplicative (Lee and Seung, 2001) \cr
-#'   `"offset"` \tab Frobenius \tab X ≈ WH + b1ᵀ with a constant per feature
+#'   `"offset"` \tab Frobenius \tab X ~ WH + b1' with a constant per feature
 #'     (Badea, 2008), by coordinate descent \cr
 #'   `"snmf/r"`, `"snmf/l"` \tab Frobenius \tab sparse coefficients, or sparse basis
 #'     (Kim and Park, 2007) \cr
@@ -35,7 +35,7 @@
 #'   `"kl"`, `"KL"` \tab KL \tab a Newton step per feature and sample, with a line search
 #'     that cannot raise the objective (compare Hsieh and Dhillon, 2011) \cr
 #'   `"brunet"` \tab KL \tab multiplicative (Brunet et al., 2004) \cr
-#'   `"nsNMF"` \tab KL \tab X ≈ WSH with \eqn{S = (1 - \theta) I + \theta 11^T / k} and
+#'   `"nsNMF"` \tab KL \tab X ~ WSH with \eqn{S = (1 - \theta) I + \theta 11^T / k} and
 #'     columns of W that sum to 1 (Pascual-Montano et al., 2006), multiplicative \cr
 #' }
 #'
@@ -115,8 +115,8 @@
 #'   0 does; `"refuse"` stops.
 #' @param theta For `"nsNMF"`: smoothing in \[0, 1\], default 0.5. Higher values make
 #'   factors sparser; 0 is KL.
-#' @param eta,beta For `"snmf/r"` and `"snmf/l"`: ½ η‖·‖² of the factor that is not
-#'   sparse, default the largest entry of `x`, and ½ β Σ‖·‖₁² over the samples (`"snmf/r"`)
+#' @param eta,beta For `"snmf/r"` and `"snmf/l"`: ½ eta|.|² of the factor that is not
+#'   sparse, default the largest entry of `x`, and ½ beta sum |.|_1² over the samples (`"snmf/r"`)
 #'   or features (`"snmf/l"`) of the one that is, default 0.01. Higher `beta` makes it
 #'   sparser.
 #' @param l1,l2,angle Penalties: one number for both factors, or two, for basis and
@@ -194,6 +194,7 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
                 smoothness = 1, upper = Inf, known_basis = NULL, max_iter = 2000L,
                 tolerance = NULL, keep_all = FALSE, keep_x = TRUE, assay = NULL,
                 .options = NULL, verbose = TRUE, threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   call <- match.call()
   if (is.numeric(rank) && length(rank) > 1L) {
     call[[1L]] <- quote(unalloy::estimate_rank)

@@ -50,6 +50,7 @@
 #' plot(plan)
 plan_measurements <- function(x, target = 0.9, score = "sample_pearson", method = "smaf",
                               measurements = NULL, splits = 5, level = 0.95, sparsity = 15, ...) {
+  check_call()
   refuse_dots(..., .known = setdiff(arguments_of(benchmark_recovery), "methods"))
   target <- check_number(target, "target", 0, 1, above = TRUE)
   if (target == 1) {
@@ -64,7 +65,9 @@ plan_measurements <- function(x, target = 0.9, score = "sample_pearson", method 
     most <- max(min(nrow(x), 500), sparsity)
     measurements <- unique(round(exp(seq(log(sparsity), log(most), length.out = 8))))
   }
-  benchmark <- benchmark_recovery(x, measurements, method, splits, sparsity = sparsity, ...)
+  benchmark <- on_behalf(environment(), {
+    benchmark_recovery(x, measurements, method, splits, sparsity = sparsity, ...)
+  })
   failure <- stats::na.omit(benchmark$runs$failure)
   if (length(failure)) {
     stop_user("benchmark", "The recovery failed, so there is no curve.", x = failure[1L])

@@ -87,6 +87,7 @@ plot_deconvolution <- function(result,
                                type = c("proportions", "fit", "correlation", "residuals",
                                         "intercept", "heatmap", "uncertainty", "all"),
                                observed_counts = NULL, ...) {
+  check_call()
   if (inherits(result, "hierarchical_deconvolution")) {
     return(autoplot.hierarchical_deconvolution(result, ...))
   }

@@ -93,6 +93,7 @@ check_diagnosis <- function(diagnosis, .call = caller_env()) {
 #' @rdname plot_diagnosis
 #' @export
 plot_identifiability <- function(diagnosis) {
+  check_call()
   check_diagnosis(diagnosis)
   types <- diagnosis$types$type
   pairs <- diagnosis$pairs
@@ -130,6 +131,7 @@ format_short <- function(x) {
 #' @rdname plot_diagnosis
 #' @export
 plot_dispersion <- function(diagnosis, group = NULL) {
+  check_call()
   check_diagnosis(diagnosis)
   table <- diagnosis$samples[c("sample", "dispersion")]
   table <- place_samples(table, table$dispersion, group)
@@ -150,6 +152,7 @@ plot_dispersion <- function(diagnosis, group = NULL) {
 #' @rdname plot_diagnosis
 #' @export
 plot_influence <- function(diagnosis, types = NULL, n = NULL) {
+  check_call()
   check_diagnosis(diagnosis)
   known <- diagnosis$types$type
   check_types(types, known)
@@ -184,6 +187,7 @@ plot_influence <- function(diagnosis, types = NULL, n = NULL) {
 #' @rdname plot_diagnosis
 #' @export
 plot_residual_programs <- function(diagnosis, group = NULL, n = 5) {
+  check_call()
   check_diagnosis(diagnosis)
   n <- check_count(n, "n")
   need_programs(diagnosis)
@@ -236,6 +240,7 @@ program_label <- function(diagnosis, k, n) {
 #' @rdname plot_diagnosis
 #' @export
 plot_unexplained <- function(diagnosis, group = NULL) {
+  check_call()
   check_diagnosis(diagnosis)
   samples <- diagnosis$samples
   kinds <- c(excess = "Reads above the fit", deficit = "Reads below the fit",

@@ -18,6 +18,7 @@
 #' result <- deconvolve_bulk(signatures, sim$bulk_counts, sim$gene_lengths, verbose = FALSE)
 #' plot_expression_reliability(cell_type_expression(result))
 plot_expression_reliability <- function(x, min_cpm = 1) {
+  check_call()
   check_expression(x)
   min_cpm <- check_number(min_cpm, "min_cpm", 0)
   found <- expression_reliability(x)

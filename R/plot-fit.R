@@ -3,6 +3,7 @@
 #' @rdname plot_deconvolution
 #' @export
 plot_fit <- function(result, observed_counts = NULL, bins = 100) {
+  check_call()
   drawn <- count_hexes(result, observed_counts, bins, square = TRUE, function(observed, mean) {
     list(x = log1p(mean), y = log1p(observed))
   })
@@ -25,6 +26,7 @@ plot_fit <- function(result, observed_counts = NULL, bins = 100) {
 #' @rdname plot_deconvolution
 #' @export
 plot_residuals <- function(result, observed_counts = NULL, bins = 100) {
+  check_call()
   drawn <- count_hexes(result, observed_counts, bins, square = FALSE, function(observed, mean) {
     seen <- mean > 0
     list(x = log10(mean[seen]), y = soft_log10((observed[seen] - mean[seen]) / sqrt(mean[seen])))
@@ -46,7 +48,7 @@ plot_residuals <- function(result, observed_counts = NULL, bins = 100) {
 }
 
 hex_plot <- function(hexes) {
-  rlang::check_installed("hexbin", "to draw hexagons.")
+  need_package("hexbin", "to draw hexagons")
   ggplot(hexes, aes(.data$x, .data$y)) +
     # geom_hex() would warn of the sizes, which its geom does read
     layer("hex", "identity", position = "identity", check.aes = FALSE,

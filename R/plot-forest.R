@@ -3,6 +3,7 @@
 plot_forest <- function(result, samples = NULL, types = NULL, group = NULL,
                         by = c("auto", "type", "sample"), level = 0.95,
                         what = NULL) {
+  check_call()
   check_result(result)
   what <- share_asked_for(what, result, choices = SHARES[1:2])
   table <- grouped_intervals(result, samples, types, group, level, what)
@@ -43,7 +44,9 @@ grouped_intervals <- function(result, samples, types, group, level, what,
   check_types(types, rownames(result$proportions), .call = .call)
   groups <- check_group(group_of_samples(group, result, .call = .call), result$convergence$sample,
                         .call = .call)
-  table <- confint(result, parm = types, level = level, samples = samples, what = what)
+  table <- on_behalf(.call, {
+    confint(result, parm = types, level = level, samples = samples, what = what)
+  })
   table$group <- groups[match(table$sample, result$convergence$sample)]
   table <- droplevels(table[!is.na(table$estimate), ])
   if (!nrow(table)) {

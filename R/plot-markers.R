@@ -21,6 +21,7 @@
 #' plot_markers(select_markers(signatures, n = 8))
 #' plot_markers(list("Type A" = c("Gene001", "Gene002")), signatures)
 plot_markers <- function(markers, signatures = NULL, n = NULL, pseudocount = 10, range = 6) {
+  check_call()
   if (!is.null(n)) n <- check_count(n, "n")
   pseudocount <- check_number(pseudocount, "pseudocount", min = 0, above = TRUE)
   range <- check_number(range, "range", min = 0, above = TRUE)

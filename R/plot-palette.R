@@ -28,6 +28,7 @@ INTERCEPT_COLOUR <- "#B3B3B3"
 #' type_palette(5)
 #' type_palette(c("B cell", "T cell", "Intercept"))
 type_palette <- function(types) {
+  check_call()
   if (is.numeric(types)) types <- rep("", check_count(types, "types", max = MOST_TYPES))
   if (!is.character(types)) {
     stop_user("argument", "`types` must be names or a number.",
@@ -52,6 +53,7 @@ type_palette <- function(types) {
 #' @examples
 #' ggplot2::ggplot(mtcars, ggplot2::aes(wt, mpg)) + ggplot2::geom_point() + theme_unalloy()
 theme_unalloy <- function(base_size = 11) {
+  base_size <- check_number(base_size, "base_size", 0, 1000, above = TRUE)
   theme_minimal(base_size = base_size) + theme(
     panel.grid.minor = element_blank(),
     panel.grid.major = element_line(colour = "grey92", linewidth = 0.3),

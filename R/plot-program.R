@@ -27,6 +27,8 @@
 #' plot_program(program, "loadings", group = rep(c("case", "control"), 5))
 plot_program <- function(x, type = c("genes", "volcano", "loadings", "consistency"), program = 1,
                          n = 20, group = NULL, fdr = 0.05) {
+  check_call()
+  here <- environment()
   if (!inherits(x, "expression_program")) {
     stop_user("argument", "`x` must be a result of `extract_program()`.",
               x = paste0("It is ", describe(x), "."))
@@ -36,8 +38,8 @@ plot_program <- function(x, type = c("genes", "volcano", "loadings", "consistenc
   n <- check_count(n, "n", min = 0)
   fdr <- check_number(fdr, "fdr", 0, 1)
   switch(type, genes = program_bars(x, program, n), volcano = program_volcano(x, program, n, fdr),
-         loadings = program_shares(x, program, group),
-         consistency = program_agreement(x, program, group))
+         loadings = program_shares(x, program, group, here),
+         consistency = program_agreement(x, program, group, here))
 }
 
 #' @rdname plot_program
@@ -91,11 +93,11 @@ program_volcano <- function(x, program, n, fdr) {
 VOLCANO_COLOURS <- c("above the types" = "#D55E00", "below the types" = "#0072B2",
                      "not told apart" = "#B3B3B3")
 
-program_shares <- function(x, program, group) {
+program_shares <- function(x, program, group, .call) {
   share <- x$shares[program, ]
   share[is.na(share)] <- 0
   table <- data.frame(sample = colnames(x$shares), share = unname(share))
-  table <- place_samples(table, -table$share, group)
+  table <- place_samples(table, -table$share, group, .call = .call)
   ggplot(table, aes(.data$sample, .data$share)) +
     geom_col(fill = TYPE_COLOURS[1L], width = if (nrow(table) > 150) 1 else 0.85) +
     scale_y_continuous(expand = expansion(c(0, 0.05))) +
@@ -103,9 +105,9 @@ program_shares <- function(x, program, group) {
     sample_axis(nrow(table), group) + theme(panel.grid.major.x = element_blank())
 }
 
-program_agreement <- function(x, program, group) {
+program_agreement <- function(x, program, group, .call) {
   table <- x$consistency[x$consistency$program == program, ]
-  table$group <- check_group(group, table$sample)
+  table$group <- check_group(group, table$sample, .call = .call)
   table <- table[is.finite(table$agreement), ]
   several <- nlevels(droplevels(table$group)) > 1L
   base <- ggplot(table, aes(.data$share, .data$agreement)) +

@@ -4,6 +4,7 @@
 #' @export
 plot_proportions <- function(result, group = NULL, order = c("cluster", "none"),
                              what = NULL, top = MOST_BARS, colours = NULL) {
+  check_call()
   check_result(result)
   what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
   top <- check_count(top, "top")
@@ -60,6 +61,7 @@ share_bars <- function(shares, group, order, what, palette = type_palette(rownam
 #' @rdname plot_deconvolution
 #' @export
 plot_correlation <- function(result, group = NULL) {
+  check_call()
   check_result(result)
   group <- group_of_samples(group, result)
   values <- result$metrics$gene_correlation
@@ -88,6 +90,7 @@ plot_correlation <- function(result, group = NULL) {
 #' @rdname plot_deconvolution
 #' @export
 plot_intercept <- function(result, group = NULL) {
+  check_call()
   check_result(result)
   if (!"Intercept" %in% rownames(result$exposures)) {
     stop_user("no_intercept", "The model has no intercept.",

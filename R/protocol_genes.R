@@ -94,6 +94,7 @@ mouse_core <- function() {
 #' table(protocol_genes(id = "ensembl")$class)
 protocol_genes <- function(species = c("human", "mouse"), id = c("symbol", "ensembl"),
                            genes = NULL, classes = NULL) {
+  check_call()
   species <- check_choice(species, c("human", "mouse"), "species")
   id <- check_choice(id, c("symbol", "ensembl"), "id")
   classes <- check_classes(classes)

@@ -34,6 +34,7 @@ pseudo_bulk <- function(x, cell_types = NULL, donors = NULL, n_samples = 20,
                         platform_sd = 0.5, type_sd = 0, protocol_shift = 0, held_out = NULL,
                         min_cells = 10, mix_donors = FALSE, groups = NULL, assay = NULL,
                         seed = NULL, expression = FALSE) {
+  check_call()
   here <- environment()
   cells <- as_cells(x, assay)
   types <- cell_labels(cell_types %||% cells$identity, cells, "cell_types")

@@ -69,6 +69,7 @@
 read_counts <- function(path, genes = c("symbol", "id"), samples_in = c("columns", "rows"),
                         gene_column = NULL, layer = NULL, tx2gene = NULL, metadata = NULL,
                         verbose = TRUE) {
+  check_call()
   here <- environment()
   samples_in <- check_choice(samples_in, c("columns", "rows"), "samples_in")
   verbose <- check_flag(verbose, "verbose")

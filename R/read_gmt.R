@@ -14,6 +14,7 @@
 #' writeLines("INTERFERON\tresponse to interferon\tISG15\tIFI6\tMX1", file)
 #' read_gmt(file)
 read_gmt <- function(file) {
+  check_call()
   if (!inherits(file, "connection")) {
     if (!is.character(file) || length(file) != 1L || !file.exists(file)) {
       stop_user("gmt", "There is no such file.", x = paste0("It is ", describe(file), "."))

@@ -1,7 +1,7 @@
 #' Recover expression profiles from composite measurements
 #'
 #' With a decoder ([learn_decoder()]), applies it. With a dictionary, finds few activities
-#' w with y ≈ A U w, for measurements A and modules U, and gives back x = U w. Either
+#' w with y ~ A U w, for measurements A and modules U, and gives back x = U w. Either
 #' way for all genes that were learned, with a standard error for each.
 #'
 #' @section Methods:
@@ -10,8 +10,8 @@
 #'     that correlates most with what is left joins, then least squares over those
 #'     chosen.}
 #'   \item{`"nn_omp"`}{The same with activities that are not negative.}
-#'   \item{`"lasso"`, `"nn_lasso"`}{min ½‖y - AUw‖² + penalty · Σ|w|, the second with
-#'     w ≥ 0: at the given `penalty` or, without one, at the smallest that leaves
+#'   \item{`"lasso"`, `"nn_lasso"`}{min ½|y - AUw|² + penalty · sum |w|, the second with
+#'     w >= 0: at the given `penalty` or, without one, at the smallest that leaves
 #'     `sparsity` modules active. By homotopy, so exact.}
 #'   \item{`"nnls"`}{Non-negative least squares over all modules; it has no
 #'     `sparsity`.}
@@ -19,25 +19,25 @@
 #'
 #' @section Standard errors:
 #' For the modules S that were chosen, activities are estimated with covariance
-#' σ² (B'B)⁻¹ where B = A U_S. The error of a gene is √(σ² u'(B'B)⁻¹u + s²) with its row
+#' sigma² (B'B)^-1 where B = A U_S. The error of a gene is sqrt(sigma² u'(B'B)^-1u + s²) with its row
 #' u of U_S and its own standard deviation s around the modules, in samples that these
 #' had not seen (`residual_sd` of [learn_dictionary()]).
 #'
-#' σ² is the variance of a measurement: what the lack of fit makes of it, the mean
-#' of A diag(s²) A', and the noise, ν². The noise is `noise` or, without it, the one that
+#' sigma² is the variance of a measurement: what the lack of fit makes of it, the mean
+#' of A diag(s²) A', and the noise, nu². The noise is `noise` or, without it, the one that
 #' y tells: up to 300 examples are made from the activities of training samples
-#' and normal deviations s, measured with A and noise, and recovered; ν is such that
-#' they leave as much of their measurements as the samples do, ‖y - A U w‖² on average.
+#' and normal deviations s, measured with A and noise, and recovered; nu is such that
+#' they leave as much of their measurements as the samples do, |y - A U w|² on average.
 #' (A residual over its degrees of freedom would be too small: modules are chosen so
 #' that they fit noise.) So what samples deviate more from modules than held-out ones
-#' counts as noise. A sample that leaves more than the mean has its own, larger σ².
+#' counts as noise. A sample that leaves more than the mean has its own, larger sigma².
 #'
 #' This is a posterior given that S is right. With noise, and near the fewest
 #' measurements that work, S is often wrong. So the standard errors of a gene are
 #' multiplied by the root mean square of its error over standard error in the
 #' examples, if that is above 1 (`inflation`). Without `learn_dictionary()` there are no
-#' such activities: the factor is 1, and σ² is the residual over its degrees of freedom,
-#' ‖y - B w‖² / (m - |S|), or `noise`², whichever is larger. What remains unknown is how
+#' such activities: the factor is 1, and sigma² is the residual over its degrees of freedom,
+#' |y - B w|² / (m - |S|), or `noise`², whichever is larger. What remains unknown is how
 #' far new samples differ from training samples: see the coverage in
 #' [evaluate_recovery()].
 #'
@@ -87,6 +87,7 @@ recover_profiles <- function(y, A, dictionary,
                              method = c("omp", "nn_omp", "lasso", "nn_lasso", "nnls"),
                              sparsity = 15, penalty = NULL, standard_errors = TRUE, noise = NULL,
                              threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+  check_call()
   if (inherits(dictionary, "decoder")) {
     refuse_for_decoder(c(method = !missing(method), sparsity = !missing(sparsity),
                          penalty = !is.null(penalty), noise = !is.null(noise)))

@@ -51,6 +51,7 @@
 replicate_subtypes <- function(subtypes, newdata, survival = NULL, time = NULL, event = NULL,
                                samples = NULL, null = 200, seed = NULL,
                                threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   here <- environment()
   check_subtypes(subtypes)
   null <- check_count(null, "null", 19, MOST_REPEATS)

@@ -28,6 +28,7 @@
 #' }
 report <- function(result, file, formula = NULL, title = "Deconvolution", seed = 1,
                    overwrite = FALSE) {
+  check_call()
   here <- environment()
   check_result(result)
   overwrite <- check_flag(overwrite, "overwrite")
@@ -70,6 +71,8 @@ report <- function(result, file, formula = NULL, title = "Deconvolution", seed =
   envir <- new.env(parent = asNamespace("unalloy"))
   assign("parts", parts, envir = envir)
   made <- rmarkdown::render(page, output_file = "report.html", envir = envir, quiet = TRUE)
-  file.copy(made, file, overwrite = TRUE)
+  if (!file.copy(made, file, overwrite = TRUE) || file.size(file) < file.size(made)) {
+    stop_file(file, "could not be written to its end.", i = "Is there room on the disk?")
+  }
   invisible(file)
 }

@@ -22,6 +22,7 @@
 #'                                   group = rep(c("control", "treated"), 3))
 #' sample_data(result)
 sample_data <- function(x) {
+  check_call()
   samples_of(x)
   unclass(x)$sample_data
 }
@@ -29,6 +30,7 @@ sample_data <- function(x) {
 #' @rdname sample_data
 #' @export
 `sample_data<-` <- function(x, value) {
+  check_call()
   names <- samples_of(x)
   class <- class(x)
   x <- unclass(x)

@@ -54,6 +54,7 @@
 select_markers <- function(signatures, n = 50, min_expression = 10, exclude = "protocol",
                            types = NULL, by = c("log_ratio", "specificity"), candidates = NULL,
                            min_log2_ratio = 0.5, pseudocount = 10) {
+  check_call()
   n <- check_count(n, "n")
   min_expression <- check_number(min_expression, "min_expression", min = 0)
   by <- check_choice(by, c("log_ratio", "specificity"), "by")
@@ -115,6 +116,7 @@ warn_few_markers <- function(markers, types, n, .call = caller_env()) {
 #' @order 2
 #' @export
 check_markers <- function(markers, genes) {
+  check_call()
   checked_markers(markers, genes, "markers")
   invisible(markers)
 }

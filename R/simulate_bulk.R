@@ -57,6 +57,7 @@ simulate_bulk <- function(n_genes = 2000, n_types = 6, n_samples = 12, n_donors 
                           marker_fraction = 0.2, marker_log_fold = 2, type_sd = 0.3,
                           cell_size_sd = 0.4, donor_sd = 0.1, platform_sd = 0.1,
                           overdispersion = 0.3, length_exponent = 1, seed = NULL) {
+  check_call()
   shares <- simulated_shares(proportions)
   if (!is.null(shares)) {
     n_types <- nrow(shares)

@@ -9,11 +9,6 @@
 # groups       type of the truth named by type of the reference, or NULL
 # source       one line of where it is from
 as_datasets <- function(datasets, .call = caller_env()) {
-  if (missing(datasets)) {
-    stop_user("argument", "`datasets` is missing.",
-              i = "Give a list of datasets; `pseudo_bulk()` makes one from single cells.",
-              .call = .call)
-  }
   single <- inherits(datasets, c("simulated_bulk", "benchmark_dataset")) ||
     is.list(datasets) && any(c("reference", "bulk_counts", "truth_mrna") %in% names(datasets))
   if (single) datasets <- list(data = datasets)

@@ -140,9 +140,9 @@ output_folder <- function(options, .call = caller_env()) {
 }
 
 write_table <- function(x, path) {
-  con <- if (grepl("\\.gz$", path)) gzfile(path, "w") else file(path, "w")
-  on.exit(close(con))
-  utils::write.table(x, con, sep = "\t", quote = FALSE, row.names = FALSE, na = "NA")
+  write_text(utils::capture.output(
+    utils::write.table(x, sep = "\t", quote = FALSE, row.names = FALSE, na = "NA")
+  ), path)
 }
 
 row_names_first <- function(x, what) {

@@ -30,6 +30,7 @@ check_factor_counts <- function(x, .call = caller_env()) {
          "Leave the gene or cell out.")
   refuse(entries < 0, "negative_values", "Counts must not be negative.",
          "Give raw counts, or take `model = \"ppca\"` for centred values.")
+  check_scale(max(0, entries), "x", .call)
   refuse(entries != round(entries), "not_counts", "Counts must be whole numbers.",
          "Give raw counts; for logarithms and other values there is `model = \"ppca\"`.")
 }
@@ -59,6 +60,9 @@ check_factor_values <- function(x, na, fitting = TRUE, .call = caller_env()) {
   if (any(is.infinite(entries))) {
     stop_user("infinite_values", "`x` has infinite values.",
               i = "Leave the gene or cell out.", .call = .call)
+  }
+  if (!all(is.na(entries))) {
+    check_scale(max(abs(range(entries, na.rm = TRUE))), "x", .call = .call)
   }
   missing <- sum(is.na(entries))
   if (missing && na == "refuse") {

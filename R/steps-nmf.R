@@ -55,9 +55,12 @@ check_rank <- function(rank, dim, .call = caller_env()) {
 
 # One number for both factors, or one for the basis and one for the coefficients.
 check_both <- function(x, what, .call = caller_env()) {
-  if (!is.numeric(x) || !length(x) %in% 1:2 || anyNA(x) || any(x < 0)) {
-    stop_user("argument", paste0("`", what, "` must be one number of at least 0, or two: ",
-                                 "for basis and coefficients."),
+  bound <- what == "upper"
+  ok <- is.numeric(x) && length(x) %in% 1:2 && !anyNA(x) && all(x >= 0) &&
+    (bound || all(is.finite(x)))
+  if (!ok) {
+    stop_user("argument", paste0("`", what, "` must be one ", if (!bound) "finite ",
+                                 "number of at least 0, or two: for basis and coefficients."),
               x = paste0("It is ", describe(x), "."), .call = .call)
   }
   as.double(rep_len(x, 2L))
@@ -119,7 +122,7 @@ nmf_weights <- function(weights, x, method, .call = caller_env()) {
   }
   check_takes(method, "weights", .call = .call)
   if (is.list(weights) && !is.data.frame(weights)) return(outer_weights(weights, x, .call))
-  if (methods::is(weights, "Matrix")) weights <- as_csc(weights)
+  if (is_sparse_matrix(weights)) weights <- as_csc(weights)
   if (is.data.frame(weights)) weights <- as.matrix(weights)
   sparse <- methods::is(weights, "dgCMatrix")
   if (!sparse && !is.matrix(weights)) {
@@ -151,6 +154,8 @@ check_weights <- function(weights, .call) {
     stop_weights("Some are negative or not finite.", .call)
   }
   if (!any(weights > 0)) stop_weights("All are 0.", .call)
+  # they multiply squares of squares
+  check_scale(max(weights), "weights", .call, sqrt(SCALES))
 }
 
 stop_weights <- function(fact, .call) {

@@ -24,10 +24,8 @@
 #' test_enrichment(groups, c(rep(c("poor", "good"), c(15, 5)), rep(c("poor", "good"), 10)))
 test_enrichment <- function(groups, classes, samples = NULL, adjust = "BH", level = 0.95,
                             draws = 20000, seed = NULL) {
+  check_call()
   here <- environment()
-  if (missing(groups) || missing(classes)) {
-    stop_user("argument", "`groups` and `classes` are needed.")
-  }
   adjust <- check_choice(adjust, stats::p.adjust.methods, "adjust")
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   draws <- check_count(draws, "draws", max = 1e7)

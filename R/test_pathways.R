@@ -44,10 +44,8 @@
 #' }
 test_pathways <- function(x, gene_sets, comparison = NULL, significant = 0.05,
                           sizes = c(10, 500), correlation = 0.01, adjust = "BH") {
+  check_call()
   here <- environment()
-  if (missing(x) || missing(gene_sets)) {
-    stop_user("argument", "`x` and `gene_sets` are needed.")
-  }
   need_package("limma", "for the rank test of gene sets")
   check_gene_sets(gene_sets)
   adjust <- check_choice(adjust, stats::p.adjust.methods, "adjust")

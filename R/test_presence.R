@@ -47,6 +47,7 @@
 test_presence <- function(result, types = NULL, samples = NULL,
                           variance = c("robust", "quasi", "poisson"), adjust = "BH",
                           threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   here <- environment()
   check_result(result)
   check_types(types, rownames(result$proportions))

@@ -36,10 +36,8 @@
 test_prognosis <- function(x, time, event, covariates = NULL, samples = NULL, what = NULL,
                            scale = NULL, types = NULL, level = 0.95, adjust = "BH",
                            min_reliability = 0.2, offset = 10) {
+  check_call()
   here <- environment()
-  if (missing(x) || missing(time) || missing(event)) {
-    stop_user("argument", "`x`, `time` and `event` are needed.")
-  }
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   adjust <- check_choice(adjust, stats::p.adjust.methods, "adjust")
   how <- list(what = what, scale = scale, types = types, errors = FALSE,

@@ -70,6 +70,7 @@
 #' known <- sim$truth_mrna[, 1:3]
 #' type_error(learn_type_error(result, known))
 type_error <- function(result) {
+  check_call()
   check_result(result)
   type_error_table(result)
 }
@@ -78,6 +79,7 @@ type_error <- function(result) {
 #' @export
 learn_type_error <- function(result, truth, groups = NULL, what = NULL,
                              threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   check_result(result)
   need_unpenalised(result, rlang::current_env())
   what <- share_asked_for(what, result, choices = SHARES[1:2])
@@ -105,8 +107,14 @@ learn_type_error <- function(result, truth, groups = NULL, what = NULL,
   result
 }
 
-group_of_types <- function(result, groups) {
+group_of_types <- function(result, groups, .call = caller_env()) {
   types <- rownames(result$proportions)
+  named <- is.null(groups) || (is.atomic(groups) && all(types %in% names(groups)))
+  if (!named) {
+    stop_user("argument", "`groups` must be a vector that is named by type.",
+              x = paste0("It is ", describe(groups), "; the types are ", some_of(types), "."),
+              .call = .call)
+  }
   if (is.null(groups)) types else unname(groups[types])
 }
 
@@ -123,7 +131,7 @@ known_shares <- function(truth, result, groups, .call = caller_env()) {
     stop_user("truth", "`truth` must hold shares of 0 and more, not all 0 in a sample.",
               i = "Leave out samples whose composition is not known.", .call = .call)
   }
-  unknown <- setdiff(rownames(truth), group_of_types(result, groups))
+  unknown <- setdiff(rownames(truth), group_of_types(result, groups, .call))
   if (length(unknown)) {
     stop_user("truth", "`truth` must have types of the result as row names.",
               x = paste0("Not in the result: ", some_of(unknown), "."),

@@ -64,6 +64,7 @@ TREE_CORRELATION <- 0.5
 #' tree
 #' merge_signatures(signatures, tree)
 type_tree <- function(signatures, groups = NULL, correlation = 0.5) {
+  check_call()
   signatures <- as_signatures(signatures)
   correlation <- check_number(correlation, "correlation", -1, 1)
   types <- colnames(signatures$profiles)
@@ -113,6 +114,7 @@ lineage_correlation <- function(signatures) {
 #' @order 2
 #' @export
 merge_signatures <- function(signatures, groups) {
+  check_call()
   signatures <- as_signatures(signatures)
   types <- colnames(signatures$profiles)
   if (inherits(groups, "type_tree")) groups <- groups$levels

@@ -1,6 +1,26 @@
 # Checks of single arguments.  Each returns the value in the form that the
 # package uses, or stops and names the argument.
 
+# What every verb asks first: that all it needs was given, and that `verbose` is a flag.
+# Reads the arguments of the function that calls it; `needed` are those without which
+# it has nothing to do.
+check_call <- function(needed = NULL, frame = caller_env()) {
+  known <- formals(sys.function(sys.parent()))
+  if (is.null(needed)) {
+    without_default <- vapply(known, function(default) identical(default, quote(expr = )), NA)
+    needed <- setdiff(names(known)[without_default], "...")
+  }
+  missed <- vapply(needed, function(name) eval(call("missing", as.name(name)), frame), NA)
+  if (any(missed)) {
+    names <- paste0("`", needed[missed], "`")
+    stop_user("argument", paste0(paste(names, collapse = " and "), " must be given."),
+              i = paste0("Arguments: ", some_of(setdiff(names(known), "..."), 9L), "."),
+              .call = frame)
+  }
+  if ("verbose" %in% names(known)) check_flag(frame$verbose, "verbose", .call = frame)
+  invisible()
+}
+
 check_number <- function(x, what, min = -Inf, max = Inf, above = FALSE, .call = caller_env()) {
   range_text <- if (above) {
     paste0("above ", min, if (is.finite(max)) paste(" and at most", max))
@@ -155,9 +175,16 @@ with_seed <- function(seed, code) {
   on.exit(if (is.null(old)) rm(".Random.seed", envir = globalenv())
           else assign(".Random.seed", old, envir = globalenv()))
   # whatever kind the user has set, and within the range of set.seed()
-  set.seed(seed %% .Machine$integer.max, kind = "default", normal.kind = "default",
+  set.seed(small_seed(seed), kind = "default", normal.kind = "default",
            sample.kind = "default")
   code
+}
+
+# A seed for set.seed(), which takes integers.  Beyond them it is drawn from the core's
+# stream of that seed: the remainder of a division would lose the low bits of large ones.
+small_seed <- function(seed) {
+  if (seed <= .Machine$integer.max) seed else
+    call_rs(rs_derived_seeds, seed = seed, n = 1) %% .Machine$integer.max
 }
 
 check_names <- function(x, known, what, .call = caller_env()) {
@@ -171,9 +198,12 @@ check_names <- function(x, known, what, .call = caller_env()) {
   unique(x)
 }
 
-nmf_threads <- function() check_threads(getOption("unalloy.threads", 2L))
+nmf_threads <- function(.call = caller_env()) {
+  check_threads(getOption("unalloy.threads", 2L), .call = .call)
+}
 
-BIOCONDUCTOR <- c("limma", "rhdf5", "tximport", "AnnotationDbi", "org.Hs.eg.db", "org.Mm.eg.db")
+BIOCONDUCTOR <- c("AnnotationDbi", "Biobase", "SingleCellExperiment", "SummarizedExperiment",
+                  "limma", "org.Hs.eg.db", "org.Mm.eg.db", "rhdf5", "tximport")
 
 # A suggested package, where a verb needs it.
 need_package <- function(package, purpose, .call = caller_env()) {

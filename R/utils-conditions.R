@@ -15,6 +15,15 @@ inform_user <- function(verbose, ...) {
   if (verbose) inform(c(...), class = "unalloy_message")
 }
 
+# Runs other verbs for a verb: what they refuse, it refuses.
+on_behalf <- function(.call, code) {
+  tryCatch(code, unalloy_error = function(condition) {
+    condition$call <- if (is.environment(.call)) rlang::frame_call(.call) else .call
+    condition$trace <- NULL
+    rlang::cnd_signal(condition)
+  })
+}
+
 # Turns a failure handed over by Rust into a classed error at the user's call,
 # or into an interrupt; every other value passes through.
 #
@@ -46,19 +55,4 @@ call_rs <- function(binding, ..., .given = list(), .samples = NULL, .call = call
                  malformed_matrix = "`validObject()` says more; make it anew.",
                  diverged = "Try a tenth of that `learning_rate`.")
   stop_user(value$failure, problem, x = value$message, i = mend, .call = .call)
-}
-
-# A bar is drawn where it can be redrawn in place: in logs and knitted pages every
-# step would be a line.  The option `unalloy.progress` says otherwise.
-shows_progress <- function() getOption("unalloy.progress", cli::is_dynamic_tty())
-
-# A function for Rust to call with the number of units done: a progress bar
-# that shows itself only when the work takes more than two seconds.
-progress_bar <- function(title, total, verbose, .envir = caller_env()) {
-  if (!verbose || !shows_progress()) return(function(done) invisible())
-  bar <- cli::cli_progress_bar(title, total = total, clear = TRUE, .envir = .envir)
-  function(done) {
-    cli::cli_progress_update(set = done, id = bar, .envir = .envir)
-    invisible()
-  }
 }

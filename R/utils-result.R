@@ -1,10 +1,34 @@
 # What verbs ask of a deconvolution that they are given.
 
 check_result <- function(result, what = "result", .call = caller_env()) {
+  if (missing(result)) stop_user("argument", paste0("`", what, "` must be given."), .call = .call)
   if (!inherits(result, "deconvolution")) {
     stop_user("argument", paste0("`", what, "` must be a result of `deconvolve_bulk()`."),
               x = paste0("It is ", describe(result), "."), .call = .call)
   }
+  check_intact(result, what, .call = .call)
+}
+
+# Numbers that were changed by hand, or parts that were taken out, would be answered for
+# by nothing: exposures must be those of the model's sources, and shares be shares.
+check_intact <- function(result, what = "result", .call = caller_env()) {
+  size <- c(ncol(result$model$sources), length(result$convergence$sample))
+  holds <- function(x, n, empty) {
+    is.matrix(x) && is.numeric(x) && identical(dim(x), as.integer(c(n, size[2L]))) &&
+      all(is.finite(x) & x >= 0 | rep(empty, each = n))
+  }
+  n_types <- result$model$n_types
+  whole <- length(size) == 2L && length(n_types) == 1L
+  parts <- c(exposures = whole && holds(result$exposures, size[1L], FALSE), proportions = FALSE)
+  if (parts[["exposures"]]) {
+    # a sample in which no type was found has no shares
+    empty <- colSums(result$exposures[seq_len(n_types), , drop = FALSE]) == 0
+    parts[["proportions"]] <- holds(result$proportions, n_types, empty)
+  }
+  if (all(parts)) return(invisible())
+  stop_user("edited_result", paste0("`", what, "` is not as `deconvolve_bulk()` returned it."),
+            x = paste0("Changed, or not there: ", some_of(names(parts)[!parts]), "."),
+            i = "Compute with a result as it is; change what comes of it.", .call = .call)
 }
 
 check_types <- function(types, known, .call = caller_env()) {
@@ -17,6 +41,11 @@ check_types <- function(types, known, .call = caller_env()) {
 }
 
 sample_index <- function(i, samples, .call = caller_env()) {
+  if (is.factor(i)) i <- as.character(i)
+  if (!is.character(i) && !is.numeric(i) && !is.logical(i)) {
+    stop_user("argument", "Samples are asked for by name or number.",
+              x = paste0("Given: ", describe(i), "."), .call = .call)
+  }
   whole <- !is.numeric(i) || all(i == round(i), na.rm = TRUE)
   kept <- if (is.character(i)) match(i, samples) else seq_along(samples)[i]
   if (anyNA(kept) || !length(kept) || !whole) {

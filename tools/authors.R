@@ -14,7 +14,9 @@ entry <- function(crate) {
 entries <- vapply(crates, entry, "")
 head <- c(
   "Authors and licences of the Rust crates that are bundled with this package as",
-  "src/rust/vendor.tar.xz. Each crate's licence text is in its folder there.", ""
+  "src/rust/vendor.tar.xz. A crate's licence text is in its folder there; where its",
+  "developers published none, the licence is the one that its Cargo.toml and this list",
+  "name, whose text the Software Package Data Exchange has (https://spdx.org/licenses).", ""
 )
 con <- file(args[2L], "wb", encoding = "UTF-8")
 writeLines(enc2utf8(c(head, sort(entries, method = "radix"))), con, useBytes = TRUE)

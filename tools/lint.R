@@ -12,4 +12,11 @@ for (lint in lints) {
   cat(sub(where, "", lint$filename, fixed = TRUE), ":", lint$line_number, ": ", lint$message,
       " [", lint$linter, "]\n", sep = "")
 }
-quit(status = if (length(lints)) 1L else 0L)
+# The manual as a PDF has the letters of Latin-1 only.
+beyond <- unlist(lapply(list.files("man", "[.]Rd$", full.names = TRUE), function(file) {
+  lines <- readLines(file, encoding = "UTF-8")
+  at <- which(is.na(iconv(lines, "UTF-8", "latin1")))
+  if (length(at)) paste0(file, ":", at, ": letters that LaTeX does not have")
+}))
+if (length(beyond)) writeLines(beyond)
+quit(status = if (length(lints) || length(beyond)) 1L else 0L)

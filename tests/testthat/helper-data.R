@@ -30,6 +30,15 @@ read_matrix <- function(file) {
   matrix
 }
 
+# Does this process not hear Ctrl-C, as its parent did not?  Linux tells.
+ignores_interrupts <- function() {
+  status <- tryCatch(readLines("/proc/self/status"), error = function(e) "SigIgn: 0",
+                     warning = function(w) "SigIgn: 0")
+  mask <- sub(".*[[:space:]]", "", grep("^SigIgn", status, value = TRUE))
+  # the second bit from the right is SIGINT
+  strtoi(substring(mask, nchar(mask)), 16L) %/% 2L %% 2L == 1L
+}
+
 # Messages without what differs between installations.
 expect_refusal <- function(expr, kind) {
   testthat::expect_error(expr, class = paste0("unalloy_error_", kind))

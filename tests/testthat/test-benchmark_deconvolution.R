@@ -453,7 +453,7 @@ test_that("bad input is named", {
   expect_error(run(list(oracle)), "name of its own", class = argument)
   expect_error(run(list("mean", mean = oracle)), "\"mean\"", class = argument)
   expect_error(run(list(a = 1)), "Number 1 is 1", class = argument)
-  expect_error(benchmark_deconvolution("mean"), "`datasets` is missing", class = argument)
+  expect_error(benchmark_deconvolution("mean"), "`datasets` must be given", class = argument)
   expect_error(run("mean", 3), "It is 3", class = argument)
   expect_error(plot(run("mean"), "rank", metric = "r2"), "\"rmse\"", class = argument)
   expect_error(plot(run("mean"), methods = "nnls"), "\"nnls\"", class = argument)

@@ -191,8 +191,7 @@ pub fn simulate(settings: &Simulation, monitor: &Monitor<'_>) -> Result<Simulate
     };
     for donor in 0..settings.n_donors {
         for cell_type in (0..n_types).filter(|&k| settings.in_reference[k]) {
-            monitor.check()?;
-            add_reference_cells(settings, donor, cell_type, &mut made)?;
+            add_reference_cells(settings, donor, cell_type, &mut made, monitor)?;
         }
     }
     for sample in 0..n_samples {
@@ -208,9 +207,11 @@ fn add_reference_cells(
     donor: usize,
     cell_type: usize,
     made: &mut Simulated,
+    monitor: &Monitor<'_>,
 ) -> Result<(), CoreError> {
     let profile = settings.donor_profile(made.profiles.col(cell_type), donor, cell_type);
     for _ in 0..settings.cells_per_type {
+        monitor.check()?;
         let mut rng = stream(settings.seed, Purpose::Cells, made.cell_type.len());
         let size = settings.umi_per_cell
             * made.cell_sizes[cell_type]

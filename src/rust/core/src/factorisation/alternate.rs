@@ -204,6 +204,7 @@ pub fn alternate(
         let mut next = ahead.clone();
         let [basis, coef] = &mut next.factors;
         model.update(Side::Basis, coef, basis, false);
+        monitor.check()?;
         let solved = basis.clone();
         extrapolate(basis, &last.factors[0], beta, kept, model.upper(Side::Basis));
         let value = model.update(Side::Coef, basis, coef, look) + model.penalty(Side::Basis, basis);

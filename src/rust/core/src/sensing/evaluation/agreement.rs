@@ -47,7 +47,12 @@ const LOOK: usize = 1 << 16;
 /// of all entries could not be stopped.
 pub fn order_of(values: &[f64], monitor: &Monitor<'_>) -> Result<Vec<u32>, CoreError> {
     let below = |a: u32, b: u32| values[a as usize].total_cmp(&values[b as usize]);
-    let mut order: Vec<u32> = (0..values.len() as u32).collect();
+    let n = u32::try_from(values.len()).map_err(|_| CoreError::Argument {
+        name: "entries to be ranked",
+        found: values.len() as f64,
+        expected: "at most 4294967295",
+    })?;
+    let mut order: Vec<u32> = (0..n).collect();
     for part in order.chunks_mut(LOOK) {
         monitor.check()?;
         part.sort_unstable_by(|&a, &b| below(a, b));
