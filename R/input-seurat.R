@@ -26,8 +26,8 @@ seurat_cells <- function(x, assay, .call = caller_env()) {
 raw_assay <- function(assays, active) {
   if (!inherits(assays[[active]], "SCTAssay") || !"RNA" %in% names(assays)) return(active)
   inform_user(TRUE, "Counts of assay \"RNA\" are read.",
-              i = paste0("Those of the active assay \"", active, "\" are corrected; say `assay = \"",
-                         active, "\"` if they are meant."))
+              i = paste0("Those of the active assay \"", active, "\" are corrected; name it as ",
+                         "`assay` if they are meant."))
   "RNA"
 }
 

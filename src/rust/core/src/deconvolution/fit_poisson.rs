@@ -284,7 +284,7 @@ fn iterate<'m>(
             let (stop, iterations) = end.expect("every solver has stopped");
             let best = solver.best();
             SampleFit {
-                exposures: best.exposures.clone(),
+                exposures: without_traces(&best.exposures),
                 gap: best.gap,
                 iterations,
                 stop,
@@ -293,4 +293,13 @@ fn iterate<'m>(
             }
         })
         .collect())
+}
+
+/// Share of the exposures below which one is none: no sum of doubles shows it, and its
+/// square is no number, of which information is made.
+const TRACE: f64 = 1e-60;
+
+fn without_traces(exposures: &[f64]) -> Vec<f64> {
+    let least = TRACE * exposures.iter().sum::<f64>();
+    exposures.iter().map(|&e| if e < least { 0.0 } else { e }).collect()
 }

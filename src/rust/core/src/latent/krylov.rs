@@ -5,7 +5,7 @@
 
 use super::predictor::Side;
 use super::values::Values;
-use crate::base::error::CoreError;
+use crate::base::error::{check_value, CoreError};
 use crate::base::parallel::Monitor;
 use crate::base::rng::{stream, Purpose};
 use crate::matrix::linalg::{add_product, product, spectrum};
@@ -24,7 +24,7 @@ const RESTARTS: usize = 20;
 /// The `wanted` largest eigenvalues of R Rᵀ, largest first, and their vectors.
 ///
 /// # Errors
-/// `Interrupted`.
+/// `Argument` for values that do not vary, `Interrupted`.
 pub fn leading(
     values: &Values<'_>,
     wanted: usize,
@@ -54,6 +54,13 @@ pub fn leading(
             } else {
                 next = zeros((genes, 0));
             }
+            // nothing is left of the values beside what X and V take, or it is no number
+            check_value(
+                "dimensions in which the values vary",
+                basis.ncols() as f64,
+                "above 0",
+                |v| v > 0.0,
+            )?;
             let projected = product(&basis.t(), &images);
             let ritz = spectrum(&projected);
             let top = ritz.vectors.slice(s![.., ..wanted.min(basis.ncols())]);
