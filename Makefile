@@ -43,7 +43,7 @@ fuzz:  ## Random calls and problems for MINUTES=10, half in R and half in the co
 	@tools/install.sh
 	@tools/run.sh tools/fuzz/fuzz.R $$(( $(MINUTES) * 30 )) $(FIRST)
 	@cd src/rust && UNALLOY_FUZZ_SECONDS=$$(( $(MINUTES) * 5 )) UNALLOY_FUZZ_FIRST=$(FIRST) \
-	  cargo test --profile fuzz -p unalloy-core --test fuzz -- --nocapture --test-threads=1
+	  cargo test --profile fuzz -p unalloy-core --test fuzz -- --ignored --nocapture --test-threads=1
 
 document:  ## Write the R wrappers of the Rust functions, NAMESPACE, man/ and inst/AUTHORS
 	@tools/setup.sh test

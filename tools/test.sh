@@ -74,8 +74,6 @@ step "call graph" Rscript tools/call_graph.R
 results=$scratch/second
 step "lintr" Rscript tools/lint.R
 step "testthat" r_tests
-# calls that every run makes anew
-step "fuzz" Rscript tools/fuzz/fuzz.R 25
 wait
 cat "$scratch/check.log"
 

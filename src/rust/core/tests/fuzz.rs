@@ -130,6 +130,7 @@ fn finite<'a>(name: &str, values: impl IntoIterator<Item = &'a f64>) {
 }
 
 #[test]
+#[ignore = "by hand: make fuzz"]
 fn factorisations() {
     fuzz("factorisation", |rng, monitor| {
         let shape = (size(rng, 25), size(rng, 15));
@@ -200,6 +201,7 @@ fn factorisations() {
 }
 
 #[test]
+#[ignore = "by hand: make fuzz"]
 fn deconvolutions() {
     fuzz("deconvolution", |rng, monitor| {
         let (genes, types, samples) = (4 + size(rng, 60), size(rng, 6), size(rng, 5));
@@ -273,6 +275,7 @@ fn deconvolutions() {
 }
 
 #[test]
+#[ignore = "by hand: make fuzz"]
 fn latent_factors() {
     fuzz("latent factors", |rng, monitor| {
         let (genes, cells) = (1 + size(rng, 20), 1 + size(rng, 25));
@@ -320,6 +323,7 @@ fn latent_factors() {
 }
 
 #[test]
+#[ignore = "by hand: make fuzz"]
 fn sensing() {
     fuzz("sensing", |rng, monitor| {
         let (genes, samples, readings) = (2 + size(rng, 20), 2 + size(rng, 20), size(rng, 12));
@@ -385,6 +389,7 @@ fn sensing() {
 }
 
 #[test]
+#[ignore = "by hand: make fuzz"]
 fn nonnegative_least_squares() {
     fuzz("nnls", |rng, _| {
         let (m, n) = (size(rng, 10), size(rng, 6));
@@ -401,6 +406,7 @@ fn nonnegative_least_squares() {
 }
 
 #[test]
+#[ignore = "by hand: make fuzz"]
 fn simulations() {
     fuzz("simulation", |rng, monitor| {
         let types = size(rng, 5);
