@@ -113,6 +113,11 @@ rows_of_result <- function(known, added, .call) {
 }
 
 fill_columns <- function(columns, values, at) {
+  there <- intersect(names(values), names(columns))
+  if (length(there)) {
+    inform_user(TRUE, paste0("Columns that were there are replaced: ", some_of(there), "."),
+                i = "`prefix =` gives the new ones names of their own.")
+  }
   for (name in names(values)) columns[[name]] <- values[[name]][at]
   columns
 }

@@ -166,8 +166,16 @@ cell_sizes <- function(cell_size, signatures, verbose, .call) {
              else match_sizes(types, .call = .call)
     if (is.null(sizes)) return(NULL)
     error <- literature_size_error(types)
-    warn_contradicted(sizes, error, signatures, .call)
-    return(list(sizes = sizes, error = error))
+    doubt <- contradicted_sizes(sizes, error, signatures)
+    if (!is.null(doubt)) {
+      warn_user("cell_size", paste("The mRNA of cells of the reference contradicts the literature,",
+                                   "which `cell_fractions` rest on."),
+                x = doubt, i = paste("Sorted, cultured or filtered cells lose mRNA that cells of",
+                                     "the bulk may have. Compare with `cell_size = \"reference\"`;",
+                                     "shares of mRNA (`proportions`) do not depend on either."),
+                .call = .call)
+    }
+    return(list(sizes = sizes, error = error, source = "literature", doubt = doubt))
   }
   own <- identical(cell_size, "reference")
   if (own) {
@@ -196,33 +204,28 @@ cell_sizes <- function(cell_size, signatures, verbose, .call) {
   }
   # given figures are taken as they are; UMI per cell are one more source
   error <- diag(if (own) CELL_SIZE_ERROR^2 else 0, length(types))
-  list(sizes = stats::setNames(as.double(sizes), types), error = error)
+  list(sizes = stats::setNames(as.double(sizes), types), error = error,
+       source = if (own) "reference" else "given")
 }
 
 # Errors, in standard deviations, beyond which figures contradict each other.
 CONTRADICTED <- 2
 
-# Warns of types whose mRNA per cell in the reference is far from the literature.
+# Names types whose mRNA per cell in the reference is far from the literature.
 #
 # Both are relative: UMI per cell and figures are compared about the median of their
 # log ratios.  The figures err by `error`, the UMI per cell as one source does.
-warn_contradicted <- function(sizes, error, signatures, .call) {
+contradicted_sizes <- function(sizes, error, signatures) {
   known <- !is.na(size_row(names(sizes))) & is.finite(signatures$umi) & signatures$umi > 0
-  if (sum(known) < 3L) return(invisible())
+  if (sum(known) < 3L) return(NULL)
   ratio <- log(signatures$umi[known] / sizes[known])
   ratio <- ratio - stats::median(ratio)
   far <- which(abs(ratio) > CONTRADICTED * sqrt(diag(error)[known] + CELL_SIZE_ERROR^2))
-  if (!length(far)) return(invisible())
+  if (!length(far)) return(NULL)
   far <- far[order(-abs(ratio[far]))]
   listed <- paste0("\"", names(sizes)[known][far], "\" ", number_text(exp(ratio[far])))
-  warn_user("cell_size", paste("The mRNA of cells of the reference contradicts the literature,",
-                               "which `cell_fractions` rest on."),
-            x = paste0("Beside the other types, a cell has this many times the UMI that the ",
-                       "literature lets expect: ", paste(utils::head(listed, 5L), collapse = ", "),
-                       "."),
-            i = paste("Sorted, cultured or filtered cells lose mRNA that cells of the bulk may",
-                      "have. Compare with `cell_size = \"reference\"`; shares of mRNA",
-                      "(`proportions`) do not depend on either."), .call = .call)
+  paste0("Beside the other types, a cell has this many times the UMI that the literature lets ",
+         "expect: ", paste(utils::head(listed, 5L), collapse = ", "), ".")
 }
 
 # Covariance of the log error of literature sizes, types x types: that of a mean

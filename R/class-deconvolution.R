@@ -102,6 +102,7 @@ new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, un
     error_model = if (is.null(fit$tau2)) "poisson" else "platform",
     model = c(model[intersect(names(model), MODEL_FIELDS)], list(tau2 = fit$tau2)),
     settings = settings, cell_size = sizes$sizes, cell_size_error = sizes$error,
+    cell_size_source = sizes[c("source", "doubt")],
     counts = if (keep_counts) bulk, signatures = signatures, call = call
   ))
   result <- structure(result[!vapply(result, is.null, NA)], class = "deconvolution")

@@ -127,7 +127,13 @@ print.group_comparison <- function(x, n = 10, ...) {
   shown <- utils::head(table[order(table$p_value), ], n)
   columns <- c(feature_columns(x), if (length(x$design$contrasts$names) > 1L) "comparison",
                "estimate", "lower", "upper", "p_value", "p_adjusted")
+  if (length(x$design$contrasts$names) == 1L && is.factor(compared)) {
+    cat("Estimates: ", x$design$contrasts$names, "\n", sep = "")
+  }
   print(format_columns(shown[columns]), row.names = FALSE)
+  if (any(table$p_value < 0.05 & table$lower * table$upper < 0, na.rm = TRUE)) {
+    cat("Intervals also hold the error that all samples share, of which p values are free.\n")
+  }
   if (nrow(table) > n) cat("... ", plural(nrow(table) - n, "row"), " more in $table\n", sep = "")
   invisible(x)
 }

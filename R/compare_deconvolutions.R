@@ -5,7 +5,10 @@
 #'
 #' @param a,b Results of [deconvolve_bulk()], or matrices types × samples.
 #' @param names Two labels, for the axes.
-#' @param what Which shares to take from the results.
+#' @param what Which shares to take from the results: `"proportions"` (of mRNA),
+#'   `"cell_fractions"` or `"proportions_with_intercept"`. By default those that they print: of
+#'   cells where both know the mRNA content of a cell, else of mRNA. A matrix is taken for
+#'   the same.
 #' @return A ggplot. Its data frame `$data` holds the pairs (`sample`, `type`,
 #'   `a`, `b`), and its attribute `"agreement"` a list: Pearson `correlation`,
 #'   `rmse`, Lin's concordance correlation `ccc`, `l1` (the summed absolute difference
@@ -22,10 +25,9 @@
 #' drawn
 #' attr(drawn, "agreement")$rmse
 compare_deconvolutions <- function(a, b, names = c("a", "b"),
-                                   what = c("proportions", "cell_fractions",
-                                            "proportions_with_intercept")) {
+                                   what = NULL) {
   check_call()
-  what <- check_choice(what, eval(formals()$what), "what")
+  what <- what_to_compare(what, Filter(function(x) inherits(x, "deconvolution"), list(a, b)))
   if (!is.character(names) || length(names) != 2L || anyNA(names)) {
     stop_user("argument", "`names` must be two labels.", x = paste0("It is ", describe(names), "."))
   }
@@ -64,6 +66,13 @@ draw_comparison <- function(pairs, agreement, names, share, left_out) {
                            plural(agreement$n_types, "type"), ")"),
          caption = left_out) +
     theme_unalloy()
+}
+
+what_to_compare <- function(what, results, .call = caller_env()) {
+  choices <- c("proportions", "cell_fractions", "proportions_with_intercept")
+  if (!is.null(what)) return(check_choice(what, choices, "what", .call = .call))
+  mains <- vapply(results, main_share, "")
+  if (length(mains) && all(mains == "cell_fractions")) "cell_fractions" else "proportions"
 }
 
 # Types x samples, with names.

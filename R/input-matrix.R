@@ -17,7 +17,8 @@ assay_of <- function(x, assay, prefer, what, .call) {
   if (!is.null(assay) && !is.character(assay)) {
     assay <- check_count(assay, "assay", max = n, .call = .call)
   }
-  chosen <- assay %||% c(intersect(prefer, available), 1L)[[1L]]
+  preferred <- intersect(prefer, available)
+  chosen <- assay %||% if (length(preferred)) preferred[1L] else 1L
   from_disk(what, .call, {
     values <- SummarizedExperiment::assay(x, chosen)
     if (is.null(rownames(values))) rownames(values) <- rownames(x)

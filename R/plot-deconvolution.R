@@ -44,7 +44,7 @@
 #'   `autoplot()`: arguments of `plot_deconvolution()`.
 #' @param group Groups to put samples in: a vector in the order of the samples, or
 #'   named by sample, or the name of a column of [sample_data()]. A factor keeps the order of
-#'   its levels. For the heatmap also a data frame or list of several.
+#'   its levels. For the heatmap also several columns, or a data frame or list.
 #' @param order `"cluster"` puts samples (and for the heatmap types) that resemble
 #'   each other side by side; `"none"` keeps the order of the result.
 #' @param what Which shares.

@@ -32,6 +32,9 @@ plot_heatmap <- function(result, group = NULL, order = c("cluster", "none"),
 sample_tracks <- function(group, result, .call = caller_env()) {
   samples <- result$convergence$sample
   if (is.null(group)) return(list())
+  known <- names(result$sample_data)
+  several <- is.character(group) && length(group) > 1L && length(group) != length(samples)
+  if (several && all(group %in% known)) return(as.list(result$sample_data[group]))
   if (is.atomic(group)) {
     values <- group_of_samples(group, result, .call = .call)
     # a column is a track of its own name and kind

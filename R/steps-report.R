@@ -47,7 +47,11 @@ methods_text <- function(result, formula = NULL) {
            if (result$error_model == "platform") "a stationary point" else "the certified optimum",
            "."),
     if (!is.null(result$cell_fractions)) {
-      "Shares of cells are shares of mRNA divided by the mRNA content of a cell of each type."
+      paste0("Shares of cells are shares of mRNA divided by the mRNA content of a cell of each ",
+             "type, ",
+             switch(result$cell_size_source$source %||% "given",
+                    literature = "from published measurements (`literature_cell_sizes()`)",
+                    reference = "the mean UMI of the reference's own cells", "as given"), ".")
     } else {
       "Shares are shares of mRNA, not of cells."
     },
