@@ -100,6 +100,7 @@ autoencode <- function(x, size = 10, likelihood = c("nb", "zinb", "poisson", "ga
                        learning_rate = 1e-3, patience = 20, validation = 0.1, seed = 1,
                        keep_x = TRUE, verbose = TRUE,
                        threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   call <- match.call()
   likelihood <- check_choice(likelihood, LIKELIHOODS, "likelihood")
   counted <- likelihood != "gaussian"
@@ -167,6 +168,7 @@ autoencode <- function(x, size = 10, likelihood = c("nb", "zinb", "poisson", "ga
 #' try(continue_training(fit))
 continue_training <- function(fit, data = NULL, verbose = TRUE,
                               threads = getOption("unalloy.threads", 2L)) {
+  check_call()
   if (!inherits(fit, "autoencoder")) {
     stop_user("argument", "`fit` must be a result of `autoencode()`.",
               x = paste0("It is ", describe(fit), "."))

@@ -250,7 +250,10 @@ simulate.autoencoder <- function(object, nsim = 1, seed = NULL,  # nolint: objec
 #' counts <- sim$reference[Matrix::rowSums(sim$reference) > 0, ]
 #' fit <- autoencode(counts, size = 2, hidden = 8, epochs = 5, seed = 1)
 #' mean(elbo(fit))
-elbo <- function(object, ...) UseMethod("elbo")
+elbo <- function(object, ...) {
+  check_call("object")
+  UseMethod("elbo")
+}
 
 #' @rdname autoencoder_methods
 #' @export
