@@ -50,7 +50,7 @@ rs_fit_programs <- function(given) .Call(wrap__rs_fit_programs, given)
 #' `fit` is what `rs_fit_expression()` returned, for the genes of `data`;
 #' `covariance` that of the exposures (types × types × asked samples), or NULL;
 #' `programs` has `loadings`, `of`, `sizes`, and `activities` and `covariance` in the
-#' asked samples, or is NULL.
+#' asked samples, or is NULL; `value`, `variance` and `reliability` say which are made.
 #' @noRd
 rs_predict_expression <- function(given) .Call(wrap__rs_predict_expression, given)
 
