@@ -31,7 +31,8 @@ as_reduction <- function(fit, object = NULL, name = "nmf", ...) {
 #' @export
 as_reduction.default <- function(fit, object = NULL, name = "nmf", ...) {
   refuse_dots(...)
-  stop_user("class", "`as_reduction()` takes what `nmf()`, `latent_factors()` or `autoencode()` returns.",
+  stop_user("class", paste("`as_reduction()` takes what `nmf()`, `latent_factors()` or",
+                           "`autoencode()` returns."),
             x = paste0("It is ", describe(fit), "."))
 }
 

@@ -48,7 +48,8 @@
 #' over samples of predicted with true expression, mean over responding genes, was 0.44 with
 #' programs and 0.42 without (in monocytes 0.53 and 0.45, in B, NK and T cells the same;
 #' means of three draws). With a reference of resting cells alone the change on stimulation
-#' was predicted no better than without (0.62 and 0.63 over genes). Where a single type responds and the cohort is
+#' was predicted no better than without (0.62 and 0.63 over genes). Where a single type
+#' responds and the cohort is
 #' large, gene-wise variances find it by themselves, and the borrowed programs of the others
 #' take a little of what is its own: then give the program of that type in `programs`.
 #'

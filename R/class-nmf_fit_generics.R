@@ -94,9 +94,9 @@ evar <- function(object, ...) {
 
 #' @rdname nmf_generics
 #' @export
-featureScore <- function(object, ...) {
+featureScore <- function(object, ...) { # nolint: object_name_linter.
   check_call("object")
-  UseMethod("featureScore") # nolint: object_name_linter.
+  UseMethod("featureScore")
 }
 
 #' @rdname nmf_generics

@@ -80,7 +80,8 @@
 #'     `chosen`, the part of resamples in which a clone is the largest; all clones ×
 #'     cells. `NULL` without resamples.}
 #'   \item{noise}{sigma² per variant.}
-#'   \item{residual}{sum Omega (M - VC)² / sum Omega M² (`weighted`), and with Omega² for Omega (`squared`);
+#'   \item{residual}{sum Omega (M - VC)² / sum Omega M² (`weighted`), and with Omega² for
+#'     Omega (`squared`);
 #'     `NA` when every call is reference.}
 #'   \item{orthogonality}{Mean cosine between the coefficients of two clones: 0 when no
 #'     cell has two, near 1 when the clones are not told apart.}

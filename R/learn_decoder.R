@@ -7,7 +7,8 @@
 #'
 #' @section Methods:
 #' \describe{
-#'   \item{`"ridge"`}{Ridge regression: x_hat = x_mean + B (y - y_mean), B = X Y' (Y Y' + (n sigma² +
+#'   \item{`"ridge"`}{Ridge regression: x_hat = x_mean + B (y - y_mean), B = X Y' (Y Y' + (n
+#'     sigma² +
 #'     lambda) A A')^-1 with n training samples and variance sigma² of the noise of a gene's
 #'     expression. lambda minimises the leave-one-out error, which is in closed form. The
 #'     penalty is in units of A A', so that the answer does not depend on the units of

@@ -19,7 +19,8 @@
 #'
 #' @section Standard errors:
 #' For the modules S that were chosen, activities are estimated with covariance
-#' sigma² (B'B)^-1 where B = A U_S. The error of a gene is sqrt(sigma² u'(B'B)^-1u + s²) with its row
+#' sigma² (B'B)^-1 where B = A U_S. The error of a gene is sqrt(sigma² u'(B'B)^-1u + s²)
+#' with its row
 #' u of U_S and its own standard deviation s around the modules, in samples that these
 #' had not seen (`residual_sd` of [learn_dictionary()]).
 #'

@@ -153,8 +153,8 @@ program_field <- function(x, what) {
   if (what == "loadings") return(programs$loadings[, shown, drop = FALSE])
   values <- programs$activities
   if (what == "activity_error") {
-    variance <- apply(programs$covariance, 3L, function(v) v[cbind(seq_along(v[, 1L]),
-                                                                  seq_along(v[, 1L]))])
+    n <- seq_len(dim(programs$covariance)[1L])
+    variance <- apply(programs$covariance, 3L, function(v) v[cbind(n, n)])
     values[] <- sqrt(variance)
   }
   values[shown, x$samples, drop = FALSE]

@@ -7,7 +7,7 @@
 check_call <- function(needed = NULL, frame = caller_env()) {
   known <- formals(sys.function(sys.parent()))
   if (is.null(needed)) {
-    without_default <- vapply(known, function(default) identical(default, quote(expr = )), NA)
+    without_default <- vapply(known, function(default) identical(default, rlang::missing_arg()), NA)
     needed <- setdiff(names(known)[without_default], "...")
   }
   missed <- vapply(needed, function(name) eval(call("missing", as.name(name)), frame), NA)

@@ -17,7 +17,7 @@ CALLS <- alist(
   cell_type_expression = cell_type_expression(fit, verbose = FALSE),
   extract_program = extract_program(fit, n_programs = 3, verbose = FALSE),
   merge_types = merge_types(fit, per = "sample"), compare_groups = compare_groups(fit, ~ arm),
-  learn_type_error = learn_type_error(fit, sim$truth_cell),
+  learn_type_error = learn_type_error(fit, sim$truth_mrna),
   nmf_hals = nmf(wide, 20, nrun = 50, verbose = FALSE),
   nmf_kl = nmf(wide, 20, "kl", nrun = 50, verbose = FALSE),
   nmf_brunet = nmf(wide, 20, "brunet", nrun = 50, verbose = FALSE),

@@ -9,7 +9,8 @@ test_that("every verb says which argument is missing", {
                    c("tidy", "glance", "augment", "autoplot", "compare_factorisations"))
   for (name in verbs) {
     verb <- getExportedValue("unalloy", name)
-    needed <- vapply(formals(args(verb)), function(default) identical(default, quote(expr = )), NA)
+    none <- function(default) identical(default, rlang::missing_arg())
+    needed <- vapply(formals(args(verb)), none, NA)
     if (!any(needed & names(needed) != "...")) next
     caught <- tryCatch(verb(), error = identity)
     expect_s3_class(caught, "unalloy_error_argument")

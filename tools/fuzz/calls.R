@@ -32,7 +32,7 @@ fuzz_problem <- function(seed) {
   p$expression <- cell_type_expression(p$fit, verbose = FALSE)
   p$program <- extract_program(p$fit, verbose = FALSE, seed = 1)
   p$arm <- rep_len(c("a", "b"), p$n_samples)
-  p$truth <- sim$truth_cell
+  p$truth <- sim$truth_mrna
   p$compared <- compare_groups(p$fit, ~ arm, data.frame(arm = p$arm, row.names = colnames(p$x)))
   p$time <- stats::rexp(p$n_samples) + 0.1
   p$event <- rep_len(c(1, 0, 1), p$n_samples)

@@ -33,6 +33,10 @@ spoilt <- function(x) {
                      stats::setNames(x, rep("a", length(x))), rbind(x, x))))
   }
   if (!is.null(dim(x)) && length(dim(x)) == 2L) return(mutated_matrix(x))
+  mutated_vector(x)
+}
+
+mutated_vector <- function(x) {
   if (!length(x)) return(pick(HOSTILE))
   if (length(x) == 1L && is.numeric(x)) return(pick(NUMBERS))
   if (length(x) == 1L && is.logical(x)) return(!x)
@@ -81,11 +85,17 @@ mutated_matrix <- function(x) {
 mutated_sparse <- function(x) {
   if (!methods::is(x, "dgCMatrix") || !length(x@x)) return(pick(HOSTILE))
   at <- sample.int(length(x@x), 1L)
+  with_slot <- function(name, value) {
+    methods::slot(x, name, check = FALSE) <- value
+    x
+  }
+  with_value <- function(value) with_slot("x", replace(x@x, at, value))
   pick(list(
     t(x), x[0L, ], x[, 0L], x[, 1L, drop = FALSE], unname(x), as.matrix(x),
-    { x@x[at] <- NA; x }, { x@x[at] <- -1; x }, { x@x[at] <- Inf; x }, { x@x[at] <- 1e300; x },
-    { x@x[] <- 0; x }, { x@i[at] <- 10000L; x }, { x@p[2L] <- 10000L; x }, { x@x <- x@x[-1L]; x },
-    { x@Dim <- rev(x@Dim); x }, { x@x <- x@x * 1e-310; x }, { x@x <- x@x * 1e150; x }
+    with_value(NA), with_value(-1), with_value(Inf), with_value(1e300), with_slot("x", 0 * x@x),
+    with_slot("i", replace(x@i, at, 10000L)), with_slot("p", replace(x@p, 2L, 10000L)),
+    with_slot("x", x@x[-1L]), with_slot("Dim", rev(x@Dim)), with_slot("x", x@x * 1e-310),
+    with_slot("x", x@x * 1e150)
   ))
 }
 
