@@ -24,7 +24,7 @@
 #' mixed <- pseudo_bulk(sim$reference, sim$cells$cell_type, sim$cells$donor, n_samples = 8,
 #'                      cells_per_sample = 200, expression = TRUE, seed = 1)
 #' signatures <- build_signatures(mixed$reference, mixed$cell_types, mixed$donors)
-#' fit <- deconvolve_bulk(signatures, mixed$bulk, verbose = FALSE)
+#' fit <- deconvolve_bulk(signatures, mixed$bulk_counts, verbose = FALSE)
 #' expression <- cell_type_expression(fit, verbose = FALSE)
 #' plot(evaluate_expression(mixed$truth_expression, expression), n_genes = 100)
 plot.expression_evaluation <- function(x, n_genes = 300, group = NULL, ...) {
