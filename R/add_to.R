@@ -13,14 +13,14 @@
 #'   a data frame with samples in rows, named by its row names or a column `sample` or
 #'   `cell`.
 #' @param result What [deconvolve_bulk()], [nmf()], [latent_factors()], [autoencode()],
-#'   [consensus_programs()] or [factorise_variants()] returns.
+#'   [consensus_programs()], [factorise_variants()] or [find_subtypes()] returns.
 #' @param what Of a deconvolution: `"proportions"` (shares of mRNA) or `"cell_fractions"`;
 #'   by default cells where their sizes are known.
 #' @param prefix Put before the names of columns.
 #' @param name Name of the reduced dimension; `NULL` for `"nmf"`, `"factors"`, `"latent"`
 #'   or `"programs"`. Seurat writes such names in lower case.
 #' @return `object` with what was added; columns are `NA` for samples that are not in the
-#'   result. Of clones: `clone`, `certainty`, and a share per clone.
+#'   result. Of clones: `clone`, `certainty`, and a share per clone. Of subtypes: `subtype`.
 #' @section Errors: `unalloy_error_argument` when either is something else, or no
 #'   sample is found; `unalloy_error_samples` when a reduced dimension would lack cells.
 #' @seealso [as_reduction()] for the reduced dimension alone.
@@ -87,13 +87,20 @@ to_be_added <- function(result, what, .call) {
     return(list(samples = result$cells$cell,
                 columns = cbind(result$cells[c("clone", "certainty")], rows(result$shares))))
   }
+  if (inherits(result, "subtypes")) {
+    return(list(samples = names(result$assignment),
+                columns = data.frame(subtype = unname(result$assignment))))
+  }
   factors <- if (inherits(result, c("nmf_fit", "latent_factors", "autoencoder"))) {
     result
   } else if (inherits(result, "consensus_programs")) {
     list(coef = result$usage, basis = result$spectra, rank = nrow(result$usage))
   } else {
-    stop_user("argument", "`result` must be a result of this package that has samples.",
-              x = paste0("It is ", describe(result), "."), .call = .call)
+    stop_user("argument", "`result` must have a value for every sample.",
+              x = paste0("It is ", describe(result), "."),
+              i = paste("That has what `deconvolve_bulk()`, `nmf()`, `latent_factors()`,",
+                        "`autoencode()`, `consensus_programs()`, `factorise_variants()` and",
+                        "`find_subtypes()` return."), .call = .call)
   }
   names <- c(nmf_fit = "nmf", latent_factors = "factors", autoencoder = "latent",
              consensus_programs = "programs")

@@ -41,6 +41,7 @@ as_reduction.default <- function(fit, object = NULL, name = "nmf", ...) {
 as_reduction.nmf_fit <- function(fit, object = NULL, name = "nmf",
                                  format = c("reducedDim", "DimReduc"), assay = NULL, ...) {
   refuse_dots(...)
+  check_factors(fit, "fit")
   reduction_of(fit, object, name, format, assay)
 }
 

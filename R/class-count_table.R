@@ -52,3 +52,35 @@ dim.count_table <- function(x) dim(x$counts)
 #' @rdname read_counts
 #' @export
 dimnames.count_table <- function(x) dimnames(x$counts)
+
+#' @rdname read_counts
+#' @param i,j Genes and columns: numbers, names or logical values.
+#' @param drop For agreement with the generic: a `count_table` stays one.
+#' @export
+`[.count_table` <- function(x, i, j, ..., drop = FALSE) {
+  refuse_dots(...)
+  if (nargs() - (!missing(drop)) < 3L) {
+    stop_user("argument", "A count_table has two dimensions.",
+              i = "Say `x[genes, ]` or `x[, samples]`.")
+  }
+  # of rows and columns as of a matrix: names, numbers, logical values
+  chosen <- function(at, n, names) {
+    stats::setNames(seq_len(n), names)[at]
+  }
+  rows <- if (missing(i)) seq_len(nrow(x)) else chosen(i, nrow(x), rownames(x))
+  columns <- if (missing(j)) seq_len(ncol(x)) else chosen(j, ncol(x), colnames(x))
+  if (anyNA(c(rows, columns))) {
+    unknown <- if (anyNA(rows)) i else j
+    known <- if (anyNA(rows)) rownames(x) else colnames(x)
+    stop_user("argument", paste0("There is no such ", if (anyNA(rows)) "gene" else "column", "."),
+              x = paste0("Unknown: ", some_of(if (is.character(unknown)) setdiff(unknown, known)
+                                              else which(is.na(unknown))), "."))
+  }
+  x$counts <- x$counts[rows, columns, drop = FALSE]
+  if (!is.null(x$genes)) x$genes <- x$genes[rows, , drop = FALSE]
+  if (!is.null(x$metadata)) x$metadata <- x$metadata[columns, , drop = FALSE]
+  if (!is.null(x$gene_lengths)) {
+    x$gene_lengths <- x$gene_lengths[names(x$gene_lengths) %in% rownames(x$counts)]
+  }
+  x
+}

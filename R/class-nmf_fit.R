@@ -102,6 +102,7 @@ dimnames.nmf_fit <- function(x) list(rownames(x$basis), colnames(x$coef), colnam
 #' @export
 fitted.nmf_fit <- function(object, samples = NULL, ...) {
   refuse_dots(...)
+  check_factors(object, "object")
   at <- sample_places(samples, object)
   means <- smoothed_basis(object) %*% object$coef[, at, drop = FALSE]
   if (!is.null(object$offset)) means <- means + object$offset
@@ -114,6 +115,7 @@ fitted.nmf_fit <- function(object, samples = NULL, ...) {
 residuals.nmf_fit <- function(object, track = FALSE, type = c("objective", "response"),
                               data = NULL, ...) {
   refuse_dots(...)
+  check_factors(object, "object")
   type <- check_choice(type, c("objective", "response"), "type")
   if (type == "response") return(as.matrix(data_of(object, data)) - fitted(object))
   if (check_flag(track, "track")) {
@@ -128,6 +130,7 @@ predict.nmf_fit <- function(object, what = c("samples", "features", "consensus",
                                              "rows", "chc"),
                             newdata = NULL, prob = FALSE, ...) {
   refuse_dots(...)
+  check_factors(object, "object")
   if (is.matrix(what) || methods::is(what, "Matrix")) {
     newdata <- what
     what <- "coef"
@@ -212,18 +215,8 @@ coefficients_of <- function(fit, newdata, .call = caller_env()) {
 
 # The rows of new data in the order of the basis.
 aligned_features <- function(fit, newdata, .call = caller_env()) {
-  if (is.numeric(newdata) && is.null(dim(newdata))) {
-    newdata <- matrix(newdata, dimnames = list(names(newdata), NULL))
-  }
-  newdata <- nmf_input(newdata, NULL, nmf_method(fit$method)$prefer, .call = .call)
-  newdata <- align_rows(newdata, rownames(fit$basis), nrow(fit$basis), "`newdata`", .call)
-  values <- if (is.matrix(newdata)) newdata else newdata@x
-  ok <- is.numeric(values) && !anyNA(values) && all(is.finite(values)) && all(values >= 0)
-  if (!ok) {
-    stop_user("argument", "`newdata` must hold non-negative, finite numbers.", .call = .call)
-  }
-  if (is.matrix(newdata)) storage.mode(newdata) <- "double"
-  newdata
+  non_negative_values(newdata, fit$basis, nmf_method(fit$method)$prefer, "`newdata`",
+                      .call = .call)
 }
 
 named_components <- function(labels, fit) {

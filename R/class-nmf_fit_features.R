@@ -66,6 +66,7 @@ top_features.default <- function(fit, ...) {
 #' @export
 top_features.nmf_fit <- function(fit, n = 10, by = c("specificity", "weight"), ...) {
   refuse_dots(...)
+  check_factors(fit, "fit")
   feature_table(fit$basis, n, by)
 }
 
@@ -112,6 +113,7 @@ feature_table <- function(basis, n, by, scores = NULL, .call = caller_env()) {
 #' @export
 featureScore.nmf_fit <- function(object, method = c("kim", "max"), ...) {
   refuse_dots(...)
+  check_factors(object, "object")
   feature_score(object$basis, check_choice(method, c("kim", "max"), "method"))
 }
 
@@ -127,6 +129,7 @@ featureScore.matrix <- function(object, method = c("kim", "max"), ...) {
 extractFeatures.nmf_fit <- function(object, method = c("kim", "max"),
                                     format = c("list", "combine", "subset"), nodups = TRUE, ...) {
   refuse_dots(...)
+  check_factors(object, "object")
   extract_features(object$basis, method, format, nodups)
 }
 

@@ -45,6 +45,13 @@ consensus <- function(object, ...) {
 
 #' @rdname nmf_generics
 #' @export
+compare <- function(object, ...) {
+  check_call("object")
+  UseMethod("compare")
+}
+
+#' @rdname nmf_generics
+#' @export
 connectivity <- function(object, ...) {
   check_call("object")
   UseMethod("connectivity")
@@ -148,6 +155,8 @@ nbasis.default <- function(x, ...) pass_on("nbasis", x, ...)
 #' @export
 consensus.default <- function(object, ...) pass_on("consensus", object, ...)
 #' @export
+compare.default <- function(object, ...) pass_on("compare", object, ...)
+#' @export
 connectivity.default <- function(object, ...) pass_on("connectivity", object, ...)
 #' @export
 cophcor.default <- function(object, ...) pass_on("cophcor", object, ...)
@@ -181,9 +190,9 @@ entropy.default <- function(x, y, ...) {
 }
 
 # Names of the generics that package NMF has as S4 generics.
-NMF_GENERICS <- c("basis", "nbasis", "consensus", "connectivity", "cophcor", "dispersion",
-                  "sparseness", "rss", "evar", "featureScore", "extractFeatures", "purity",
-                  "entropy", "basismap", "coefmap", "consensusmap")
+NMF_GENERICS <- c("basis", "nbasis", "compare", "consensus", "connectivity", "cophcor",
+                  "dispersion", "sparseness", "rss", "evar", "featureScore", "extractFeatures",
+                  "purity", "entropy", "basismap", "coefmap", "consensusmap")
 
 # Generics that are being passed on: a function elsewhere whose default is ours
 # would otherwise call us for ever.
@@ -239,7 +248,7 @@ teach_nmf <- function() {
     if (length(arguments) == 2L) {
       body <- substitute(if (missing(y)) ours(x, ...) else ours(x, y, ...), list(ours = ours))
     }
-    for (class in c("nmf_fit", "rank_estimate")) {
+    for (class in if (name == "compare") "nmf_fits" else c("nmf_fit", "rank_estimate")) {
       # It says that NMF does not know the class, and then it does.
       suppressMessages(
         methods::setMethod(name, class, as.function(c(formals(theirs), body)), where = place)
@@ -254,4 +263,5 @@ teach_nmf <- function() {
 }
 
 setOldClass("nmf_fit")
+setOldClass("nmf_fits")
 setOldClass("rank_estimate")

@@ -57,6 +57,7 @@ NULL
 #' @export
 summary.nmf_fit <- function(object, class = NULL, data = NULL, ...) {
   refuse_dots(...)
+  check_factors(object, "object")
   best <- best_run(object)
   runs <- object$runs
   data <- data %||% object$x
@@ -144,6 +145,7 @@ unseen_entries <- function(weights, x) {
 #' @export
 sparseness.nmf_fit <- function(x, ...) {
   refuse_dots(...)
+  check_factors(x, "x")
   c(basis = sparseness(x$basis), coef = sparseness(x$coef))
 }
 
@@ -240,6 +242,7 @@ clusters_by_class <- function(clusters, class, .call = caller_env()) {
 #' @rawNamespace S3method(cluster::silhouette, nmf_fit)
 silhouette.nmf_fit <- function(x, what = c("samples", "features", "consensus"), ...) {
   refuse_dots(...)
+  check_factors(x, "x")
   what <- check_choice(what, c("samples", "features", "consensus"), "what")
   found <- silhouette_widths(x, what)
   if (length(found$width) == 1L && is.na(found$width)) return(NA)

@@ -25,6 +25,7 @@ NULL
 #' @export
 tidy.nmf_fit <- function(x, matrix = c("coef", "basis"), ...) {
   refuse_dots(...)
+  check_factors(x, "x")
   matrix <- check_choice(matrix, c("coef", "basis"), "matrix")
   values <- if (matrix == "coef") t(x$coef) else x$basis
   items <- rownames(values) %||% seq_len(nrow(values))
@@ -46,6 +47,7 @@ glance.nmf_fit <- function(x, ...) {
 #' @export
 augment.nmf_fit <- function(x, data = NULL, ...) {
   refuse_dots(...)
+  check_factors(x, "x")
   n <- ncol(x$coef)
   data <- data %||% data.frame(sample = colnames(x$coef) %||% seq_len(n))
   if (!is.data.frame(data) || nrow(data) != n) {

@@ -40,13 +40,17 @@ label_check <- function(signatures) {
 # a gene of 100 per million to some 30 %.
 FEW_CELLS <- c(worry = 10, note = 50)
 
+# Which columns hold what is the user's to say.
+WITH_DONORS <- paste("signatures <- build_signatures(cells, \"celltype\", donors = \"donor\")",
+                     "  # the names of your columns")
+
 cell_check <- function(signatures) {
   topic <- "Cells per type"
   cells <- signatures$cells
   if (all(is.na(cells))) {
     return(checked(topic, "note", "The signatures do not say from how many cells they are.",
                    "Intervals then leave out the error of the signatures.",
-                   "signatures <- build_signatures(cells, \"celltype\", donors = \"donor\")"))
+                   WITH_DONORS))
   }
   few <- names(cells)[cells < FEW_CELLS[["note"]]]
   if (length(few)) {
@@ -64,7 +68,7 @@ cell_check <- function(signatures) {
     return(checked(topic, "note", paste0("At least ", count_text(min(cells)),
                                          " cells per type, but donors are not told apart."),
                    "Donors differ more than cells do: with them intervals are honest.",
-                   "signatures <- build_signatures(cells, \"celltype\", donors = \"donor\")"))
+                   WITH_DONORS))
   }
   checked(topic, "fine", paste0("At least ", count_text(min(cells)), " cells per type, of up to ",
                                 plural(max(signatures$donors, na.rm = TRUE), "donor"), "."))
@@ -193,7 +197,8 @@ state_check <- function(reference, bulk) {
   checked(topic, "note", text, paste(
     "Stimulated, stressed or cultured cells pull shares towards types that are alike in that",
     "state. Build signatures from cells in the state of the bulk."
-  ), "signatures <- build_signatures(cells[, cells$condition == \"control\"], \"celltype\")")
+  ), paste("signatures <- build_signatures(cells[, cells$condition == \"control\"], \"celltype\")",
+        "  # the names of your columns"))
 }
 
 # What the design of equal shares implies for the errors of two types' exposures, when

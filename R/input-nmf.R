@@ -156,3 +156,17 @@ align_rows <- function(x, features, n_features, what, .call = caller_env()) {
   }
   if (identical(place, seq_len(nrow(x)))) x else x[place, , drop = FALSE]
 }
+
+# Data to be put on a basis, with its rows in their order; `prefer` are the assays to read.
+non_negative_values <- function(x, basis, prefer, what, assay = NULL, .call = caller_env()) {
+  if (is.numeric(x) && is.null(dim(x))) x <- matrix(x, dimnames = list(names(x), NULL))
+  x <- nmf_input(x, assay, prefer, .call = .call)
+  x <- align_rows(x, rownames(basis), nrow(basis), what, .call)
+  values <- if (is.matrix(x)) x else x@x
+  ok <- is.numeric(values) && !anyNA(values) && all(is.finite(values)) && all(values >= 0)
+  if (!ok) {
+    stop_user("argument", paste0(what, " must hold non-negative, finite numbers."), .call = .call)
+  }
+  if (is.matrix(x)) storage.mode(x) <- "double"
+  x
+}

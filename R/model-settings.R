@@ -42,14 +42,17 @@ other_names <- function(given) {
 
 OTHER_NAMES <- c(max_iterations = "max_iter", tolerance = "ll_tolerance", backend = "")
 
+# A penalty beyond every likelihood; squares of what is larger overflow.
+MOST_PENALTY <- 1e12
+
 # Settings as Rust takes them; NULL stands for "not given".
 solver_settings <- function(method, l1_lambda, l2_lambda, max_iter, ll_tolerance,
                             sparsity_tolerance, poll_interval, learning_rate, init_log_exp,
                             threads, seed, .call) {
   list(
     method = method,
-    l1_lambda = check_number(l1_lambda, "l1_lambda", 0, .call = .call),
-    l2_lambda = check_number(l2_lambda, "l2_lambda", 0, .call = .call),
+    l1_lambda = check_number(l1_lambda, "l1_lambda", 0, MOST_PENALTY, .call = .call),
+    l2_lambda = check_number(l2_lambda, "l2_lambda", 0, MOST_PENALTY, .call = .call),
     max_iter = check_count(max_iter %||% if (method == "newton") 200 else 10000, "max_iter",
                            .call = .call),
     ll_tolerance = check_number(ll_tolerance, "ll_tolerance", 0, above = TRUE, .call = .call),

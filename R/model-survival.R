@@ -6,6 +6,11 @@ survival_data <- function(time, event, covariates, table, names, .call) {
   need_package("survival", "to compare survival", .call = .call)
   time <- sample_column(time, table, names, "time", .call = .call)
   event <- sample_column(event, table, names, "event", .call = .call)
+  if (anyDuplicated(names)) {
+    stop_user("sample_names", "Every sample must have a name of its own.",
+              x = paste0("Twice: ", some_of(unique(names[duplicated(names)])), "."),
+              .call = .call)
+  }
   if (!is.numeric(time)) {
     stop_user("argument", "`time` must be numeric.", x = paste0("It is ", describe(time), "."),
               .call = .call)

@@ -94,7 +94,8 @@
 #'   object.
 #' @param rank Number of components; several numbers give what
 #'   [estimate_rank()] does.
-#' @param method One of the names above.
+#' @param method One of the names above. Several give a fit each, as [nmf_fits]; what they do
+#'   not all take is then refused by those that do not.
 #' @param nrun Runs from different random starts, of which the best is kept. More
 #'   runs find a better minimum and make [consensus()] finer. For several ranks 30.
 #' @param seed A whole number; the same seed gives the same result to the bit
@@ -202,6 +203,7 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
     call$nrun <- nrun
     return(eval(call, parent.frame()))
   }
+  if (length(method) > 1L) return(fit_each_method(x, method, seed, call, parent.frame()))
   # what the package NMF calls otherwise
   refuse_dots(..., .known = c("maxIter", "weight"))
   other <- list(...)
@@ -248,6 +250,36 @@ nmf <- function(x, rank, method = "hals", nrun = if (length(rank) > 1L) 30L else
   fit$call <- call
   warn_runs_not_converged(fit, fitted$best, settings$max_iter)
   fit
+}
+
+# A fit by each method, from the same seed; a method that fails leaves the others be.
+fit_each_method <- function(x, methods, seed, call, envir, .call = caller_env()) {
+  methods <- unlist(methods)
+  for (name in methods) nmf_method(name, .call = .call)
+  if (anyDuplicated(methods)) {
+    stop_user("argument", "Every method can be asked for once.",
+              x = paste0("Twice: ", some_of(unique(methods[duplicated(methods)])), "."),
+              .call = .call)
+  }
+  call[[1L]] <- quote(unalloy::nmf)
+  call$x <- quote(x)
+  place <- list2env(list(x = x), parent = envir)
+  if (is.null(seed)) call$seed <- check_seed(NULL)
+  errors <- list()
+  fits <- lapply(stats::setNames(nm = methods), function(name) {
+    call$method <- name
+    tryCatch(eval(call, place), unalloy_error = function(e) {
+      errors[[name]] <<- e
+      NULL
+    })
+  })
+  if (length(errors) == length(methods)) on_behalf(.call, rlang::cnd_signal(errors[[1L]]))
+  told <- vapply(errors, function(e) cli::ansi_strip(rlang::cnd_header(e)), "")
+  if (length(told)) {
+    warn_user("method_failed", paste0("There is no fit by ", some_of(names(told)), "."),
+              x = told[[1L]], .call = .call)
+  }
+  new_nmf_fits(Filter(Negate(is.null), fits), told)
 }
 
 new_nmf_fit <- function(fitted, x, method, settings, known) {

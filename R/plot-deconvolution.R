@@ -163,7 +163,23 @@ grid.draw.unalloy_plots <- function(x, recording = TRUE) { # nolint: object_name
     place <- grid::viewport(x = (i - row[1L] + 0.5) / length(row),
                             y = 1 - (row_of[i] - 0.5) / n_rows,
                             width = 0.98 / length(row), height = 0.96 / n_rows)
-    print(x[[i]] + theme(text = element_text(size = 8)), vp = place)
+    inches <- grid::convertWidth(grid::unit(1, "npc"), "inches", valueOnly = TRUE) / length(row)
+    print(wrap_texts(x[[i]], inches) + theme(text = element_text(size = 8)), vp = place)
   }
   invisible(x)
+}
+
+# Inches per letter at a size of text of 8 points.
+LETTER_WIDTHS <- c(title = 0.075, x = 0.065, caption = 0.05)
+
+# A plot whose texts from side to side are no wider than `inches`.
+wrap_texts <- function(plot, inches) {
+  for (part in names(LETTER_WIDTHS)) {
+    text <- plot$labels[[part]]
+    if (is.null(text)) next
+    letters <- max(20, floor(0.95 * inches / LETTER_WIDTHS[[part]]))
+    lines <- unlist(strsplit(text, "\n", fixed = TRUE))
+    plot$labels[[part]] <- paste(strwrap(lines, letters), collapse = "\n")
+  }
+  plot
 }

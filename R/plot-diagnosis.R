@@ -1,7 +1,7 @@
 #' Plots of a diagnosis
 #'
-#' `plot()` and `ggplot2::autoplot()` draw one panel of a [diagnosis], or all of
-#' them; each panel is also a function of its own.
+#' `plot()`, `ggplot2::autoplot()` and `plot_diagnosis()` draw one panel of a [diagnosis],
+#' or all of them; each panel is also a function of its own.
 #'
 #' @details
 #' \describe{
@@ -71,6 +71,15 @@ autoplot.diagnosis <- function(object, type = c("identifiability", "dispersion",
   can <- c(TRUE, TRUE, !is.null(object$influence),
            !is.null(object$programs) && nrow(object$programs) > 0L, TRUE)
   structure(sapply(chosen[can], draw, simplify = FALSE), class = "unalloy_plots")
+}
+
+#' @rdname plot_diagnosis
+#' @export
+plot_diagnosis <- function(diagnosis, type = c("identifiability", "dispersion", "influence",
+                                               "residuals", "unexplained", "all"), ...) {
+  check_call()
+  check_diagnosis(diagnosis)
+  autoplot.diagnosis(diagnosis, type, ...)
 }
 
 #' @rdname plot_diagnosis
@@ -234,7 +243,7 @@ program_label <- function(diagnosis, k, n) {
   list_of <- function(genes) paste(shorten_all(genes, 16L), collapse = ", ")
   paste0("Program ", k, ": ", percent_text(program$share), " of what is left (chance: ",
          percent_text(program$chance), "), one-sided ", format(round(program$one_sided, 2)),
-         "\nup: ", list_of(rising), "; down: ", list_of(falling))
+         "\nup: ", list_of(rising), "\ndown: ", list_of(falling))
 }
 
 #' @rdname plot_diagnosis

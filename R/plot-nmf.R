@@ -24,16 +24,17 @@ MAX_DRAWN_TREE <- 2000L
 #' @param order Order of features or samples: `"cluster"` by average-linkage clustering of
 #'   what is shown; `"component"` by largest component and its share; `"none"`
 #'   as in the data.
-#' @param annotation Known facts of the features (`basismap()`) or samples: a vector,
-#'   or a data frame or list with a column each. Up to five tracks of up to 24
-#'   levels have a legend.
+#' @param annotation Known facts of the features (`basismap()`) or samples: a data frame or
+#'   list with a column each, whose names name the tracks, or a vector ("annotation").
+#'   Up to five tracks of up to 24 levels have a legend.
 #' @param colours List of colours by annotation, each a vector with a colour per
 #'   level (in their order, or named).
 #' @param features Features to show, by name or number, such as
 #'   `extractFeatures(fit, format = "combine")`; all by default.
 #' @param track Show the track of components (or clusters)?
-#' @param ... `annRow`, `annCol` and `annColors` are taken for `annotation` and
-#'   `colours`, as package NMF calls them. Others are refused.
+#' @param ... What package NMF calls `annRow`, `annCol`, `annColors` and `subsetRow` is
+#'   taken for `annotation`, `colours` and `features`; `Rowv` and `Colv` for `order`: `NA` for
+#'   `"none"`, `TRUE` for `"cluster"`, `"basis"` for `"component"`. Others are refused.
 #' @return A ggplot.
 #' @section Errors: `unalloy_error_argument`.
 #' @seealso [plot.nmf_fit()], [plot.rank_estimate()]
@@ -53,11 +54,13 @@ basismap.nmf_fit <- function(object, main = "Basis: features in components",
                              scale = c("share", "none"),
                              order = c("cluster", "component", "none"), annotation = NULL,
                              colours = list(), features = NULL, track = TRUE, ...) {
-  refuse_dots(..., .known = c("annRow", "annColors"))
-  given <- nmf_map_arguments(list(annotation = annotation, colours = colours), list(...), "annRow")
+  refuse_dots(..., .known = c("annRow", "annColors", "Rowv", "subsetRow"))
+  check_factors(object, "object")
+  given <- nmf_map_arguments(list(annotation = annotation, colours = colours, order = order,
+                                  features = features), list(...))
   scale <- check_choice(scale, c("share", "none"), "scale")
-  order <- check_choice(order, c("cluster", "component", "none"), "order")
-  at <- feature_places(features, object)
+  order <- check_choice(given$order, c("cluster", "component", "none"), "order")
+  at <- feature_places(given$features, object)
   notes <- check_annotation(given$annotation, nrow(object$basis), "feature")
   basis <- object$basis[at, , drop = FALSE]
   shown <- if (scale == "share") basis / pmax(rowSums(basis), .Machine$double.xmin) else basis
@@ -77,10 +80,12 @@ coefmap.nmf_fit <- function(object, main = "Coefficients: components in samples"
                             scale = c("share", "none"),
                             order = c("cluster", "component", "none"), annotation = NULL,
                             colours = list(), track = TRUE, ...) {
-  refuse_dots(..., .known = c("annCol", "annColors"))
-  given <- nmf_map_arguments(list(annotation = annotation, colours = colours), list(...), "annCol")
+  refuse_dots(..., .known = c("annCol", "annColors", "Colv"))
+  check_factors(object, "object")
+  given <- nmf_map_arguments(list(annotation = annotation, colours = colours, order = order),
+                             list(...))
   scale <- check_choice(scale, c("share", "none"), "scale")
-  order <- check_choice(order, c("cluster", "component", "none"), "order")
+  order <- check_choice(given$order, c("cluster", "component", "none"), "order")
   coef <- if (scale == "share") contributions(object) else object$coef
   notes <- check_annotation(given$annotation, ncol(coef), "sample")
   shown <- coef
@@ -103,7 +108,7 @@ coefmap.nmf_fit <- function(object, main = "Coefficients: components in samples"
 consensusmap.nmf_fit <- function(object, main = NULL, annotation = NULL, colours = list(),
                                  track = TRUE, ...) {
   refuse_dots(..., .known = c("annCol", "annColors"))
-  given <- nmf_map_arguments(list(annotation = annotation, colours = colours), list(...), "annCol")
+  given <- nmf_map_arguments(list(annotation = annotation, colours = colours), list(...))
   n <- nrow(object$membership)
   if (n > MAX_TREE) {
     stop_user("too_large", paste0("A picture of ", plural(n, "sample"), " shows nothing."),
@@ -200,10 +205,26 @@ autoplot.nmf_fit <- function(object, ...) {
 }
 
 # What callers of package NMF's maps may have given under its names.
-nmf_map_arguments <- function(given, others, note_name) {
-  known <- c(stats::setNames("annotation", note_name), annColors = "colours")
-  for (name in names(others)) given[[known[[name]]]] <- others[[name]]
+nmf_map_arguments <- function(given, others, .call = caller_env()) {
+  known <- c(annRow = "annotation", annCol = "annotation", annColors = "colours",
+             subsetRow = "features", Rowv = "order", Colv = "order")
+  for (name in names(others)) {
+    value <- others[[name]]
+    if (known[[name]] == "order") value <- nmf_order(value, name, .call)
+    given[[known[[name]]]] <- value
+  }
   given
+}
+
+# The order that `Rowv` or `Colv` of package NMF asks for.
+nmf_order <- function(value, name, .call) {
+  if (identical(value, NA) || identical(value, FALSE)) return("none")
+  if (identical(value, TRUE)) return("cluster")
+  if (identical(value, "basis")) return("component")
+  stop_user("argument", paste0("`", name, "` must be TRUE, NA or \"basis\"."),
+            x = paste0("It is ", describe(value), "."),
+            i = "`order = \"cluster\"`, `\"none\"` and `\"component\"` say the same.",
+            .call = .call)
 }
 
 feature_places <- function(features, fit, .call = caller_env()) {
@@ -220,7 +241,7 @@ feature_places <- function(features, fit, .call = caller_env()) {
 # A named list of vectors with a value per item.
 check_annotation <- function(annotation, n, noun, .call = caller_env()) {
   if (is.null(annotation)) return(list())
-  if (is.atomic(annotation)) annotation <- list(class = annotation)
+  if (is.atomic(annotation)) annotation <- list(annotation = annotation)
   annotation <- as.list(annotation)
   named <- names(annotation) %||% character(length(annotation))
   names(annotation) <- ifelse(nzchar(named), named, paste("annotation", seq_along(annotation)))

@@ -59,7 +59,8 @@ report <- function(result, file, formula = NULL, title = "Deconvolution", seed =
   kept_counts(result, .call = here)
   parts <- list(result = result, title = title, formula = formula,
                 diagnosis = diagnose(result, seed = seed, verbose = FALSE),
-                groups = if (!is.null(formula)) compare_groups(result, formula))
+                groups = if (!is.null(formula)) compare_groups(result, formula),
+                tracks = formula_tracks(formula, result$sample_data))
   if (!is.null(result$signatures)) {
     parts$check <- check_reference(result$signatures, result$counts$source)
   }

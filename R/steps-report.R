@@ -102,3 +102,8 @@ report_table <- function(result, n_types = 3L) {
   names(out) <- c("largest", "second", "third")[seq_along(out)]
   cbind(sample = names(parts), out)
 }
+
+# Columns of the samples that the pictures show: those that the formula names.
+formula_tracks <- function(formula, samples) {
+  if (!is.null(formula)) intersect(all.vars(formula), names(samples))
+}

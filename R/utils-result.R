@@ -31,6 +31,22 @@ check_intact <- function(result, what = "result", .call = caller_env()) {
             i = "Compute with a result as it is; change what comes of it.", .call = .call)
 }
 
+# The same of the two factors of a factorisation.
+check_factors <- function(fit, what = "fit", .call = caller_env()) {
+  holds <- function(x, side, n) {
+    is.matrix(x) && is.numeric(x) && dim(x)[side] == n && all(is.finite(x))
+  }
+  rank <- fit$rank
+  parts <- c(rank = is.numeric(rank) && length(rank) == 1L)
+  if (parts[["rank"]]) {
+    parts <- c(basis = holds(fit$basis, 2L, rank), coef = holds(fit$coef, 1L, rank))
+  }
+  if (all(parts)) return(invisible())
+  stop_user("edited_result", paste0("`", what, "` is not as `nmf()` returned it."),
+            x = paste0("Changed, or not there: ", some_of(names(parts)[!parts]), "."),
+            i = "Compute with a fit as it is; change what comes of it.", .call = .call)
+}
+
 check_types <- function(types, known, .call = caller_env()) {
   unknown <- setdiff(types, known)
   if (length(unknown)) {

@@ -1,6 +1,7 @@
 # Recovery of profiles from composite measurements on real data, by method and
 # number of measurements: prints the tables of the vignette, fails nothing.
 # Usage: Rscript bench/recovery.R [splits] [size] [tcga|zheng] [train share] [snr]
+# With 0 splits it measures the coverage of intervals alone.
 #
 # Needs the public data sets in UNALLOY_DATA or ../shared/data; see the README
 # there for their sources.
@@ -71,7 +72,9 @@ markdown <- function(benchmark, score) {
   }
 }
 
-# Standard errors on held-out samples: share of true values in the 95 % intervals.
+# Standard errors on held-out samples: share of true values in the 95 % intervals, by
+# dictionary and by method of recovery, without noise and with as much of it as half of the
+# signal (`snr = 2`).
 coverage <- function(x, size) {
   n <- ncol(x)
   test <- seq(1, n, by = 5)
@@ -79,22 +82,45 @@ coverage <- function(x, size) {
   span <- apply(x[, -test], 1, max) - low
   x <- (x - low) / span
   A <- measurement_matrix(300, x, seed = 1)
-  y <- measure(x[, test], A, verbose = FALSE)
-  for (method in c("svd_k", "ksvd", "smaf")) {
-    modules <- suppressWarnings(
-      learn_dictionary(x[, -test], size, method, verbose = FALSE,
-                       seed = if (method != "svd_k") 1)
-    )
-    shares <- vapply(c(20, 50, 100, 300), function(m) {
-      found <- recover_profiles(y[seq_len(m), ], A$weights[seq_len(m), ], modules, verbose = FALSE)
+  sizes <- c(20, 50, 100, 300)
+  row <- function(label, y, recovered) {
+    shares <- vapply(sizes, function(m) {
+      found <- recovered(y[seq_len(m), ], A$weights[seq_len(m), ])
       mean(abs(found$profiles - x[, test]) <= stats::qnorm(0.975) * found$standard_errors)
     }, 0)
-    cat(sprintf("%-6s", method), sprintf("%.3f", shares), "\n")
+    cat(sprintf("%-18s", label), sprintf("%.3f", shares), "\n")
+  }
+  for (snr in c(Inf, 2)) {
+    y <- measure(x[, test], A, snr, seed = 1, verbose = FALSE)
+    cat("\nsnr", snr, "\n")
+    for (method in c("svd", "svd_k", "ksvd", "smaf", "snmf")) {
+      modules <- suppressWarnings(
+        learn_dictionary(x[, -test], size, method, verbose = FALSE,
+                         seed = if (!startsWith(method, "svd")) 1)
+      )
+      how <- if (method == "smaf") c("omp", "lasso", "nn_omp", "nn_lasso", "nnls") else "omp"
+      for (decoder in how) {
+        row(paste(method, decoder), y, function(y, A) {
+          recover_profiles(y, A, modules, decoder, verbose = FALSE)
+        })
+      }
+    }
+    for (method in c("ridge", "kernel")) {
+      row(method, y, function(y, A) {
+        decoder <- learn_decoder(x[, -test], A, method, snr = snr, verbose = FALSE,
+                                 seed = if (method == "kernel") 1)
+        recover_profiles(y, A, decoder, verbose = FALSE)
+      })
+    }
   }
 }
 
 for (name in which) {
   x <- load_data[[name]]()
+  if (splits == 0) {
+    coverage(x, size)
+    next
+  }
   methods <- list("smaf", "snmf", "svd", "svd_k", "ksvd", ridge = ridge,
                   least_norm = least_norm)
   benchmark <- benchmark_recovery(

@@ -179,3 +179,22 @@ test_that("seeds beyond R's integers and doubles' are told apart", {
   expect_false(identical(draw(2^31 - 1), draw(0)))
   expect_no_warning(draw(2^60))
 })
+
+test_that("a factorisation that was edited by hand is not computed with", {
+  fit <- factorise(y, 2)
+  for (edit in list(list(basis = fit$basis[, 1, drop = FALSE]), list(coef = NULL),
+                    list(coef = replace(fit$coef, 1, NA)), list(rank = 3))) {
+    edited <- utils::modifyList(unclass(fit), edit)
+    class(edited) <- "nmf_fit"
+    for (ask in list(as_reduction, fitted, predict, coefmap, tidy, top_features, sparseness)) {
+      expect_refusal(ask(edited), "edited_result")
+    }
+  }
+})
+
+test_that("penalties beyond sense, and samples that share a name, are refused", {
+  expect_refusal(fit_small(l2_lambda = 1e300), "argument")
+  skip_if_not_installed("survival")
+  arm <- stats::setNames(rep(c("a", "b"), 4), c("s", "s", letters[1:6]))
+  expect_refusal(compare_survival(arm, 1:8, rep(1, 8)), "sample_names")
+})

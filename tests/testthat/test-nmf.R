@@ -350,3 +350,48 @@ test_that("dense graphs, counts and pools work in a session that has loaded noth
                     stderr = TRUE)
   expect_identical(utils::tail(output, 1L), "done", info = paste(output, collapse = "\n"))
 })
+
+test_that("a projection is the optimum on the basis, by name of the feature", {
+  set.seed(1)
+  w <- matrix(stats::rexp(60), 20, dimnames = list(letters[1:20], c("p", "q", "r")))
+  h <- matrix(stats::rexp(15), 3)
+  exact <- w %*% h
+  shuffled <- exact[sample(20), ]
+  for (loss in c("frobenius", "kl")) {
+    # without error both losses have the truth as their optimum
+    expect_equal(unname(project(shuffled, w, loss)), h, tolerance = 1e-6)
+  }
+  y <- exact + stats::rexp(100)
+  found <- project(y, w)
+  # the conditions of non-negative least squares
+  slope <- crossprod(w, w %*% found - y)
+  expect_true(all(slope > -1e-8))
+  expect_lt(max(abs(slope * found)), 1e-6)
+  expect_identical(dim(project(y[, 1], w)), c(3L, 1L))
+  expect_refusal(project(y[-1, ], w), "features")
+  expect_refusal(project(-y, w), "argument")
+  expect_refusal(project(y, -w), "argument")
+})
+
+test_that("several methods give a fit each, the same as alone", {
+  x <- blocks
+  methods <- c("brunet", "lee", "hals")
+  fits <- nmf(x, 3, methods, nrun = 2, seed = 4, verbose = FALSE)
+  expect_s3_class(fits, "nmf_fits")
+  expect_named(fits, methods)
+  for (name in methods) {
+    alone <- nmf(x, 3, name, nrun = 2, seed = 4, verbose = FALSE)
+    expect_identical(fits[[name]]$basis, alone$basis)
+  }
+  table <- compare(fits)
+  expect_identical(table$method, methods)
+  expect_equal(table$evar, unname(vapply(fits, evar, 0)))
+  expect_length(consensusmap(fits), 3L)
+  # what one of them does not take leaves the others be
+  weights <- matrix(1, nrow(x), ncol(x))
+  expect_warning(two <- nmf(x, 3, c("hals", "lee"), weights = weights, seed = 1, verbose = FALSE),
+                 class = "unalloy_warning_method_failed")
+  expect_named(two, "hals")
+  expect_refusal(nmf(x, 3, c("hals", "hals")), "argument")
+  expect_refusal(nmf(x, 3, c("hals", "none")), "argument")
+})

@@ -57,10 +57,15 @@ test_that("package NMF's names of arguments are taken, others refused", {
   theirs <- coefmap(fit, annCol = list(g = planted$group), annColors = list(g = c("red", "blue",
                                                                                   "green")))
   expect_equal(cells_of(ours), cells_of(theirs))
-  expect_refusal(coefmap(fit, Colv = NA), "argument")
+  expect_identical(ggplot2::layer_data(coefmap(fit, Colv = NA)),
+                   ggplot2::layer_data(coefmap(fit, order = "none")))
+  expect_identical(ggplot2::layer_data(basismap(fit, Rowv = "basis", subsetRow = 1:5)),
+                   ggplot2::layer_data(basismap(fit, order = "component", features = 1:5)))
+  expect_refusal(coefmap(fit, Colv = "euclidean"), "argument")
+  expect_refusal(coefmap(fit, Rowv = NA), "argument")
   expect_refusal(coefmap(fit, annotation = 1:3), "argument")
   expect_refusal(coefmap(fit, colours = list(none = "red")), "argument")
-  expect_refusal(coefmap(fit, annotation = planted$group, colours = list(class = "red")),
+  expect_refusal(coefmap(fit, annotation = planted$group, colours = list(annotation = "red")),
                  "argument")
   expect_refusal(basismap(fit, features = "none"), "argument")
 })

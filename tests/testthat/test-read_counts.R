@@ -343,3 +343,17 @@ test_that("what a table says of samples travels with the result", {
   result <- fit_small(bulk = read(file, metadata = groups))
   expect_identical(sample_data(result)$group, groups$group)
 })
+
+test_that("a table of counts is taken apart as a matrix is, with all that stands beside", {
+  path <- put(c("gene\tS1\tS2\tS3", rows(cbind(rownames(values), values))), "parts.tsv")
+  whole <- read(path)
+  part <- whole[c("LYZ", "ACTB"), -1]
+  expect_s3_class(part, "count_table")
+  expect_identical(part$counts, values[c("LYZ", "ACTB"), -1])
+  expect_identical(part$genes$id, c("LYZ", "ACTB"))
+  expect_identical(whole[, "S2"]$counts, values[, "S2", drop = FALSE])
+  expect_identical(whole[values[, 1] > 4, ]$counts, values[values[, 1] > 4, ])
+  expect_refusal(whole["none", ], "argument")
+  expect_refusal(whole[, 4], "argument")
+  expect_refusal(whole["ACTB"], "argument")
+})

@@ -16,6 +16,9 @@ test_that("a report is one page that needs nothing else", {
     expect_match(page, head, fixed = TRUE)
   }
   expect_match(page, "data:image/png", fixed = TRUE)
+  # pictures say what they show, and have the groups of the formula
+  expect_match(page, "grouped by arm", fixed = TRUE)
+  expect_match(page, "Above: arm", fixed = TRUE)
   # a number of the page is the number of the result
   expect_match(page, as.character(round(fitted_small$proportions[1, 1], 4)), fixed = TRUE)
   expect_refusal(report(fitted_small, file), "file")
