@@ -116,6 +116,14 @@
 #'   Not possible for penalised fits.
 #' @param threads Threads to use; the answer does not depend on it.
 #' @param verbose Say what was assumed, and show progress?
+#' @param sink `NULL`, or the path of an HDF5 file: the expression of all types and samples
+#'   is found and written a group of samples at a time, and `$expression` is then a
+#'   `DelayedArray` on that file. For `as.array()` the same for any field, which it returns.
+#'   The dataset is named like the field, with the names of its dimensions in
+#'   `"expression_names/1"` to `/3`; values are those in memory, to the bit.
+#' @param BPPARAM Who works on blocks of samples for the error of exposures and for `sink`:
+#'   `NULL` for this session, or a parameter of package BiocParallel; see
+#'   [deconvolve_bulk()].
 #' @param x A `cell_type_expression`.
 #' @param i,j,k Genes, types and samples to keep (names, numbers or logicals).
 #' @param name Component.
@@ -131,7 +139,7 @@
 #'     mean of the type. Also a column of `as.data.frame(x)`, and in the metadata of the
 #'     `SummarizedExperiment`.}
 #'   \item{`x[i, j, k]`}{The same for fewer genes, types, samples.}
-#'   \item{`as.array(x, what)`}{Always three-dimensional.}
+#'   \item{`as.array(x, what, sink)`}{Always three-dimensional; with `sink` on disk.}
 #'   \item{`as.data.frame(x)`}{A row per gene, type and sample.}
 #'   \item{`as_summarized_experiment(x)`}{A `SummarizedExperiment` with an assay
 #'     per type, shares of mRNA in `colData` and the reliability of each gene and
@@ -148,7 +156,15 @@
 #'   \item{`x$model`}{`noise` (\eqn{\phi}), `tau2`, `sizes`, `factors` (variance of
 #'     each type in the cohort over that of the reference), `prior_freedom`,
 #'     `log_factor` per gene, `between` (\eqn{\sigma^2}, genes × types).}
+#' @section Large cohorts:
+#'   Variances, means and programs are learnt from up to 500 samples spread evenly over the
+#'   cohort, which knows the variance of a gene to 6 %; from all of smaller ones. Values of
+#'   other samples are then found group by group, so nothing grows with the cohort but
+#'   exposures and their covariance (3.5 kB per sample with 21 types). Counts on disk are
+#'   read once for these samples, once for the covariance, once for the sizes of the samples
+#'   beyond 500 (once for the activities of programs), and once for every field asked for.
 #' @section Errors:
+#'   `unalloy_error_unwritable` for a `sink` that can't be written to or has such a dataset;
 #'   `unalloy_error_no_counts` when the counts were not kept;
 #'   `unalloy_error_argument` for types and samples that are not in the result;
 #'   `unalloy_error_no_programs` when the reference shows none: no donors, or too few;
@@ -184,8 +200,11 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
                                  variance = c("cohort", "reference"),
                                  covariance = c("genes", "programs"), programs = NULL,
                                  exposure_error = TRUE,
-                                 threads = getOption("unalloy.threads", 2L), verbose = TRUE) {
+                                 threads = getOption("unalloy.threads", 2L), verbose = TRUE,
+                                 sink = NULL, BPPARAM = NULL) {
   check_result(result)
+  plan <- work_plan(BPPARAM)
+  if (!is.null(sink)) sink <- check_sink(sink)
   method <- check_choice(method, c("blup", "allocation"), "method")
   units <- check_choice(units, c("counts", "cpm"), "units")
   variance <- check_choice(variance, c("cohort", "reference"), "variance")
@@ -198,31 +217,40 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
   types <- check_sources(type, sources, result$model$n_types)
   samples <- result$convergence$sample
   if (!is.null(sample)) samples <- samples[sample_index(sample, samples)]
-  data <- cohort_data(result)
-  out <- list(genes = rownames(data$counts), types = types, samples = samples, method = method,
-              units = units, data = data, threads = threads, proportions = result$proportions,
+  cohort <- cohort_of(result)
+  model <- result$model
+  genes <- rownames(model$sources)
+  out <- list(genes = genes, types = types, samples = samples, method = method, units = units,
+              cohort = cohort, sources = model$sources, lengths = as.double(model$length_factor),
+              threads = threads, proportions = result$proportions,
               sample_data = result$sample_data[samples, , drop = FALSE], call = match.call())
   if (method == "blup") {
     # before what takes long
     programs <- if (covariance == "programs") cohort_programs(result, programs)
     reference <- cohort_reference(result, verbose)
-    out$learnt <- variance == "cohort" && ncol(data$counts) >= LEAST_SAMPLES
+    n_samples <- nrow(result$convergence)
+    out$learnt <- variance == "cohort" && n_samples >= LEAST_SAMPLES
     if (variance == "cohort" && !out$learnt) {
       inform_user(verbose, paste0("Variances are those of the reference: ",
-                                  plural(ncol(data$counts), "sample"), " of at least ",
+                                  plural(n_samples, "sample"), " of at least ",
                                   LEAST_SAMPLES, " that learning them needs."))
     }
+    data <- cohort_data(result, learning_samples(n_samples))
     noise <- count_noise(result, data$counts)
     out$model <- call_rs(
       rs_fit_expression, data = data, reference = reference,
       learn = if (out$learnt) "genes" else "nothing", noise = noise[1L], least_noise = noise[2L],
-      threads = threads,
-      progress = progress_bar("Learning variances", nrow(data$counts), verbose)
+      means = TRUE, threads = threads,
+      progress = progress_bar("Learning variances", length(genes), verbose)
     )
-    out$model <- name_model(out$model, data)
-    if (!is.null(programs)) {
-      out$programs <- fit_programs(programs, data, out$model, out$learnt, threads)
+    if (ncol(data$counts) < n_samples) {
+      out$model$sizes <- all_sizes(cohort, data, noise[1L], out$model$size_level, reference)
     }
+    out$model <- name_model(out$model, result)
+    if (!is.null(programs)) {
+      out$programs <- fit_programs(programs, data, out$model, cohort, out$learnt, threads)
+    }
+    result <- with_plan(result, plan)
     out$covariance <- if (exposure_error) exposure_covariance(result, threads, verbose)
   }
   prior <- prior_places(out)
@@ -231,6 +259,7 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
                                 plural(sum(prior), "pair"), " of type and sample."),
                 i = "`$prior` says which.")
   }
+  if (!is.null(sink)) out$written <- list(array = write_expression(out, "expression", sink, plan))
   structure(out, class = "cell_type_expression")
 }
 
@@ -249,11 +278,11 @@ check_sources <- function(type, sources, n_types, .call = caller_env()) {
   unique(as.character(type))
 }
 
-name_model <- function(model, data) {
-  dimnames(model$between) <- dimnames(model$counting) <- dimnames(data$sources)
-  names(model$log_factor) <- rownames(data$sources)
-  names(model$sizes) <- colnames(data$exposures)
-  names(model$factors) <- names(model$trend) <- colnames(data$sources)
+name_model <- function(model, result) {
+  dimnames(model$between) <- dimnames(model$counting) <- dimnames(result$model$sources)
+  names(model$log_factor) <- rownames(result$model$sources)
+  names(model$sizes) <- colnames(result$exposures)
+  names(model$factors) <- names(model$trend) <- colnames(result$model$sources)
   model
 }
 

@@ -11,6 +11,7 @@ PROGRAM_FIELDS <- c("activities", "activity_error", "loadings")
   if (name == "programs") return(type_program_table(parts))
   if (name %in% PROGRAM_FIELDS) return(program_field(parts, name))
   if (!name %in% EXPRESSION_FIELDS) return(parts[[name]])
+  if (name == "expression" && !is.null(parts$written)) return(written_expression(parts))
   values <- expression_block(parts, name)[[1L]]
   if (length(parts$types) > 1L) return(values)
   matrix(values, nrow(values), dimnames = dimnames(values)[c(1L, 3L)])
@@ -41,15 +42,17 @@ PROGRAM_FIELDS <- c("activities", "activity_error", "loadings")
   if (!missing(i)) {
     kept <- keep(i, parts$genes, "gene")
     parts$genes <- parts$genes[kept]
-    for (field in c("counts", "sources")) {
-      parts$data[[field]] <- parts$data[[field]][kept, , drop = FALSE]
-    }
-    parts$data$lengths <- parts$data$lengths[kept]
+    parts$sources <- parts$sources[kept, , drop = FALSE]
+    parts$lengths <- parts$lengths[kept]
+    parts$cohort$place <- match(parts$cohort$place, kept, nomatch = 0L)
+    parts$cohort$n_genes <- length(kept)
     if (!is.null(parts$model)) {
-      for (field in c("between", "counting")) {
+      for (field in c("between", "counting", "mean", "covariance")) {
         parts$model[[field]] <- parts$model[[field]][kept, , drop = FALSE]
       }
-      parts$model$log_factor <- parts$model$log_factor[kept]
+      for (field in c("log_factor", "level")) {
+        parts$model[[field]] <- parts$model[[field]][kept]
+      }
     }
     if (!is.null(parts$programs)) {
       parts$programs$loadings <- parts$programs$loadings[kept, , drop = FALSE]
@@ -72,9 +75,15 @@ dimnames.cell_type_expression <- function(x) unclass(x)[c("genes", "types", "sam
 #' @rdname cell_type_expression
 #' @export
 as.array.cell_type_expression <- function(x, what = c("expression", "variance", "std_error",
-                                                      "reliability"), ...) {
+                                                      "reliability"), sink = NULL,
+                                            BPPARAM = NULL, ...) {
   refuse_dots(...)
   what <- check_choice(what, EXPRESSION_FIELDS, "what")
+  plan <- work_plan(BPPARAM)
+  if (!is.null(sink)) return(write_expression(unclass(x), what, check_sink(sink), plan))
+  if (!is.null(plan)) {
+    warn_user("unused_argument", "`BPPARAM` has no effect without `sink`.")
+  }
   expression_block(unclass(x), what)[[1L]]
 }
 
@@ -142,16 +151,19 @@ expression_reliability <- function(x) {
   check_expression(x)
   here <- environment()
   parts <- unclass(x)
-  of_type <- function(type) {
-    found <- expression_block(parts, "reliability", type, .call = here)$reliability[, 1L, ]
-    dim(found) <- c(length(parts$genes), length(parts$samples))
-    # v is the square of the exposure times what is the same for all samples
-    weight <- (parts$data$exposures[type, parts$samples] * parts$model$sizes[parts$samples])^2
-    if (sum(weight) == 0) return(rep(0, length(parts$genes)))
-    drop(found %*% weight) / sum(weight)
-  }
-  found <- vapply(parts$types, of_type, numeric(length(parts$genes)))
-  matrix(found, length(parts$genes), dimnames = list(parts$genes, parts$types))
+  # v is the square of the exposure times what is the same for all samples
+  exposures <- parts$cohort$exposures[parts$types, parts$samples, drop = FALSE]
+  weight <- (exposures * rep(parts$model$sizes[parts$samples], each = length(parts$types)))^2
+  out <- matrix(0, length(parts$genes), length(parts$types),
+                dimnames = list(parts$genes, parts$types))
+  over_expression(parts, "reliability", parts$types, parts$samples, function(found, at) {
+    for (j in seq_along(parts$types)) {
+      own <- matrix(found$reliability[, j, ], nrow(out))
+      out[, j] <<- out[, j] + drop(own %*% weight[j, at])
+    }
+  }, .call = here)
+  total <- rowSums(weight)
+  out / rep(ifelse(total > 0, total, 1), each = nrow(out))
 }
 
 #' @rdname cell_type_expression
@@ -194,25 +206,66 @@ check_expression <- function(x, .call = caller_env()) {
 # samples.
 expression_block <- function(x, fields, types = x$types, samples = x$samples,
                              .call = caller_env()) {
+  names <- list(x$genes, types, samples)
+  out <- lapply(stats::setNames(nm = fields), function(field) {
+    array(0, lengths(names), names)
+  })
+  over_expression(x, fields, types, samples, function(found, at) {
+    for (field in fields) out[[field]][, , at] <<- found[[field]]
+  }, .call = .call)
+  out
+}
+
+# Calls `take(found, at)` for groups of the samples asked for: their fields, and their
+# places among these.
+over_expression <- function(x, fields, types, samples, take, .call = caller_env()) {
   if (x$method == "allocation" && "reliability" %in% fields) {
     stop_user("no_reliability", "An allocation has no reliability.",
               x = "It predicts no deviation of a sample from the mean of its type.",
               i = "Use `method = \"blup\"`.", .call = .call)
   }
-  sources <- match(types, colnames(x$data$sources))
-  columns <- match(samples, colnames(x$data$counts))
+  # the groups of the whole cohort, so that a sample has the same bits in any company
+  all <- colnames(x$cohort$exposures)
+  asked <- match(samples, all)
+  group <- (asked - 1L) %/% CORE_BLOCK
+  # as many groups at a time as are read at a time
+  size <- max(1, floor(disk_block(.call) / (8 * x$cohort$bulk$n_rows * CORE_BLOCK)))
+  for (read in split(seq_along(asked), group %/% size)) {
+    columns <- seq(min(group[read]) * CORE_BLOCK + 1L,
+                   min(max(group[read] + 1L) * CORE_BLOCK, length(all)))
+    values <- block_values(x$cohort$bulk, columns, .call)
+    for (at in split(read, group[read])) {
+      own <- seq(group[at[1L]] * CORE_BLOCK + 1L,
+                 min((group[at[1L]] + 1L) * CORE_BLOCK, length(all)))
+      counts <- in_genes(values[, own - columns[1L] + 1L, drop = FALSE], x$cohort$place,
+                         x$cohort$n_genes)
+      take(expression_of(x, fields, types, counts, own, asked[at], .call), at)
+    }
+  }
+}
+
+# Fields of the samples `asked` (positions in the cohort) among `columns`, whose counts are
+# given.
+expression_of <- function(x, fields, types, counts, columns, asked, .call) {
+  sources <- match(types, colnames(x$sources))
+  samples <- colnames(x$cohort$exposures)[asked]
+  data <- list(counts = counts, sources = x$sources, lengths = x$lengths,
+               exposures = x$cohort$exposures[, columns, drop = FALSE])
+  places <- match(asked, columns)
   found <- if (x$method == "allocation") {
-    call_rs(rs_allocate, data = x$data, sources = sources, samples = columns, .call = .call)
+    call_rs(rs_allocate, data = data, sources = sources, samples = places, .call = .call)
   } else {
+    fit <- x$model
+    fit$sizes <- fit$sizes[columns]
     # a bar of its own for every block would flicker
-    covariance <- if (!is.null(x$covariance)) x$covariance[, , columns, drop = FALSE]
-    call_rs(rs_predict_expression, data = x$data, fit = x$model, sources = sources,
-            samples = columns, covariance = covariance,
-            programs = asked_programs(x$programs, columns), threads = x$threads,
+    covariance <- if (!is.null(x$covariance)) x$covariance[, , asked, drop = FALSE]
+    call_rs(rs_predict_expression, data = data, fit = fit, sources = sources,
+            samples = places, covariance = covariance,
+            programs = asked_programs(x$programs, asked), threads = x$threads,
             value = "expression" %in% fields, reliability = "reliability" %in% fields,
             variance = any(c("variance", "std_error") %in% fields), .call = .call)
   }
-  scale <- if (x$units == "cpm") copies_per_million(x, sources, columns)
+  scale <- if (x$units == "cpm") copies_per_million(x, sources, asked)
   out <- list()
   for (field in fields) {
     values <- switch(field, expression = found$value, reliability = found$reliability,
@@ -221,7 +274,6 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
     if (!is.null(scale) && field != "reliability") {
       values <- values * if (field == "variance") scale^2 else scale
     }
-    dimnames(values) <- list(x$genes, types, samples)
     if (x$units == "cpm" && field != "reliability") {
       values <- with_prior(values, prior_places(x, types, samples),
                            type_level(x, found, sources, field))
@@ -233,19 +285,19 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
 
 # From reads to copies per million of the type's own mRNA; NA without any.
 copies_per_million <- function(x, sources, columns) {
-  molecules <- x$data$exposures[sources, columns, drop = FALSE]
+  molecules <- x$cohort$exposures[sources, columns, drop = FALSE]
   if (!is.null(x$model)) {
     molecules <- molecules * rep(x$model$sizes[columns], each = length(sources))
   }
   molecules[molecules == 0] <- NA
-  as.vector(outer(1 / x$data$lengths, as.vector(1e6 / molecules)))
+  as.vector(outer(1 / x$lengths, as.vector(1e6 / molecules)))
 }
 
 # Where copies per million are not of the sample: it has none of the type.
 prior_places <- function(x, types = x$types, samples = x$samples) {
-  sources <- match(types, colnames(x$data$sources))
-  columns <- match(samples, colnames(x$data$counts))
-  matrix(x$units == "cpm" & x$data$exposures[sources, columns] == 0, length(types),
+  sources <- match(types, colnames(x$sources))
+  columns <- match(samples, colnames(x$cohort$exposures))
+  matrix(x$units == "cpm" & x$cohort$exposures[sources, columns] == 0, length(types),
          dimnames = list(types, samples))
 }
 
@@ -253,9 +305,9 @@ prior_places <- function(x, types = x$types, samples = x$samples) {
 # of the cohort and the deviation of one sample from it, or the signature, whose
 # deviation an allocation does not know.
 type_level <- function(x, found, sources, field) {
-  per_million <- 1e6 / x$data$lengths
+  per_million <- 1e6 / x$lengths
   if (is.null(found$level)) {
-    signature <- x$data$sources[, sources, drop = FALSE] * 1e6
+    signature <- x$sources[, sources, drop = FALSE] * 1e6
     return(if (field == "expression") signature else NA * signature)
   }
   switch(field, expression = found$level * per_million,

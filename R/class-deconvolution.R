@@ -49,6 +49,10 @@
 #' @param type For `residuals()`: `"response"` (\eqn{k - \mu}), `"pearson"`
 #'   (\eqn{(k - \mu) / \sqrt\mu}) or `"deviance"`. For `predict()`: what to
 #'   return.
+#' @param sink `NULL` returns a matrix. The path of an HDF5 file: values are found and
+#'   written a block of samples at a time, as the dataset `"fitted"` or `"residuals"`, and
+#'   returned as a `DelayedMatrix` on it, so that memory does not grow with the cohort.
+#'   Names of rows and columns are in `"fitted_names/1"` and `/2`.
 #' @param newdata New bulk counts, to be deconvolved with the same model and
 #'   settings; `NULL` stands for the samples of the fit. Genes are found by name and
 #'   must have every gene that carries weight; counts without names must have the
@@ -59,7 +63,7 @@
 #' @param row.names,optional,... For agreement with the generics; row names and other
 #'   arguments are refused.
 #' @return
-#'   `fitted()` and `residuals()`: genes × samples. `coef()`: sources × samples.
+#'   `fitted()` and `residuals()`: genes × samples, with `sink` on disk. `coef()`: sources × samples.
 #'   `predict()`: `proportions` or `exposures` of new samples, or their fitted
 #'   `counts`. `logLik()`: Poisson log-likelihood (weighted), with the number of
 #'   non-zero exposures as degrees of freedom. `nobs()`: counts that the fit
@@ -67,7 +71,8 @@
 #'   fewer samples.
 #' @section Errors: `unalloy_error_no_counts` when the counts are needed but
 #'   were not kept (`keep_counts = FALSE`), `unalloy_error_gene_names` when `newdata`
-#'   lacks genes. `unalloy_error_argument` for arguments that do not exist.
+#'   lacks genes; `unalloy_error_unwritable` for a `sink` that can't be written to or has
+#'   such a dataset already. `unalloy_error_argument` for arguments that do not exist.
 #' @name deconvolution
 #' @examples
 #' sim <- simulate_bulk(n_genes = 500, n_types = 4, n_samples = 3, seed = 1)
@@ -82,6 +87,8 @@ NULL
 
 new_deconvolution <- function(fit, model, bulk, settings, sizes, keep_counts, unit, call,
                               signatures = NULL) {
+  bulk$plan <- NULL
+  bulk$totals <- fit$totals %||% bulk$totals
   exposures <- fit$exposures
   dimnames(exposures) <- list(colnames(model$sources), bulk$samples)
   parts <- shares_of(exposures, model$n_types, sizes$sizes, signatures$totals)
@@ -186,26 +193,50 @@ coef.deconvolution <- function(object, what = c("exposures", "proportions",
 
 #' @rdname deconvolution
 #' @export
-fitted.deconvolution <- function(object, samples = NULL, ...) {
+fitted.deconvolution <- function(object, samples = NULL, sink = NULL, ...) {
   refuse_dots(...)
   check_intact(object, "object")
-  kept <- if (is.null(samples)) TRUE else sample_index(samples, object$convergence$sample)
-  exposures <- object$exposures[, kept, drop = FALSE]
-  means <- call_rs(rs_fitted, signatures = object$model$sources,
-                   lengths = object$model$length_factor, exposures = exposures)
-  dimnames(means) <- list(rownames(object$model$sources), colnames(exposures))
-  means
+  here <- environment()
+  kept <- asked_samples(object, samples)
+  if (is.null(sink)) return(fitted_counts(object, kept, here))
+  write_by_samples(object, kept, check_sink(sink), "fitted", function(columns) {
+    fitted_counts(object, columns, here)
+  }, here)
 }
 
 #' @rdname deconvolution
 #' @export
 residuals.deconvolution <- function(object, type = c("response", "pearson", "deviance"),
-                                    samples = NULL, ...) {
+                                    samples = NULL, sink = NULL, ...) {
   refuse_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")
   check_intact(object, "object")
-  observed <- observed_counts(object, samples)
-  mean <- fitted(object, samples)
+  here <- environment()
+  kept <- asked_samples(object, samples)
+  of <- function(columns) {
+    residuals_between(observed_counts(object, columns, .call = here),
+                      fitted_counts(object, columns, here), type)
+  }
+  if (is.null(sink)) return(of(kept))
+  kept_counts(object)
+  write_by_samples(object, kept, check_sink(sink), "residuals", of, here)
+}
+
+# Positions of the samples asked for.
+asked_samples <- function(object, samples, .call = caller_env()) {
+  all <- object$convergence$sample
+  if (is.null(samples)) seq_along(all) else sample_index(samples, all, .call = .call)
+}
+
+fitted_counts <- function(object, columns, .call) {
+  exposures <- object$exposures[, columns, drop = FALSE]
+  means <- call_rs(rs_fitted, signatures = object$model$sources,
+                   lengths = object$model$length_factor, exposures = exposures, .call = .call)
+  dimnames(means) <- list(rownames(object$model$sources), colnames(exposures))
+  means
+}
+
+residuals_between <- function(observed, mean, type) {
   raw <- observed - mean
   switch(type,
     response = raw,
@@ -215,6 +246,23 @@ residuals.deconvolution <- function(object, type = c("response", "pearson", "dev
       sign(raw) * sqrt(pmax(0, 2 * (logs - raw)))
     }
   )
+}
+
+# Samples whose fitted counts the core finds together; the last group has the rest, too.
+FITTED_BLOCK <- 64L
+
+# Writes `of(columns)`, genes x samples, for all columns to an HDF5 file, in blocks of which
+# a few fit at a time; the dataset as a DelayedMatrix.
+write_by_samples <- function(object, columns, path, name, of, .call) {
+  genes <- rownames(object$model$sources)
+  names <- list(genes, object$convergence$sample[columns])
+  at_a_time <- max(1, floor(disk_block(.call) / (4 * 8 * length(genes) * FITTED_BLOCK)))
+  size <- at_a_time * FITTED_BLOCK
+  n <- max(1, length(columns) %/% size)
+  block <- pmin((seq_along(columns) - 1L) %/% size, n - 1L)
+  write_array(path, name, names, c(SINK_GENES, SINK_SAMPLES), function(write) {
+    for (at in split(seq_along(columns), block)) write(of(columns[at]), c(1L, at[1L]))
+  }, .call = .call)
 }
 
 #' @rdname deconvolution
@@ -229,16 +277,17 @@ predict.deconvolution <- function(object, newdata = NULL,
 }
 
 # The same model and settings for other samples.
-refit <- function(object, newdata, .call = caller_env()) {
-  cleaned <- cleaned_alike(object, as_bulk(newdata, .call = .call), "newdata", .call)
-  bulk <- cleaned$bulk
-  values <- cleaned$values
-  model <- match_to_model(object$model, bulk, object$model$weights > 0, "newdata", .call = .call)
-  platform <- object$error_model == "platform"
-  if (platform) model$floors <- platform_floors(values)
-  settings <- object$settings
-  fit <- run_whole_fit(model, bulk, settings, FALSE, .call)
-  new_deconvolution(fit, model, bulk, object$settings, sizes_of(object), TRUE, values$unit,
+refit <- function(object, newdata, plan = NULL, .call = caller_env()) {
+  bulk <- as_bulk(newdata, .call = .call)
+  bulk$plan <- plan
+  fit <- list(misjudged = bulk)
+  while (!is.null(fit$misjudged)) {
+    bulk <- cleaned_alike(object, fit$misjudged, "newdata", .call)$bulk
+    model <- match_to_model(object$model, bulk, object$model$weights > 0, "newdata",
+                            .call = .call)
+    fit <- run_whole_fit(model, bulk, object$settings, FALSE, .call)
+  }
+  new_deconvolution(fit, model, bulk, object$settings, sizes_of(object), TRUE, bulk$unit,
                     object$call, object$signatures)
 }
 

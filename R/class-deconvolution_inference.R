@@ -86,6 +86,10 @@
 #' @param level Coverage of the intervals; for a type at zero, of the one-sided
 #'   limit.
 #' @param threads Threads to use. The answer does not depend on it.
+#' @param BPPARAM For the sandwich: who works on blocks of samples, `NULL` for this session
+#'   or a parameter of package BiocParallel; see [deconvolve_bulk()]. The answer does not
+#'   depend on it. Counts on disk are read twice, for the errors and for the tests of
+#'   presence that intervals start from (`vcov()` once).
 #' @param ... None: other arguments are refused.
 #' @return `vcov()`: an array types × types × samples (a matrix for one sample),
 #'   under the sandwich 0 for types at zero. `confint()`: a data frame with
@@ -113,13 +117,14 @@ vcov.deconvolution <- function(object, samples = NULL, what = NULL,
                                variance = c("robust", "quasi", "poisson"),
                                method = c("sandwich", "bootstrap"),
                                over = c("donors", "genes"), replicates = 200, seed = NULL,
-                               threads = getOption("unalloy.threads", 2L), ...) {
+                               threads = getOption("unalloy.threads", 2L), BPPARAM = NULL,
+                               ...) {
   here <- environment()
   refuse_dots(..., .call = here)
   how <- check_inference(method, over, replicates, variance, names(match.call()), here)
   how$of <- check_choice(of, OF_WHAT, "of")
   what <- share_asked_for(what, object, here)
-  object <- ready_for_inference(object, samples, here)
+  object <- ready_for_inference(object, samples, here, BPPARAM)
   covariance <- if (how$method == "sandwich") {
     infer_samples(object, what, how$variance, 0.95, threads, here, how$of)$covariance
   } else {
@@ -136,14 +141,15 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
                                   variance = c("robust", "quasi", "poisson"),
                                   method = c("sandwich", "bootstrap"),
                                   over = c("donors", "genes"), replicates = 200, seed = NULL,
-                                  threads = getOption("unalloy.threads", 2L), ...) {
+                                  threads = getOption("unalloy.threads", 2L), BPPARAM = NULL,
+                                  ...) {
   here <- environment()
   refuse_dots(..., .call = here)
   level <- check_number(level, "level", 0, 0.999999, above = TRUE)
   how <- check_inference(method, over, replicates, variance, names(match.call()), here)
   how$of <- check_choice(of, OF_WHAT, "of")
   what <- share_asked_for(what, object, here)
-  object <- ready_for_inference(object, samples, here)
+  object <- ready_for_inference(object, samples, here, BPPARAM)
   types <- chosen_types(object, parm, here)
   inferred <- if (how$method == "sandwich") {
     found <- infer_samples(object, what, how$variance, level, threads, here, how$of)
@@ -164,8 +170,8 @@ confint.deconvolution <- function(object, parm = NULL, level = 0.95, samples = N
 check_inference <- function(method, over, replicates, variance, given, .call) {
   method <- check_choice(method, c("sandwich", "bootstrap"), "method", .call = .call)
   variance <- check_choice(variance, VARIANCES, "variance", .call = .call)
-  idle <- intersect(if (method == "sandwich") c("over", "replicates", "seed") else "variance",
-                    given)
+  idle <- intersect(if (method == "sandwich") c("over", "replicates", "seed") else
+    c("variance", "BPPARAM"), given)
   if (length(idle)) {
     warn_user("unused_argument",
               paste0("`", idle[1L], "` has no effect with `method = \"", method, "\"`."),
@@ -183,11 +189,18 @@ check_inference <- function(method, over, replicates, variance, given, .call) {
 OF_WHAT <- c("shares", "differences")
 
 # The result, checked and reduced to the samples that were asked for.
-ready_for_inference <- function(object, samples, .call) {
+ready_for_inference <- function(object, samples, .call, BPPARAM = NULL) {
   check_intact(object, "object", .call)
   need_unpenalised(object, .call)
+  object <- with_plan(object, work_plan(BPPARAM, .call = .call))
   if (is.null(samples)) return(object)
   object[sample_index(samples, object$convergence$sample, .call = .call)]
+}
+
+# The result with its counts given to workers.
+with_plan <- function(object, plan) {
+  if (!is.null(plan) && !is.null(object$counts)) object$counts$plan <- plan
+  object
 }
 
 # Names of the types that `parm` stands for.

@@ -66,6 +66,24 @@
 #' are then `NA`, with a warning. Poisson deconvolution is sparse without it;
 #' `sparsity = "lrt"` leaves out types by what the data say.
 #'
+#' # Large cohorts
+#'
+#' What the samples of a cohort share is estimated once: \eqn{\tau^2}, the exponent of
+#' `protocol = "auto"` and the unit of the values from up to 16 samples spread evenly over
+#' all (the unit is checked against every value later), a background of arrays from all.
+#' Then samples are solved in
+#' blocks. Samples go in groups of 16 wherever blocks end, so the answer does not
+#' depend on the size of the blocks, on the number of workers or on where counts are, to the
+#' bit. Counts on disk (a `DelayedMatrix`) are read once, in blocks of
+#' `getOption("unalloy.block_size")` bytes (1e8 by default; memory is about five times
+#' that per worker); twice where they are not whole numbers, and once more for each of
+#' `array_background` and `sparsity = "lrt"`.
+#'
+#' On a cluster, jobs that were killed are submitted again, twice at most, with a warning;
+#' blocks that they had finished are kept, in `resume` or else in a folder of their own
+#' below the working directory, which the workers must see. `vignette("large")` on
+#' the package's site shows it.
+#'
 #' @param signatures A [signatures] object, or a matrix of mean linear
 #'   expression, genes × types. Columns are scaled to sum 1, each being a whole
 #'   transcriptome; their sums are kept, and `coef(result, "column_shares")` are shares
@@ -169,6 +187,12 @@
 #' @param seed `NULL` starts every sample from equal exposures; a whole number
 #'   scatters the start log-normally. The optimum is the same.
 #' @param verbose Report what matched, and show progress after two seconds?
+#' @param BPPARAM Who works on blocks of samples: `NULL` for this session, or a parameter of
+#'   package BiocParallel, as `MulticoreParam(2)` or `BatchtoolsParam(cluster = "slurm")`;
+#'   see *Large cohorts*. Every worker uses `threads` threads.
+#' @param resume `NULL`, or a folder in which finished blocks are kept: the same call
+#'   after an interruption finds them there, and works on the others alone. Workers must
+#'   see it under the same path. It is for one call at a time, and yours to delete.
 #' @param ... Names that other packages use: `max_iterations` is taken for `max_iter` and
 #'   `tolerance` for `ll_tolerance`, with a message; `backend` has no effect, and a
 #'   message says so. Everything else is refused.
@@ -180,9 +204,10 @@
 #'   `_gene_names`, `_sample_names`, `_type_names`, `_no_common_genes`,
 #'   `_lengths`, `_weights`, `_samples`, `_cell_size`, `_type_error`, `_background`,
 #'   `_too_few_genes`,
-#'   `_signature_values`, `_argument`.
+#'   `_signature_values`, `_argument`; with `BPPARAM` and `resume` `_workers` where
+#'   workers were lost, `_unwritable` and `_unreadable` for files.
 #'   Warnings: `unalloy_warning_identifiability`, `_no_types`, `_not_converged`,
-#'   `_gene_lengths`, `_few_genes`, `_unused_argument`.
+#'   `_gene_lengths`, `_few_genes`, `_unused_argument`, `_lost_parts`.
 #' @references
 #' Shepp LA, Vardi Y (1982). Maximum likelihood reconstruction for emission
 #' tomography. *IEEE Transactions on Medical Imaging* 1:113.
@@ -211,7 +236,7 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
                             learning_rate = 0.5, init_log_exp = NULL, assay = NULL,
                             bulk_scale = c("linear", "log1p", "log2"), samples = NULL,
                             keep_counts = TRUE, threads = getOption("unalloy.threads", 2L),
-                            seed = NULL, verbose = TRUE, ...) {
+                            seed = NULL, verbose = TRUE, BPPARAM = NULL, resume = NULL, ...) {
   check_call()
   here <- environment()
   method <- check_choice(method, METHODS, "method")
@@ -241,12 +266,10 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   }
   bulk <- as_bulk(bulk_counts, assay,
                   check_choice(bulk_scale, c("linear", "log1p", "log2"), "bulk_scale"))
+  bulk$plan <- work_plan(BPPARAM, resume)
   samples <- given_sample_data(samples, bulk_counts, bulk$samples)
-  cleaned <- without_background(bulk, signatures$profiles,
-                                check_array_background(array_background), verbose)
-  bulk <- cleaned$bulk
-  bulk_values <- cleaned$values
-  settings$array_background <- cleaned$setting
+  array_background <- check_array_background(array_background)
+  insert_size <- check_number(insert_size, "insert_size", 0, above = TRUE)
   choice <- chosen_model(
     error_model, poisson_only = c(
       `method` = method != "newton", `intercept` = !is.null(intercept),
@@ -258,19 +281,26 @@ deconvolve_bulk <- function(signatures, bulk_counts, gene_lengths = NULL, gene_w
   settings$model_reason <- choice$reason
   settings$free_intercept <- is.null(intercept)
   with_intercept <- if (is.null(intercept)) !platform else check_flag(intercept, "intercept")
-  gene_weights <- default_weights(gene_weights, gene_lengths, platform, verbose)
-  model <- build_model(signatures, bulk, gene_lengths, gene_weights, background, with_intercept,
-                       check_number(insert_size, "insert_size", 0, above = TRUE), .call = here)
-  model <- choose_lengths(model, bulk, settings, protocol, length_exponent, verbose, .call = here)
-  check_identifiable(model, .call = here)
-  sizes <- cell_sizes(cell_size, signatures, verbose, .call = here)
-  if (platform) model <- add_platform_error(model, signatures, bulk_values)
-  report_matching(model, bulk_values$unit, verbose)
-  report_totals(signatures, verbose)
-
-  fit <- run_whole_fit(model, bulk, settings, verbose, here)
+  # anew where the values on disk are not what some of them promised
+  fit <- list(misjudged = bulk)
+  while (!is.null(fit$misjudged)) {
+    cleaned <- without_background(fit$misjudged, signatures$profiles, array_background, verbose)
+    bulk <- cleaned$bulk
+    settings$array_background <- cleaned$setting
+    weights <- default_weights(gene_weights, gene_lengths, platform, verbose)
+    model <- build_model(signatures, bulk, gene_lengths, weights, background, with_intercept,
+                         insert_size, .call = here)
+    model <- choose_lengths(model, bulk, settings, protocol, length_exponent, verbose,
+                            .call = here)
+    check_identifiable(model, .call = here)
+    sizes <- cell_sizes(cell_size, signatures, verbose, .call = here)
+    if (platform) model <- add_platform_error(model, signatures)
+    report_matching(model, bulk$unit, verbose)
+    report_totals(signatures, verbose)
+    fit <- run_whole_fit(model, bulk, settings, verbose, here)
+  }
   result <- new_deconvolution(fit, model, bulk, settings, sizes, keep_counts,
-                              unit = bulk_values$unit, call = match.call(), signatures)
+                              unit = bulk$unit, call = match.call(), signatures)
   result$sample_data <- samples
   warn_not_converged(result, .call = here)
   warn_no_types(result, .call = here)

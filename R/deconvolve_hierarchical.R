@@ -203,7 +203,6 @@ add_stage_error <- function(model, stage, merged, sources, name = NULL, own = NU
           else sibling_rank(level, own, share, name, kept)
   model <- discount_ranks(model, rank)
   model$sources <- level
-  model$floors <- platform_floors(stage$bulk_values)
   model
 }
 

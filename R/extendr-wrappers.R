@@ -34,16 +34,21 @@ rs_derived_seeds <- function(given) .Call(wrap__rs_derived_seeds, given)
 #' @noRd
 rs_allocate <- function(given) .Call(wrap__rs_allocate, given)
 
-#' `noise` is the start of φ, `least_noise` the least that it may be.
+#' `noise` is the start of φ, `least_noise` the least that it may be; `means` says whether
+#' those of the sources are wanted.
 #' @noRd
 rs_fit_expression <- function(given) .Call(wrap__rs_fit_expression, given)
+
+#' Sizes of samples of a cohort whose fit is known, from `data` and the start of φ.
+#' @noRd
+rs_sample_sizes <- function(given) .Call(wrap__rs_sample_sizes, given)
 
 #' `profiles` are the counts of donors (genes × profiles) with their `totals`, `of` the
 #' type of each; `sources` the types' profiles.  Nothing where no type has a program.
 #' @noRd
 rs_start_programs <- function(given) .Call(wrap__rs_start_programs, given)
 
-#' `programs` has `loadings` and `of`, the source of each; `learn` their sizes or not.
+#' `programs` has `loadings`, `of`, the source of each, and `sizes`; `learn` these or not.
 #' @noRd
 rs_fit_programs <- function(given) .Call(wrap__rs_fit_programs, given)
 
@@ -72,6 +77,7 @@ rs_cluster_spectra <- function(given) .Call(wrap__rs_cluster_spectra, given)
 #' @noRd
 rs_program_spectra <- function(given) .Call(wrap__rs_program_spectra, given)
 
+#' `first_sample` is the place of the first sample in its cohort, from 0.
 #' @noRd
 rs_deconvolve_bulk <- function(given) .Call(wrap__rs_deconvolve_bulk, given)
 

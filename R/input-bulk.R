@@ -3,6 +3,8 @@
 #            NULL when the counts are on disk
 #   source   the matrix itself
 #   genes, samples, n_rows, n_samples
+#   totals, unit   of the values, once they are known (see check_bulk_values())
+#   plan           who works on blocks of samples (see work_plan()); NULL for here
 
 # Bytes that are read from disk at a time.
 disk_block <- function(.call = caller_env()) {
@@ -90,30 +92,119 @@ sample_names <- function(names, n, .call) {
   names
 }
 
-# Calls `f(values, columns)` for the whole matrix at once or, on
-# disk, for blocks of samples; returns the list of answers.
-over_samples <- function(bulk, f, .call = caller_env()) {
-  if (!is.null(bulk$values)) {
-    return(list(f(bulk$values, seq_len(bulk$n_samples))))
-  }
-  size <- max(1, floor(disk_block(.call) / (8 * bulk$n_rows * CORE_BLOCK))) * CORE_BLOCK
-  starts <- seq(1, bulk$n_samples, by = size)
-  lapply(starts, function(start) {
-    columns <- start:min(start + size - 1, bulk$n_samples)
-    block <- from_disk("bulk_counts", .call, realised(bulk$source[, columns, drop = FALSE]))
-    f(rust_values(block), columns)
-  })
+# The samples of each block, a list of positions: all of what is in memory, else as many
+# as `unalloy.block_size` says, in multiples of those that the core evaluates together.  So
+# no answer depends on the size, to the bit.
+sample_blocks <- function(bulk, .call = caller_env()) {
+  n <- bulk$n_samples
+  if (!is.null(bulk$values) && is.null(bulk$plan)) return(list(seq_len(n)))
+  size <- max(1, floor(disk_block(.call) / (8 * bulk$n_rows * CORE_BLOCK)))
+  # every worker has some
+  size <- min(size, ceiling(n / n_workers(bulk$plan) / CORE_BLOCK)) * CORE_BLOCK
+  lapply(seq(1, n, by = size), function(start) start:min(start + size - 1, n))
 }
 
-# Refuses what no count matrix may hold, and says what unit the values have.
+# Calls `work(block, shared)` for blocks of samples and returns the list of answers.  A
+# block has `values`, `columns`, what `own(columns)` gives, a function `progress` to be
+# called with the number of samples done, and `.call`.
+#
+# Where the bulk has a `plan` (see work_plan()), workers do it: `work` must then be a
+# function of the package, and `shared` hold what else it needs.
+over_samples <- function(bulk, work, shared = list(), own = function(columns) NULL,
+                         title = NULL, verbose = FALSE, .call = caller_env()) {
+  blocks <- sample_blocks(bulk, .call)
+  if (is.null(bulk$plan)) {
+    show <- if (is.null(title)) identity else progress_bar(title, bulk$n_samples, verbose)
+    return(lapply(blocks, function(columns) {
+      block <- list(values = block_values(bulk, columns, .call), columns = columns,
+                    progress = function(done) show(columns[1L] - 1 + done), .call = .call)
+      work(c(block, own(columns)), shared)
+    }))
+  }
+  in_memory <- !is.null(bulk$values)
+  parts <- lapply(blocks, function(columns) {
+    part <- c(list(columns = columns), own(columns))
+    if (in_memory) part$values <- block_values(bulk, columns, .call)
+    part
+  })
+  sent <- list(work = work, shared = shared, bulk = if (!in_memory) bulk["source"])
+  stamp <- list(title, what_decides(shared), bulk$samples, bulk$genes,
+                if (!in_memory) source_stamp(bulk$source))
+  run_parts(parts, work_on_part, sent, bulk$plan, stamp, .call)
+}
+
+work_on_part <- function(part, sent) {
+  if (is.null(part$values)) part$values <- block_values(sent$bulk, part$columns, NULL)
+  sent$work(part, sent$shared)
+}
+
+# Of what workers are sent, what their answers depend on.
+what_decides <- function(shared) {
+  shared <- Filter(Negate(is.function), shared)
+  shared$given$threads <- NULL
+  shared$given$settings$threads <- NULL
+  shared
+}
+
+# What tells one matrix on disk from another: its operations, paths, and the times at
+# which the files were written.
+source_stamp <- function(source) {
+  seeds <- DelayedArray::seedApply(source, function(seed) {
+    if (!methods::.hasSlot(seed, "filepath")) return(rlang::hash(seed))
+    path <- methods::slot(seed, "filepath")
+    list(path, file.mtime(path), file.size(path))
+  })
+  list(dim(source), class(source), seeds)
+}
+
+# The values of some samples as Rust borrows them.
+block_values <- function(bulk, columns, .call) {
+  if (!is.null(bulk$values)) {
+    if (identical(as.integer(columns), seq_len(bulk$n_samples))) return(bulk$values)
+    return(bulk$values[, columns, drop = FALSE])
+  }
+  rust_values(from_disk("bulk_counts", .call, realised(bulk$source[, columns, drop = FALSE])))
+}
+
+# Totals of the samples and the unit of the values, list(totals, unit); refuses what no
+# count matrix may hold.
 check_bulk_values <- function(bulk, .call = caller_env()) {
-  scans <- over_samples(bulk, function(values, columns) {
-    scan <- call_rs(rs_scan_counts, counts = values, .call = .call)
-    for (kind in c("missing", "infinite", "negative")) {
-      if (length(scan[[kind]])) stop_bad_count(kind, scan[[kind]], bulk, columns, .call)
+  if (!is.null(bulk$totals)) return(list(totals = bulk$totals, unit = bulk$unit))
+  # in memory it is sooner done than sent
+  if (!is.null(bulk$values)) bulk$plan <- NULL
+  judge_values(bulk, over_samples(bulk, scan_block, bulk[c("genes", "samples")], .call = .call),
+               .call)
+}
+
+# The bulk with its totals and unit.
+with_values <- function(bulk, values = check_bulk_values(bulk, .call), .call = caller_env()) {
+  bulk[c("totals", "unit")] <- values[c("totals", "unit")]
+  bulk
+}
+
+# The same without reading everything: counts on disk are taken for counts by a few
+# samples, and are looked at when they are read to be fitted.  They have no totals then.
+with_presumed_values <- function(bulk, .call = caller_env()) {
+  if (!is.null(bulk$totals)) return(bulk)
+  if (!is.null(bulk$values)) return(with_values(bulk, .call = .call))
+  few <- in_memory(bulk_subset(bulk, spread_samples(bulk$n_samples)), .call)
+  if (check_bulk_values(few, .call)$unit != "counts") return(with_values(bulk, .call = .call))
+  bulk$unit <- "counts"
+  bulk
+}
+
+# What the core sees of the values of a block; `shared` has the names of genes and samples.
+scan_block <- function(block, shared) {
+  scan <- call_rs(rs_scan_counts, counts = block$values, .call = block$.call)
+  for (kind in c("missing", "infinite", "negative")) {
+    if (length(scan[[kind]])) {
+      stop_bad_count(kind, scan[[kind]], shared, block$columns, block$.call)
     }
-    scan
-  }, .call)
+  }
+  scan[c("totals", "max", "integer")]
+}
+
+judge_values <- function(bulk, scans, .call) {
   totals <- unlist(lapply(scans, `[[`, "totals"))
   empty <- which(totals <= 0)
   if (length(empty)) {
@@ -162,14 +253,23 @@ bulk_unit <- function(totals, largest, integer) {
   "linear"
 }
 
+# What is on disk stays there.
 bulk_subset <- function(bulk, columns) {
   if (identical(as.integer(columns), seq_len(bulk$n_samples))) return(bulk)
-  source <- bulk$source[, columns, drop = FALSE]
-  if (methods::is(source, "DelayedMatrix")) source <- as.matrix(source)
-  bulk$source <- source
-  bulk$values <- rust_values(source)
+  bulk$source <- bulk$source[, columns, drop = FALSE]
+  bulk$values <- rust_values(bulk$source)
   bulk$samples <- bulk$samples[columns]
   bulk$n_samples <- length(columns)
+  bulk$totals <- bulk$totals[columns]
+  bulk
+}
+
+# The bulk in memory, sparse if it is.
+in_memory <- function(bulk, .call = caller_env()) {
+  bulk$plan <- NULL
+  if (!is.null(bulk$values)) return(bulk)
+  bulk$source <- from_disk("bulk_counts", .call, realised(bulk$source))
+  bulk$values <- rust_values(bulk$source)
   bulk
 }
 

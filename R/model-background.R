@@ -19,20 +19,21 @@ check_array_background <- function(x, .call = caller_env()) {
   as.double(x)
 }
 
-# The bulk without its background: list(bulk, values, setting), the values as
-# check_bulk_values() gives them and the setting that does the same to other samples.
+# The bulk without its background: list(bulk, unit, setting), the setting being that which
+# does the same to other samples.  The bulk has its unit and its totals, but for counts on
+# disk (see with_presumed_values()).
 without_background <- function(bulk, profiles, setting, verbose, .call = caller_env()) {
-  values <- check_bulk_values(bulk, .call = .call)
-  kept <- function() list(bulk = bulk, values = values, setting = "none")
+  bulk <- with_presumed_values(bulk, .call = .call)
+  kept <- function() list(bulk = bulk, unit = bulk$unit, setting = "none")
   if (identical(setting, "none")) return(kept())
   auto <- identical(setting, "auto")
   # counts have no background, whatever their lowest value
-  if (auto && values$unit == "counts") return(kept())
+  if (auto && bulk$unit == "counts") return(kept())
   low <- low_values(bulk)
   level <- if (is.numeric(setting)) given_background(setting, low, bulk, .call)
            else own_background(low, bulk, profiles)
   if (auto) {
-    if (!is_array_like(level, low, values)) return(kept())
+    if (!is_array_like(level, low, bulk$unit)) return(kept())
     shown <- unique(format(signif(range(level), 3), trim = TRUE))
     inform_user(verbose, paste0(
       "No value is near zero, as on arrays: a background of ", paste(shown, collapse = " to "),
@@ -42,20 +43,29 @@ without_background <- function(bulk, profiles, setting, verbose, .call = caller_
     setting <- "quantile"
   }
   if (!any(level > 0)) return(kept())
-  source <- as.matrix(bulk$source)
-  bulk$source <- pmax(source - rep(level, each = nrow(source)), 0)
+  bulk$source <- less_background(bulk$source, level)
   bulk$values <- rust_values(bulk$source)
-  unit <- if (values$unit == "counts") "linear" else values$unit
-  values <- list(totals = colSums(bulk$source), unit = unit)
-  list(bulk = bulk, values = values, setting = setting)
+  bulk$unit <- if (bulk$unit == "counts") "linear" else bulk$unit
+  totals <- over_samples(bulk, function(block, shared) colSums(block$values), .call = .call)
+  bulk$totals <- unlist(totals)
+  list(bulk = bulk, unit = bulk$unit, setting = setting)
 }
 
 # Whether the level is a background: no value near zero, the larger part not in the
 # reference, and above what a table holds from which genes of low expression were
 # left out.
-is_array_like <- function(level, low, values) {
-  if (values$unit == "per million" && any(level < FLOOR_CPM)) return(FALSE)
+is_array_like <- function(level, low, unit) {
+  if (unit == "per million" && any(level < FLOOR_CPM)) return(FALSE)
   all(low$low > NEAR_ZERO * low$median) && all(level > UNEXPLAINED * low$low)
+}
+
+# On disk, what is to be taken away is noted, and done as blocks are read.
+less_background <- function(source, level) {
+  if (methods::is(source, "DelayedMatrix")) {
+    return(DelayedArray::pmax2(t(t(source) - level), 0))
+  }
+  source <- as.matrix(source)
+  pmax(source - rep(level, each = nrow(source)), 0)
 }
 
 given_background <- function(setting, low, bulk, .call) {
@@ -91,10 +101,10 @@ reference_low <- function(profiles) {
 
 # The background quantile, the median and the total of each sample.
 low_values <- function(bulk) {
-  found <- over_samples(bulk, function(values, columns) {
-    block <- as.matrix(bulk$source[, columns, drop = FALSE])
-    rbind(apply(block, 2L, stats::quantile, c(BACKGROUND_QUANTILE, 0.5), names = FALSE),
-          colSums(block))
+  found <- over_samples(bulk, function(block, shared) {
+    values <- as.matrix(block$values)
+    rbind(apply(values, 2L, stats::quantile, c(BACKGROUND_QUANTILE, 0.5), names = FALSE),
+          colSums(values))
   })
   found <- do.call(cbind, found)
   list(low = found[1L, ], median = found[2L, ], total = found[3L, ])

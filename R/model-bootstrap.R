@@ -8,9 +8,11 @@
 # with parameter 1; for those of donors see donor_weights().  Every replicate starts
 # from the fit; tau^2 and the discounts of the platform error stay.
 bootstrap_exposures <- function(object, over, replicates, seed, threads, .call) {
-  bulk <- kept_counts(object, .call = .call)
+  bulk <- with_values(kept_counts(object, .call = .call), .call = .call)
+  # every replicate is a short run of its own
+  bulk$plan <- NULL
   seed <- check_seed(seed, .call = .call)
-  resample <- bootstrap_model(object, bulk, over, .call)
+  resample <- bootstrap_model(object, over, .call)
   types <- seq_len(object$model$n_types)
   only_active <- is_eliminated(object$settings)
   draw <- function(unit, numbers) {
@@ -25,11 +27,10 @@ bootstrap_exposures <- function(object, over, replicates, seed, threads, .call) 
   out <- array(0, c(length(types), ncol(object$exposures), replicates))
   for (replicate in seq_len(replicates)) {
     model <- resample$model(donors[, replicate], genes[, replicate])
-    parts <- over_samples(bulk, function(values, columns) {
-      call_rs(rs_refit, problem = core_problem(model, values, columns),
-              starts = object$exposures[, columns, drop = FALSE], only_active = only_active,
-              threads = threads, .call = .call)
-    })
+    parts <- run_blocks(rs_refit, model, bulk, list(only_active = only_active, threads = threads),
+                        function(columns) list(starts = object$exposures[, columns, drop = FALSE]),
+                        NULL, FALSE, .call)
+    parts <- lapply(parts, `[[`, "answer")
     out[, , replicate] <- do.call(cbind, parts)[types, ]
     show(replicate)
   }
@@ -56,7 +57,7 @@ donor_weights <- function(uniform, type, donor) {
 
 # The model of a result over the genes that carry weight, as a function of the
 # uniform numbers of donors and of the weights of genes.
-bootstrap_model <- function(object, bulk, over, .call) {
+bootstrap_model <- function(object, over, .call) {
   model <- object$model
   used <- which(takes_part(model))
   matching <- list(gene_of_row = rows_among(model, used))
@@ -65,9 +66,6 @@ bootstrap_model <- function(object, bulk, over, .call) {
                matching = matching, variance = model$variance[used, , drop = FALSE],
                discount = model$discount[used], tau2 = model$tau2)
   base <- base[!vapply(base, is.null, NA)]
-  if (!is.null(base$tau2)) {
-    base$floors <- platform_floors(check_bulk_values(bulk, .call = .call))
-  }
   redraw <- if ("donors" %in% over) redrawn_reference(object, used, .call)
   build <- function(donor_uniform, gene_weights) {
     out <- base

@@ -40,7 +40,7 @@ with_exponent <- function(model, exponent) {
 # Deviance over a few samples for each exponent.  Differences between exponents
 # are thousands of units, so that the fits need few digits.
 profile_exponent <- function(model, bulk, settings, .call) {
-  part <- bulk_subset(bulk, spread_samples(bulk$n_samples))
+  part <- in_memory(bulk_subset(bulk, spread_samples(bulk$n_samples)), .call)
   settings[c("method", "poll_interval", "ll_tolerance", "l1_lambda", "l2_lambda")] <-
     list("newton", 1, 1e-6, 0, 0)
   settings$max_iter <- max(settings$max_iter, 50)

@@ -58,13 +58,17 @@ with_counts <- function(result, observed_counts, .call = caller_env()) {
 # Counts over the matched genes.
 observed_counts <- function(object, samples = NULL, .call = caller_env()) {
   bulk <- kept_counts(object, .call = .call)
-  place <- object$model$matching$gene_of_row + 1L
   kept <- match(object$convergence$sample, bulk$samples)
   if (!is.null(samples)) kept <- kept[sample_index(samples, object$convergence$sample)]
-  rows <- which(place > 0L)
-  part <- as.matrix(bulk$source[rows, kept, drop = FALSE])
   genes <- rownames(object$model$sources)
-  observed <- gather_rows(part, place[rows], length(genes))
+  observed <- in_genes(block_values(bulk, kept, .call), object$model$matching$gene_of_row + 1L,
+                       length(genes))
   dimnames(observed) <- list(genes, bulk$samples[kept])
   observed
+}
+
+# Rows of counts summed into genes, a dense matrix of doubles.
+in_genes <- function(values, place, n_genes) {
+  rows <- which(place > 0L)
+  gather_rows(as.matrix(values[rows, , drop = FALSE]), place[rows], n_genes)
 }

@@ -20,14 +20,13 @@ FLOOR_CPM <- 10
 
 # Adds to a model: calibrated `sources`, their `variance`, and a `discount` per
 # gene; weights of genes beyond the last rank become 0.
-add_platform_error <- function(model, signatures, bulk_values) {
+add_platform_error <- function(model, signatures) {
   reference <- reference_counts(model, signatures)
   kept <- model$weights > 0
   calibrated <- calibrate(model$sources, reference, kept)
   model$variance <- source_variance(calibrated, reference)
   model <- discount_ranks(model, specific_rank(calibrated, kept))
   model$sources <- calibrated
-  model$floors <- platform_floors(bulk_values)
   model
 }
 

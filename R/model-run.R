@@ -14,41 +14,82 @@ run_any_fit <- function(model, bulk, settings, verbose, .call) {
 
 # The fit with what is done to it: types left out that the data do not ask for, and the
 # default intercept where it would take all.
+#
+# With `totals` of the samples.  Where values turn out to be of another unit than was
+# presumed, list(misjudged), the bulk as it is.
 run_whole_fit <- function(model, bulk, settings, verbose, .call) {
   fit <- run_any_fit(model, bulk, settings, verbose, .call)
-  if (is_eliminated(settings)) return(eliminate_types(fit, model, bulk, settings, .call))
-  if (!isTRUE(settings$free_intercept)) return(fit)
-  without_idle_intercept(fit, model, bulk, settings, .call)
+  if (is.null(bulk$totals)) {
+    judged <- with_values(bulk, judge_values(bulk, fit$scans, .call), .call)
+    if (judged$unit != bulk$unit) return(list(misjudged = judged))
+    bulk <- judged
+  }
+  # single samples in groups of their own: too little for workers
+  bulk$plan <- NULL
+  if (is_eliminated(settings)) {
+    fit <- eliminate_types(fit, model, bulk, settings, .call)
+  } else if (isTRUE(settings$free_intercept)) {
+    fit <- without_idle_intercept(fit, model, bulk, settings, .call)
+  }
+  fit$totals <- bulk$totals
+  fit
 }
 
 # Runs the core over the samples, in blocks when they are on disk.
 run_fit <- function(model, bulk, settings, verbose, .call) {
-  show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
-  merge_fits(over_samples(bulk, function(values, columns) {
-    call_rs(rs_deconvolve_bulk, problem = core_problem(model, values, columns),
-            settings = settings, progress = function(done) show(columns[1L] - 1 + done),
-            .samples = bulk$samples[columns], .call = .call)
-  }))
+  parts <- fit_blocks(rs_deconvolve_bulk, model, bulk, settings, verbose, .call)
+  fit <- merge_fits(lapply(parts, `[[`, "answer"))
+  fit$scans <- lapply(parts, `[[`, "scan")
+  fit
+}
+
+fit_blocks <- function(binding, model, bulk, settings, verbose, .call) {
+  run_blocks(binding, model, bulk, list(settings = settings),
+             function(columns) list(first_sample = columns[1L] - 1), "Deconvolving", verbose,
+             .call)
+}
+
+# Calls a binding for blocks of samples: `given` is what it takes beside the problem, and
+# `more(columns)` what it takes of these samples.  Per block list(answer, scan), the scan
+# of the values NULL where they were looked at before.
+run_blocks <- function(binding, model, bulk, given, more, title, verbose, .call) {
+  shared <- list(binding = binding, model = model, given = given, unit = bulk$unit,
+                 genes = bulk$genes, samples = bulk$samples)
+  own <- function(columns) list(totals = bulk$totals[columns], given = more(columns))
+  over_samples(bulk, run_block, shared, own, title, verbose, .call)
+}
+
+run_block <- function(block, shared) {
+  scan <- if (is.null(block$totals)) scan_block(block, shared)
+  totals <- block$totals %||% scan$totals
+  floors <- if (!is.null(shared$model$variance)) {
+    # samples without any counts are told once all are known
+    platform_floors(list(totals = ifelse(totals > 0, totals, 1), unit = shared$unit))
+  }
+  answer <- call_rs(shared$binding, problem = core_problem(shared$model, block$values, floors),
+                    progress = block$progress, .given = c(shared$given, block$given),
+                    .samples = shared$samples[block$columns], .call = block$.call)
+  list(answer = answer, scan = scan)
 }
 
 # What every binding that fits, tests or infers takes: the model and the counts
-# of a block of samples.
-core_problem <- function(model, values, columns) {
+# of a block of samples, with their floors where the model is of the platform error.
+core_problem <- function(model, values, floors = NULL) {
   problem <- list(
     values = values, gene_of_row = model$matching$gene_of_row, sources = model$sources,
     lengths = model$length_factor, weights = model$weights, n_types = model$n_types
   )
   if (is.null(model$variance)) return(problem)
-  c(problem, list(variance = model$variance, discount = model$discount,
-                  floors = model$floors[columns], tau2 = model$tau2))
+  c(problem, list(variance = model$variance, discount = model$discount, floors = floors,
+                  tau2 = model$tau2))
 }
 
 # What a fit has per sample beside exposures, moments and trace.
 PER_SAMPLE <- c("iterations", "gap", "reason", "loglik", "deviance", "null_deviance",
                 "squared_error", "relative_error")
 
+# The fits of blocks of samples, or of groups of them, as one.
 merge_fits <- function(parts) {
-  if (length(parts) == 1L) return(parts[[1L]])
   join <- function(name, by = c) do.call(by, lapply(parts, `[[`, name))
   sizes <- vapply(parts, function(part) length(part$gap), 0L)
   offsets <- cumsum(c(0L, sizes))[seq_along(parts)]
@@ -56,7 +97,7 @@ merge_fits <- function(parts) {
   fit[PER_SAMPLE] <- lapply(PER_SAMPLE, join)
   fit$exposures <- join("exposures", cbind)
   fit$sample_moments <- join("sample_moments", rbind)
-  fit$gene_moments <- Reduce(merge_moments, lapply(parts, `[[`, "gene_moments"))
+  fit$gene_moments <- whole_moments(lapply(parts, `[[`, "gene_moments"))
   traces <- Map(function(part, offset) {
     part$trace$sample <- part$trace$sample + offset
     part$trace
@@ -65,15 +106,45 @@ merge_fits <- function(parts) {
   fit
 }
 
+# Moments of genes over all samples, from those of the parts of a cohort: nodes of a
+# binary tree over its blocks of samples, of which neighbours are merged as the core
+# does it; the sums, and their bits, do not depend on how the cohort was cut.
+whole_moments <- function(parts) {
+  if (is.matrix(parts[[1L]])) return(Reduce(merge_moments, parts))
+  level <- unlist(lapply(parts, `[[`, "level"))
+  index <- unlist(lapply(parts, `[[`, "index"))
+  nodes <- unlist(lapply(parts, function(part) {
+    rows <- seq_len(nrow(part$moments) / length(part$level))
+    lapply(seq_along(part$level) - 1L, function(k) {
+      part$moments[k * length(rows) + rows, , drop = FALSE]
+    })
+  }), recursive = FALSE)
+  joined <- list()
+  for (k in seq_along(nodes)) {
+    node <- list(level = level[k], index = index[k], moments = nodes[[k]])
+    while (length(joined) && node$index %% 2L == 1L &&
+             joined[[length(joined)]]$level == node$level) {
+      left <- joined[[length(joined)]]
+      joined[[length(joined)]] <- NULL
+      node <- list(level = node$level + 1L, index = node$index %/% 2L,
+                   moments = merge_moments(left$moments, node$moments))
+    }
+    joined <- c(joined, list(node))
+  }
+  Reduce(merge_moments, lapply(joined, `[[`, "moments"))
+}
+
 # Moments of two sets of pairs together, row by row (Chan, Golub and LeVeque).
 merge_moments <- function(a, b) {
   n <- a[, 1L] + b[, 1L]
   shared <- ifelse(n > 0, a[, 1L] * b[, 1L] / n, 0)
-  share <- ifelse(n > 0, b[, 1L] / n, 0)
+  per <- pmax(n, 1)
   dx <- b[, 2L] - a[, 2L]
   dy <- b[, 3L] - a[, 3L]
-  cbind(n, a[, 2L] + dx * share, a[, 3L] + dy * share, a[, 4L] + b[, 4L] + dx^2 * shared,
-        a[, 5L] + b[, 5L] + dy^2 * shared, a[, 6L] + b[, 6L] + dx * dy * shared)
+  # rounded as the core rounds them
+  cbind(n, a[, 2L] + dx * b[, 1L] / per, a[, 3L] + dy * b[, 1L] / per,
+        a[, 4L] + (b[, 4L] + dx * dx * shared), a[, 5L] + (b[, 5L] + dy * dy * shared),
+        a[, 6L] + (b[, 6L] + dx * dy * shared))
 }
 
 # Runs the core with the platform error.  Unless the model has a tau^2, it comes
@@ -81,24 +152,15 @@ merge_moments <- function(a, b) {
 # all blocks read from disk, and for samples that are added later.
 run_platform_fit <- function(model, bulk, settings, verbose, .call) {
   if (is.null(model$tau2)) {
-    chosen <- spread_samples(bulk$n_samples)
-    part <- model
-    part$floors <- model$floors[chosen]
-    model$tau2 <- platform_parts(part, bulk_subset(bulk, chosen), settings, FALSE, .call)[[1L]]$tau2
+    few <- in_memory(bulk_subset(bulk, spread_samples(bulk$n_samples)), .call)
+    found <- fit_blocks(rs_fit_platform, model, few, settings, FALSE, .call)
+    model$tau2 <- found[[1L]]$answer$tau2
   }
-  parts <- platform_parts(model, bulk, settings, verbose, .call)
-  fit <- merge_fits(lapply(parts, `[[`, "fit"))
+  parts <- fit_blocks(rs_fit_platform, model, bulk, settings, verbose, .call)
+  fit <- merge_fits(lapply(parts, function(part) part$answer$fit))
+  fit$scans <- lapply(parts, `[[`, "scan")
   fit$tau2 <- model$tau2
   fit
-}
-
-platform_parts <- function(model, bulk, settings, verbose, .call) {
-  show <- progress_bar("Deconvolving", bulk$n_samples, verbose)
-  over_samples(bulk, function(values, columns) {
-    call_rs(rs_fit_platform, problem = core_problem(model, values, columns),
-            settings = settings, progress = function(done) show(columns[1L] - 1 + done),
-            .samples = bulk$samples[columns], .call = .call)
-  })
 }
 
 # The counts that were kept with a result.
@@ -112,26 +174,19 @@ kept_counts <- function(object, .call = caller_env()) {
 
 # Calls a function of Rust for the samples of a result, in blocks when they are on
 # disk; `more(columns)` is what it takes beside the problem.
-with_problem <- function(object, title, binding, more, .call, verbose = TRUE) {
+with_problem <- function(object, title, binding, given, more, .call, verbose = TRUE) {
   bulk <- kept_counts(object, .call = .call)
-  model <- object$model
-  if (!is.null(model$tau2)) {
-    model$floors <- platform_floors(check_bulk_values(bulk, .call = .call))
-  }
-  show <- progress_bar(title, bulk$n_samples, verbose)
-  over_samples(bulk, function(values, columns) {
-    call_rs(binding, problem = core_problem(model, values, columns), .given = more(columns),
-            progress = function(done) show(columns[1L] - 1 + done),
-            .samples = bulk$samples[columns], .call = .call)
-  })
+  bulk <- with_values(bulk, .call = .call)
+  parts <- run_blocks(binding, object$model, bulk, given, more, title, verbose, .call)
+  lapply(parts, `[[`, "answer")
 }
 
 # Covariance (sources x sources x samples), limits and scales (sources x
 # samples) of the exposures.
 infer_exposures <- function(object, variance, fall, threads, .call) {
-  parts <- with_problem(object, "Intervals", rs_infer, function(columns) {
-    list(exposures = object$exposures[, columns, drop = FALSE], variance = variance, fall = fall,
-         threads = threads)
+  given <- list(variance = variance, fall = fall, threads = threads)
+  parts <- with_problem(object, "Intervals", rs_infer, given, function(columns) {
+    list(exposures = object$exposures[, columns, drop = FALSE])
   }, .call)
   join <- function(name) do.call(cbind, lapply(parts, `[[`, name))
   size <- dim(object$exposures)
@@ -143,11 +198,12 @@ infer_exposures <- function(object, variance, fall, threads, .call) {
 # samples.  Where the quadratic model at the fit says that a statistic is beyond
 # `clear`, its value is taken.
 presence_statistics <- function(object, scales, inflation, variance, clear, threads, .call) {
-  do.call(cbind, with_problem(object, "Tests", rs_test_presence, function(columns) {
+  given <- list(null_scale = variance == "robust", only_active = is_eliminated(object$settings),
+                clear = clear, threads = threads)
+  do.call(cbind, with_problem(object, "Tests", rs_test_presence, given, function(columns) {
     list(exposures = object$exposures[, columns, drop = FALSE],
          scales = scales[, columns, drop = FALSE],
-         inflation = inflation[, columns, drop = FALSE], null_scale = variance == "robust",
-         only_active = is_eliminated(object$settings), clear = clear, threads = threads)
+         inflation = inflation[, columns, drop = FALSE])
   }, .call))
 }
 
@@ -160,11 +216,12 @@ eliminate_types <- function(fit, model, bulk, settings, .call) {
   object <- list(exposures = fit$exposures, model = model, counts = bulk)
   scales <- infer_exposures(object, "robust", 1, settings$threads, .call)$scales
   threshold <- stats::qchisq(1 - 2 * settings$sparsity_level, 1)
-  kept <- do.call(cbind, with_problem(object, "Elimination", rs_eliminate, function(columns) {
+  given <- list(threshold = threshold, threads = settings$threads)
+  kept <- do.call(cbind, with_problem(object, "Elimination", rs_eliminate, given,
+                                      function(columns) {
     list(exposures = fit$exposures[, columns, drop = FALSE],
          scales = scales[, columns, drop = FALSE],
-         inflation = 1 + 0 * scales[, columns, drop = FALSE], threshold = threshold,
-         threads = settings$threads)
+         inflation = 1 + 0 * scales[, columns, drop = FALSE])
   }, .call))
   groups <- split(seq_len(bulk$n_samples), apply(kept, 2L, paste, collapse = " "))
   fits <- lapply(groups, function(columns) {
@@ -174,7 +231,6 @@ eliminate_types <- function(fit, model, bulk, settings, .call) {
     part$n_types <- sum(kept[, columns[1L]])
     if (!is.null(model$variance)) {
       part$variance <- model$variance[, sources, drop = FALSE]
-      part$floors <- model$floors[columns]
     }
     found <- run_any_fit(part, bulk_subset(bulk, columns), settings, FALSE, .call)
     exposures <- matrix(0, ncol(model$sources), length(columns))
@@ -195,9 +251,12 @@ without_idle_intercept <- function(fit, model, bulk, settings, .call) {
   has_intercept <- "Intercept" %in% colnames(model$sources)
   if (!has_intercept || !length(idle) || is_penalised(list(settings = settings))) return(fit)
   # without reads in the genes of the types there is no other fit
-  told <- model$weights > 0 & rowSums(model$sources[, types, drop = FALSE]) > 0
-  rows <- which(rows_among(model, which(told)) >= 0L)
-  idle <- idle[colSums(as.matrix(bulk$source[rows, idle, drop = FALSE])) > 0]
+  of_types <- model$weights > 0 & rowSums(model$sources[, types, drop = FALSE]) > 0
+  rows <- which(rows_among(model, which(of_types)) >= 0L)
+  told <- over_samples(bulk_subset(bulk, idle), function(block, rows) {
+    colSums(as.matrix(block$values[rows, , drop = FALSE]))
+  }, rows, .call = .call)
+  idle <- idle[unlist(told) > 0]
   if (!length(idle)) return(fit)
   part <- model
   part$sources <- model$sources[, colnames(model$sources) != "Intercept", drop = FALSE]

@@ -112,7 +112,7 @@ shrunk_variance <- function(seen, prior) {
 gene_error <- function(model, exposures, bulk, .call = caller_env()) {
   if (!is.null(model$tau2)) return(sqrt(model$tau2))
   chosen <- spread_samples(bulk$n_samples)
-  part <- bulk_subset(bulk, chosen)
+  part <- in_memory(bulk_subset(bulk, chosen), .call)
   place <- model$matching$gene_of_row + 1L
   rows <- which(place > 0L)
   # other counts than the fit's own may lack genes without weight
@@ -149,6 +149,16 @@ marked_type <- function(model) {
 # other types give there, types x samples.  Where these genes are e^xi too high in
 # all cells, a type without any exposure seems to have xi times as much.
 marker_background <- function(model, exposures) {
+  # fitted counts of few samples at a time, of as many wherever a cohort is cut
+  starts <- seq(1L, ncol(exposures), by = CORE_BLOCK)
+  parts <- lapply(starts, function(start) {
+    columns <- start:min(start + CORE_BLOCK - 1L, ncol(exposures))
+    background_of(model, exposures[, columns, drop = FALSE])
+  })
+  do.call(cbind, parts)
+}
+
+background_of <- function(model, exposures) {
   types <- seq_len(model$n_types)
   sources <- model$sources * model$length_factor
   means <- sources %*% exposures

@@ -115,15 +115,28 @@ new_programs <- function(loadings, of, from, profiles, genes, types) {
        profiles = as.integer(profiles))
 }
 
-# Activities in all samples, and sizes learnt from them.
-fit_programs <- function(programs, data, model, learn, threads, .call = caller_env()) {
-  found <- call_rs(rs_fit_programs, data = data, fit = model, programs = programs, learn = learn,
-                   threads = threads, progress = NULL, .call = .call)
+# Sizes of programs learnt from the samples of `data`, and activities in all of `cohort`.
+fit_programs <- function(programs, data, model, cohort, learn, threads, .call = caller_env()) {
+  run <- function(data, model, sizes, learn) {
+    programs$sizes <- sizes
+    call_rs(rs_fit_programs, data = data, fit = model, programs = programs, learn = learn,
+            threads = threads, progress = NULL, .call = .call)
+  }
+  n <- ncol(programs$loadings)
+  learning <- model
+  learning$sizes <- model$sizes[colnames(data$exposures)]
+  sizes <- run(data, learning, rep(1, n), learn)$sizes
+  parts <- over_cohort(cohort, function(block, columns) {
+    model$sizes <- model$sizes[columns]
+    run(c(block, data[c("sources", "lengths")]), model, sizes, FALSE)
+  }, .call = .call)
   names <- colnames(programs$loadings)
-  dimnames(found$activities) <- list(names, colnames(data$counts))
-  programs$sizes <- stats::setNames(found$sizes, names)
-  programs$activities <- found$activities
-  programs$covariance <- found$covariance
+  samples <- colnames(cohort$exposures)
+  programs$sizes <- stats::setNames(sizes, names)
+  programs$activities <- matrix(unlist(lapply(parts, `[[`, "activities")), n,
+                                dimnames = list(names, samples))
+  programs$covariance <- array(unlist(lapply(parts, `[[`, "covariance")),
+                               c(n, n, length(samples)))
   programs
 }
 

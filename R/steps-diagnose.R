@@ -3,8 +3,8 @@
 # What the core finds in one pass over the samples.
 diagnosis_numbers <- function(result, threads, verbose, .call) {
   model <- result$model
-  parts <- with_problem(result, "Diagnosing", rs_diagnose, function(columns) {
-    list(exposures = result$exposures[, columns, drop = FALSE], threads = threads)
+  parts <- with_problem(result, "Diagnosing", rs_diagnose, list(threads = threads), function(columns) {
+    list(exposures = result$exposures[, columns, drop = FALSE])
   }, .call, verbose)
   join <- function(name, by = c) do.call(by, lapply(parts, `[[`, name))
   add <- function(name) Reduce(`+`, lapply(parts, `[[`, name))
@@ -36,8 +36,7 @@ shared_residuals <- function(result, bulk, values, programs, draws, seed, thread
   n <- bulk$n_samples
   if (n < FEWEST_SAMPLES) programs <- 0
   chosen <- unique(round(seq(1, n, length.out = min(n, PROGRAM_SAMPLES))))
-  part <- bulk_subset(bulk, chosen)
-  part$values <- part$values %||% rust_values(as.matrix(part$source))
+  part <- in_memory(bulk_subset(bulk, chosen), .call)
   model <- result$model
   genes <- which(protocol_weights(strip_ensembl_version(rownames(model$sources))) > 0)
   place <- rows_among(model, genes)

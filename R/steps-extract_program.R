@@ -116,7 +116,8 @@ reference_rows <- function(reference, rows) {
 # Noise and variances that genes share.
 learn_shared <- function(cohort, threads) {
   call_rs(rs_fit_expression, data = cohort$data, reference = cohort$reference, learn = "shared",
-          noise = cohort$noise[1L], least_noise = cohort$noise[2L], threads = threads)
+          noise = cohort$noise[1L], least_noise = cohort$noise[2L], means = FALSE,
+          threads = threads)
 }
 
 # The mixture of types nearest to a profile (in the weighted Poisson likelihood,
@@ -129,8 +130,8 @@ closest_mixture <- function(profile, sources, n_types, weights) {
   model <- list(sources = types, n_types = n_types, weights = weights,
                 length_factor = rep(1, length(profile)),
                 matching = list(gene_of_row = seq_along(profile) - 1L))
-  problem <- core_problem(model, matrix(1e6 * profile), 1L)
-  found <- call_rs(rs_deconvolve_bulk, problem = problem, settings = settings)
+  problem <- core_problem(model, matrix(1e6 * profile))
+  found <- call_rs(rs_deconvolve_bulk, problem = problem, settings = settings, first_sample = 0)
   mixture <- drop(found$exposures) / sum(found$exposures)
   c(mixture, rep(0, ncol(sources) - n_types))
 }

@@ -23,6 +23,8 @@
 #' @param adjust How p values are adjusted for the number of tests, over all that
 #'   are asked for: a method of [stats::p.adjust()].
 #' @param threads Threads to use.
+#' @param BPPARAM Who works on blocks of samples, `NULL` for this session or a parameter of
+#'   package BiocParallel; see [deconvolve_bulk()]. The answer does not depend on it.
 #' @return A data frame with `sample`, `type`, `estimate` (share of mRNA),
 #'   `statistic` (\eqn{T_j / c_j}), `p_value` and `p_adjusted`. The statistic is
 #'   infinite where no other source can explain some counts; beyond 50, where p is
@@ -46,7 +48,7 @@
 #' test_presence(result)
 test_presence <- function(result, types = NULL, samples = NULL,
                           variance = c("robust", "quasi", "poisson"), adjust = "BH",
-                          threads = getOption("unalloy.threads", 2L)) {
+                          threads = getOption("unalloy.threads", 2L), BPPARAM = NULL) {
   check_call()
   here <- environment()
   check_result(result)
@@ -55,6 +57,7 @@ test_presence <- function(result, types = NULL, samples = NULL,
   adjust <- check_choice(adjust, stats::p.adjust.methods, "adjust")
   threads <- check_threads(threads)
   need_unpenalised(result, here)
+  result <- with_plan(result, work_plan(BPPARAM))
   if (!is.null(samples)) result <- result[sample_index(samples, result$convergence$sample)]
   inferred <- infer_samples(result, "exposures", variance, 0.95, threads, here, "shares")
   statistic <- presence_statistics(result, inferred$scales, inferred$inflation, variance, CLEAR,

@@ -4,7 +4,7 @@ use crate::bridge::{answer, guard, supervise, Given, Result, Value};
 use extendr_api::prelude::*;
 use unalloy_core::deconvolution::expression::{
     allocate, prior, start_programs, Asked, Cohort, CohortFit, CohortParams, Data, DonorProfiles,
-    Expression, Fields, KnownPrograms, Origin, Prior, Programs, Reference,
+    Expression, Fields, FoundMeans, KnownPrograms, Means, Origin, Prior, Programs, Reference,
 };
 
 /// Reads `data`: `counts`, `sources`, `lengths` and `exposures`.
@@ -52,7 +52,8 @@ fn rs_allocate(given: List) -> Robj {
     })
 }
 
-/// `noise` is the start of φ, `least_noise` the least that it may be.
+/// `noise` is the start of φ, `least_noise` the least that it may be; `means` says whether
+/// those of the sources are wanted.
 /// @noRd
 #[extendr]
 fn rs_fit_expression(given: List) -> Robj {
@@ -66,8 +67,24 @@ fn rs_fit_expression(given: List) -> Robj {
             threads: given.count("threads")?,
         };
         let cohort = Cohort::new(data, &known)?;
-        let fit = supervise(&given, |monitor| cohort.fit(&params, monitor))?;
+        let of_means = given.flag("means")?;
+        let (fit, means) = supervise(&given, |monitor| {
+            let fit = cohort.fit(&params, monitor)?;
+            let means = if of_means {
+                Some(cohort.means(&fit, params.threads, &monitor.silent())?)
+            } else {
+                None
+            };
+            Ok((fit, means))
+        })?;
+        let (level, mean, covariance) = means
+            .map(|FoundMeans { level, mean, covariance }| (level, mean, covariance))
+            .map_or((None, None, None), |(l, m, c)| (Some(l), Some(m), Some(c)));
         Ok(answer!(
+            level = level,
+            mean = mean,
+            covariance = covariance,
+            size_level = fit.size_level,
             between = fit.between,
             counting = known.counting,
             donors = known.donors,
@@ -97,11 +114,35 @@ fn learnt(fit: &Given<'_>) -> Result<(Prior, CohortFit)> {
         log_factor: doubles("log_factor")?,
         tau2: fit.number("tau2")?,
         sizes: doubles("sizes")?,
+        size_level: fit.number("size_level")?,
         noise: fit.number("noise")?,
         factors: doubles("factors")?,
         prior_freedom: fit.number("prior_freedom")?,
     };
     Ok((known, learnt))
+}
+
+/// A cohort of which other samples have told the means.
+fn known_cohort<'a>(data: Data<'a>, prior: &'a Prior, fit: &Given<'a>) -> Result<Cohort<'a>> {
+    Ok(Cohort::new(data, prior)?.with_means(Means {
+        level: fit.numbers("level")?,
+        mean: fit.array2("mean")?,
+        covariance: fit.array2("covariance")?,
+    })?)
+}
+
+/// Sizes of samples of a cohort whose fit is known, from `data` and the start of φ.
+/// @noRd
+#[extendr]
+fn rs_sample_sizes(given: List) -> Robj {
+    guard(&given, |given| {
+        let data = cohort_data(&given)?;
+        let known = reference_prior(&given, &data)?;
+        let cohort = Cohort::new(data, &known)?;
+        let (noise, level) = (given.number("noise")?, given.number("size_level")?);
+        let sizes = supervise(&given, |_| Ok(cohort.sizes(noise)))?;
+        Ok(Value::from(sizes.into_iter().map(|size| size * level).collect::<Vec<f64>>()))
+    })
 }
 
 /// `profiles` are the counts of donors (genes × profiles) with their `totals`, `of` the
@@ -126,7 +167,7 @@ fn rs_start_programs(given: List) -> Robj {
     })
 }
 
-/// `programs` has `loadings` and `of`, the source of each; `learn` their sizes or not.
+/// `programs` has `loadings`, `of`, the source of each, and `sizes`; `learn` these or not.
 /// @noRd
 #[extendr]
 fn rs_fit_programs(given: List) -> Robj {
@@ -137,10 +178,10 @@ fn rs_fit_programs(given: List) -> Robj {
         let programs = Programs {
             loadings: programs.array2("loadings")?,
             of: &of,
-            sizes: &vec![1.0; of.len()],
+            sizes: programs.numbers("sizes")?,
         };
         let (learn, threads) = (given.flag("learn")?, given.count("threads")?);
-        let cohort = Cohort::new(data, &known)?;
+        let cohort = known_cohort(data, &known, &given.list("fit")?)?;
         let found = supervise(&given, |monitor| {
             cohort.activities(&learnt, &programs, learn, threads, monitor)
         })?;
@@ -162,7 +203,7 @@ fn rs_fit_programs(given: List) -> Robj {
 fn rs_predict_expression(given: List) -> Robj {
     guard(&given, |given| {
         let (data, (known, learnt)) = (cohort_data(&given)?, learnt(&given.list("fit")?)?);
-        let cohort = Cohort::new(data, &known)?;
+        let cohort = known_cohort(data, &known, &given.list("fit")?)?;
         let (sources, samples) = (given.positions("sources")?, given.positions("samples")?);
         let threads = given.count("threads")?;
         let covariance = match given.has("covariance") {
@@ -201,6 +242,7 @@ extendr_module! {
     mod cell_type_expression;
     fn rs_allocate;
     fn rs_fit_expression;
+    fn rs_sample_sizes;
     fn rs_start_programs;
     fn rs_fit_programs;
     fn rs_predict_expression;

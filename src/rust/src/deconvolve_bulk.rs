@@ -5,19 +5,20 @@ use crate::bridge::{
 };
 use extendr_api::prelude::*;
 use unalloy_core::base::convergence::Stop;
-use unalloy_core::deconvolution::metrics::{GeneMoments, Moments, SampleMetrics};
+use unalloy_core::deconvolution::metrics::{MomentTree, Moments, SampleMetrics};
 use unalloy_core::deconvolution::{
     expected_counts, fit, fit_platform, Method, Model, Params, PlatformParams,
 };
 use unalloy_core::matrix::from_columns_mut;
 
+/// `first_sample` is the place of the first sample in its cohort, from 0.
 /// @noRd
 #[extendr]
 fn rs_deconvolve_bulk(given: List) -> Robj {
     guard(&given, |given| {
         let problem = Problem::read(&given)?;
         let (model, bulk) = (&problem.model, problem.counts()?);
-        let params = params(&given.list("settings")?)?;
+        let params = params(&given.list("settings")?, given.count("first_sample")?)?;
         let fitted = supervise(&given, |monitor| fit(model, &bulk, &params, monitor))?;
         let samples = fitted.samples.iter().map(|s| Sample {
             exposures: &s.exposures,
@@ -31,7 +32,7 @@ fn rs_deconvolve_bulk(given: List) -> Robj {
     })
 }
 
-fn params(settings: &Given<'_>) -> Result<Params> {
+fn params(settings: &Given<'_>, first_sample: usize) -> Result<Params> {
     let mut method = settings.choice("method")?;
     if let Method::Gradient { learning_rate, start } = &mut method {
         *learning_rate = settings.number("learning_rate")?;
@@ -46,6 +47,7 @@ fn params(settings: &Given<'_>) -> Result<Params> {
         tolerance: settings.number("ll_tolerance")?,
         sparsity_tolerance: settings.number("sparsity_tolerance")?,
         seed: settings.optional_seed("seed")?,
+        first_sample,
         threads: settings.count("threads")?,
     })
 }
@@ -60,17 +62,16 @@ struct Sample<'a> {
     metrics: &'a SampleMetrics,
 }
 
-fn fit_answer(
-    model: &Model,
-    samples: &[Sample<'_>],
-    genes: &GeneMoments,
-) -> Result<Value<'static>> {
+fn fit_answer(model: &Model, samples: &[Sample<'_>], genes: &MomentTree) -> Result<Value<'static>> {
     let column = |f: fn(&Sample<'_>) -> f64| -> Vec<f64> { samples.iter().map(f).collect() };
     let exposures: Vec<f64> = samples.iter().flat_map(|s| s.exposures).copied().collect();
     let silent = Moments::default();
-    let genes = model.row_of_gene().iter().map(|&row| match usize::try_from(row) {
-        Ok(row) => &genes.as_slice()[row],
-        Err(_) => &silent,
+    let nodes = genes.nodes();
+    let of_genes = nodes.iter().flat_map(|node| {
+        model.row_of_gene().iter().map(|&row| match usize::try_from(row) {
+            Ok(row) => &node.genes.as_slice()[row],
+            Err(_) => &silent,
+        })
     });
     let of_sample = samples.iter().enumerate();
     let of_sample = of_sample.flat_map(|(at, s)| std::iter::repeat_n(at, s.trace.len()));
@@ -92,7 +93,11 @@ fn fit_answer(
         squared_error = column(|s| s.metrics.squared_error),
         relative_error = column(|s| s.metrics.relative_error),
         sample_moments = moments(samples.iter().map(|s| &s.metrics.moments)),
-        gene_moments = moments(genes)
+        gene_moments = answer!(
+            level = integers(nodes.iter().map(|node| node.level))?,
+            index = integers(nodes.iter().map(|node| node.index))?,
+            moments = moments(of_genes)
+        )
     ))
 }
 
@@ -112,6 +117,7 @@ fn rs_fit_platform(given: List) -> Robj {
         let params = PlatformParams {
             tau2: platform.tau2,
             seed: settings.optional_seed("seed")?,
+            first_sample: given.count("first_sample")?,
             max_iter: settings.count("max_iter")?,
             tolerance: settings.number("ll_tolerance")?,
             threads: settings.count("threads")?,

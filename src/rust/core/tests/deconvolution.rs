@@ -201,8 +201,13 @@ fn bits_do_not_depend_on_threads() {
             let params = Params { method, threads, seed: Some(9), ..Params::default() };
             let fit = problem.fit(&params);
             let exposures: Vec<_> = fit.samples.into_iter().map(|s| s.exposures).collect();
-            let correlations: Vec<u64> =
-                fit.genes.as_slice().iter().map(|m| m.xy.to_bits()).collect();
+            let correlations: Vec<u64> = fit
+                .genes
+                .nodes()
+                .iter()
+                .flat_map(|n| n.genes.as_slice())
+                .map(|m| m.xy.to_bits())
+                .collect();
             (exposures, correlations)
         };
         assert_eq!(run(1), run(2), "{method:?}");

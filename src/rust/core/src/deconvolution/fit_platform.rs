@@ -1,9 +1,9 @@
 //! Fits all samples of a cohort under the platform model: τ², what is not known
 //! of the reference, and the exposures in turn.
 
-use super::fit_poisson::{fit, Params};
+use super::fit_poisson::{check_first_sample, fit, Params};
 use super::likelihood::{Block, FittedPlatform, PlatformModel};
-use super::metrics::{fitted_means, GeneMoments, SampleMetrics};
+use super::metrics::{fitted_means, GeneMoments, MomentTree, SampleMetrics};
 use super::solve::scoring::{minimise, Task};
 use crate::base::convergence::Stop;
 use crate::base::error::{check_length, check_value, CoreError};
@@ -27,6 +27,8 @@ pub struct PlatformParams {
     pub rounds: usize,
     /// Scatters the starting points when given.
     pub seed: Option<u64>,
+    /// As in [`Params`].
+    pub first_sample: usize,
     /// Evaluations per sample and round at most.
     pub max_iter: usize,
     /// Decrease promised by the quadratic model at which a fit stops, in units of
@@ -40,6 +42,7 @@ impl Default for PlatformParams {
         PlatformParams {
             tau2: None,
             seed: None,
+            first_sample: 0,
             rounds: 2,
             max_iter: 200,
             tolerance: 1e-8,
@@ -63,7 +66,7 @@ pub struct PlatformSample {
 
 pub struct PlatformFit {
     pub samples: Vec<PlatformSample>,
-    pub genes: GeneMoments,
+    pub genes: MomentTree,
     pub tau2: f64,
 }
 
@@ -85,8 +88,14 @@ pub fn fit_platform(
         check_value("floors", floor, "positive", |f| f > 0.0 && f.is_finite())?;
     }
     let model = platform.model;
-    let start =
-        Params { tolerance: 1e-6, seed: params.seed, threads: params.threads, ..Params::default() };
+    check_first_sample(params.first_sample)?;
+    let start = Params {
+        tolerance: 1e-6,
+        seed: params.seed,
+        first_sample: params.first_sample,
+        threads: params.threads,
+        ..Params::default()
+    };
     let poisson = fit(model, counts, &start, &monitor.silent())?;
     let mut exposures: Vec<Vec<f64>> = poisson.samples.into_iter().map(|s| s.exposures).collect();
     let mut tau2 = params.tau2.unwrap_or(0.0);
@@ -111,11 +120,16 @@ pub fn fit_platform(
         })??;
         exposures = samples.iter().map(|sample| sample.exposures.clone()).collect();
     }
-    let mut genes = GeneMoments::new(model.n_rows());
+    let mut genes = MomentTree::default();
     let mut column = vec![0.0; model.n_rows()];
-    for (index, sample) in samples.iter_mut().enumerate() {
-        counts.column_into(index, &mut column);
-        sample.metrics = SampleMetrics::new(model, &column, &sample.exposures, &mut genes);
+    let first_block = params.first_sample / SAMPLE_BLOCK;
+    for (block, samples) in samples.chunks_mut(SAMPLE_BLOCK).enumerate() {
+        let mut own = GeneMoments::new(model.n_rows());
+        for (at, sample) in samples.iter_mut().enumerate() {
+            counts.column_into(block * SAMPLE_BLOCK + at, &mut column);
+            sample.metrics = SampleMetrics::new(model, &column, &sample.exposures, &mut own);
+        }
+        genes.push(first_block + block, own);
     }
     Ok(PlatformFit { samples, genes, tau2 })
 }

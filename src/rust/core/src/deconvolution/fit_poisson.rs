@@ -2,7 +2,7 @@
 //! the genes per iteration for all samples of a block.
 
 use super::evaluate::Evaluator;
-use super::metrics::{GeneMoments, SampleMetrics};
+use super::metrics::{GeneMoments, MomentTree, SampleMetrics};
 use super::model::{Model, SampleBlock};
 use super::solve::adam::Adam;
 use super::solve::certificate::Objective;
@@ -56,6 +56,9 @@ pub struct Params {
     pub sparsity_tolerance: f64,
     /// Scatters the starting points when given.
     pub seed: Option<u64>,
+    /// Place of the first sample in its cohort, a multiple of [`SAMPLE_BLOCK`]: what is
+    /// drawn and summed is that of the cohort.
+    pub first_sample: usize,
     pub threads: usize,
 }
 
@@ -70,6 +73,7 @@ impl Default for Params {
             tolerance: 1e-8,
             sparsity_tolerance: 1e-4,
             seed: None,
+            first_sample: 0,
             threads: 1,
         }
     }
@@ -88,6 +92,7 @@ impl Params {
         check_value("ll_tolerance", self.tolerance, "positive", positive)?;
         let share = |v: f64| (0.0..1.0).contains(&v);
         check_value("sparsity_tolerance", self.sparsity_tolerance, "in [0, 1)", share)?;
+        check_first_sample(self.first_sample)?;
         if let Method::Gradient { learning_rate, start } = self.method {
             check_value("learning_rate", learning_rate, "positive", positive)?;
             check_value("init_log_exp", start.unwrap_or(0.0), "finite", |v| v.is_finite())?;
@@ -98,6 +103,13 @@ impl Params {
     fn is_penalised(&self) -> bool {
         self.l1_lambda > 0.0 || self.l2_lambda > 0.0
     }
+}
+
+/// Blocks of a part of a cohort are blocks of the cohort.
+pub(super) fn check_first_sample(first: usize) -> Result<(), CoreError> {
+    let expected = "a multiple of the samples that are worked on together";
+    let whole = |v: f64| v % SAMPLE_BLOCK as f64 == 0.0;
+    check_value("first_sample", first as f64, expected, whole)
 }
 
 /// The answer for one sample.
@@ -118,7 +130,7 @@ pub struct SampleFit {
 pub struct Fit {
     pub samples: Vec<SampleFit>,
     /// Per used gene, over the samples.
-    pub genes: GeneMoments,
+    pub genes: MomentTree,
 }
 
 /// Fits every sample of `counts`, whose genes are the model's design rows.
@@ -134,12 +146,12 @@ pub fn fit(
 ) -> Result<Fit, CoreError> {
     params.check()?;
     let mut samples = Vec::with_capacity(counts.n_samples());
-    let mut genes = GeneMoments::new(model.n_rows());
+    let mut genes = MomentTree::default();
     with_threads(params.threads, || {
         let work = |range| fit_block(model, counts, range, params, monitor);
-        over_blocks(counts.n_samples(), SAMPLE_BLOCK, monitor, work, |_, (fits, moments)| {
+        over_blocks(counts.n_samples(), SAMPLE_BLOCK, monitor, work, |range, (fits, moments)| {
             samples.extend(fits);
-            genes.merge(&moments);
+            genes.push((params.first_sample + range.start) / SAMPLE_BLOCK, moments);
         })
     })??;
     Ok(Fit { samples, genes })
@@ -153,6 +165,7 @@ fn fit_block(
     monitor: &Monitor<'_>,
 ) -> Result<(Vec<SampleFit>, GeneMoments), CoreError> {
     let block = SampleBlock::read(model, counts, range.clone())?;
+    let first = params.first_sample + range.start;
     let mut evaluator = Evaluator::new(model.design(), block.len());
     let mut objectives: Vec<Objective<'_>> = block
         .totals()
@@ -168,7 +181,7 @@ fn fit_block(
     if params.is_penalised() {
         // The penalties are stated in units of the unpenalised optimum.
         let free = Params { method: Method::Newton, ..params.clone() };
-        let solvers = solvers_for(model, &objectives, &free, range.start);
+        let solvers = solvers_for(model, &objectives, &free, first);
         let fits = iterate(&mut evaluator, &block, &objectives, solvers, &free, monitor)?;
         for (objective, fit) in objectives.iter_mut().zip(&fits) {
             let size: f64 = fit.exposures[..model.n_types()].iter().sum();
@@ -178,7 +191,7 @@ fn fit_block(
             }
         }
     }
-    let solvers = solvers_for(model, &objectives, params, range.start);
+    let solvers = solvers_for(model, &objectives, params, first);
     let mut fits = iterate(&mut evaluator, &block, &objectives, solvers, params, monitor)?;
     let mut genes = GeneMoments::new(model.n_rows());
     let mut column = vec![0.0; model.n_rows()];

@@ -139,6 +139,42 @@ impl GeneMoments {
     }
 }
 
+/// Moments of genes over a part of a cohort, as the nodes of a binary tree over its
+/// blocks of samples: node i of level l covers the blocks i 2^l to (i + 1) 2^l - 1.
+///
+/// Parts of a cohort know only the nodes that lie within them; whoever joins the parts
+/// merges neighbours as [`push`](Self::push) does.  The sums have the same order, and the
+/// same bits, however the cohort was cut.
+#[derive(Default)]
+pub struct MomentTree {
+    nodes: Vec<MomentNode>,
+}
+
+pub struct MomentNode {
+    pub level: usize,
+    pub index: usize,
+    pub genes: GeneMoments,
+}
+
+impl MomentTree {
+    /// Adds block number `index`, the one after that added before.
+    pub fn push(&mut self, index: usize, genes: GeneMoments) {
+        let mut node = MomentNode { level: 0, index, genes };
+        while node.index % 2 == 1 && self.nodes.last().is_some_and(|left| left.level == node.level)
+        {
+            let mut left = self.nodes.pop().expect("there is a last one");
+            left.genes.merge(&node.genes);
+            node = MomentNode { level: left.level + 1, index: left.index / 2, genes: left.genes };
+        }
+        self.nodes.push(node);
+    }
+
+    /// From the first block to the last.
+    pub fn nodes(&self) -> &[MomentNode] {
+        &self.nodes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +190,35 @@ mod tests {
         }
         assert!((whole.correlation() - merged.correlation()).abs() < 1e-9);
         assert!((whole.correlation() - 0.3f64.cos()).abs() < 0.02);
+    }
+
+    #[test]
+    fn parts_of_a_cohort_know_nodes_of_one_tree() {
+        let block = |index: usize| {
+            let mut genes = GeneMoments::new(1);
+            genes.push(&[(index as f64).sin()], &[1.0 / (1.0 + index as f64)]);
+            genes
+        };
+        let tree = |blocks: std::ops::Range<usize>| {
+            let mut tree = MomentTree::default();
+            blocks.for_each(|index| tree.push(index, block(index)));
+            tree
+        };
+        let places = |tree: &MomentTree| -> Vec<(usize, usize)> {
+            tree.nodes().iter().map(|node| (node.level, node.index)).collect()
+        };
+        let whole = tree(0..11);
+        assert_eq!(places(&whole), [(3, 0), (1, 4), (0, 10)]);
+        let parts = [tree(0..3), tree(3..8)];
+        assert_eq!(places(&parts[0]), [(1, 0), (0, 2)]);
+        assert_eq!(places(&parts[1]), [(0, 3), (2, 1)]);
+        // (0, 2) and (0, 3) are (1, 1), that and (1, 0) are (2, 0), that and (2, 1) (3, 0)
+        let of = |part: usize, node: usize| parts[part].nodes()[node].genes.as_slice()[0];
+        let mut first = of(0, 1);
+        first.merge(&of(1, 0));
+        let mut joined = of(0, 0);
+        joined.merge(&first);
+        joined.merge(&of(1, 1));
+        assert_eq!(joined, whole.nodes()[0].genes.as_slice()[0]);
     }
 }

@@ -205,8 +205,9 @@ impl SampleBlock {
     }
 }
 
-/// Samples whose expected counts are computed between two looks at the monitor.
-const EXPECTED_BLOCK: usize = 1024;
+/// Samples whose expected counts are computed between two looks at the monitor.  Part of a
+/// cohort has the same bits if it begins and ends with such blocks.
+const EXPECTED_BLOCK: usize = 64;
 
 /// Writes the expected counts ℓ_g Σ_j S_gj e_j, genes × samples, to `out`.
 ///

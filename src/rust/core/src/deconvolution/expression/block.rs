@@ -50,6 +50,10 @@ pub(super) struct Block {
     pub genes: Vec<usize>,
     /// ℓ_g exp(b̂_g).
     pub scale: Vec<f64>,
+    /// Mean count.
+    pub level: Vec<f64>,
+    /// x̂ is known from other samples.
+    known: bool,
     /// Genes × samples.
     counts: Array2<f64>,
     /// φ μ_s.
@@ -63,7 +67,7 @@ pub(super) struct Block {
     /// x̂, genes × sources.
     pub mean: Array2<f64>,
     /// Of x̂: genes × pairs of sources (see [`Exposures`]).
-    covariance: Array2<f64>,
+    pub covariance: Array2<f64>,
     /// T_s = φ μ_s + Σ_j e_js² σ²_j, genes × samples.
     pub total: Array2<f64>,
     /// 1 / T_s.
@@ -102,28 +106,39 @@ impl Cohort<'_> {
         let counting =
             by_source(&|row, j| scale[row] * scale[row] * self.prior.counting[(genes[row], j)]);
         let counts = from_fn((n, n_samples), |row, s| self.data.counts[(genes[row], s)]);
-        let means: Vec<f64> =
-            counts.rows().into_iter().map(|k| k.sum() / n_samples as f64).collect();
+        let level: Vec<f64> = match &self.known {
+            Some(known) => genes.iter().map(|&g| known.level[g]).collect(),
+            None => counts.rows().into_iter().map(|k| k.sum() / n_samples as f64).collect(),
+        };
         // A gene that no signature explains still has the noise of its counts.
         let noise = from_fn((n, n_samples), |row, s| {
             let explained = ratio[row] * fit.sizes[s] * self.fitted[(genes[row], s)];
-            let mean = means[row];
+            let mean = level[row];
             let least = if explained > 0.01 * mean { 0.0 } else { mean };
             fit.noise * explained.max(least).max(1e-9)
         });
         let of_samples = || zeros((n, n_samples));
         let of_sources = || zeros((n, n_sources));
         let of_pairs = || zeros((n, n_sources * (n_sources + 1) / 2));
+        let (mut mean, mut covariance) = (of_sources(), of_pairs());
+        if let Some(known) = &self.known {
+            for (row, &gene) in genes.iter().enumerate() {
+                mean.row_mut(row).assign(&known.mean.row(gene));
+                covariance.row_mut(row).assign(&known.covariance.row(gene));
+            }
+        }
         Block {
             genes,
             scale,
+            level,
+            known: self.known.is_some(),
             counts,
             noise,
             profile,
             centre,
             counting,
-            mean: of_sources(),
-            covariance: of_pairs(),
+            mean,
+            covariance,
             total: of_samples(),
             weight: of_samples(),
             residual: of_samples(),
@@ -149,8 +164,8 @@ impl Block {
         self.covariance.col(lanes::at(i.max(j), i.min(j)))
     }
 
-    /// Finds x̂ and all that follows for the variances `between` (σ²_j, genes × sources),
-    /// with as many `donors` behind the mean of each source.
+    /// Finds x̂, unless it is known, and all that follows for the variances `between` (σ²_j,
+    /// genes × sources), with as many `donors` behind the mean of each source.
     pub fn update(
         &mut self,
         exposures: &Exposures,
@@ -160,6 +175,29 @@ impl Block {
     ) {
         let n = self.len();
         self.weigh(exposures, between);
+        if !self.known {
+            self.find_means(exposures, between, donors, tau2);
+        }
+        let mean = self.mean.slice(s![..n, ..]);
+        let mut residual = self.residual.slice_mut(s![..n, ..]);
+        residual.assign(&self.counts.slice(s![..n, ..]));
+        add_product(&mut residual, -1.0, &mean, &exposures.own);
+        multiply(
+            &mut self.fitted_variance.slice_mut(s![..n, ..]),
+            &self.covariance.slice(s![..n, ..]),
+            &exposures.doubled,
+        );
+    }
+
+    /// x̂ and its covariance, from the weights of the samples.
+    fn find_means(
+        &mut self,
+        exposures: &Exposures,
+        between: ArrayView2<'_, f64>,
+        donors: &[f64],
+        tau2: f64,
+    ) {
+        let n = self.len();
         let weight = self.weight.slice(s![..n, ..]);
         let mut residual = self.residual.slice_mut(s![..n, ..]);
         residual.assign(&self.counts.slice(s![..n, ..]));
@@ -184,15 +222,6 @@ impl Block {
             covariance: lanes::entries_mut(&mut self.covariance),
         };
         systems.solve();
-        let mean = self.mean.slice(s![..n, ..]);
-        let mut residual = self.residual.slice_mut(s![..n, ..]);
-        residual.assign(&self.counts.slice(s![..n, ..]));
-        add_product(&mut residual, -1.0, &mean, &exposures.own);
-        multiply(
-            &mut self.fitted_variance.slice_mut(s![..n, ..]),
-            &self.covariance.slice(s![..n, ..]),
-            &exposures.doubled,
-        );
     }
 
     /// T and 1 / T for the variances `between`.
@@ -224,6 +253,7 @@ impl Block {
         }
         self.genes = kept.iter().map(|&row| self.genes[row]).collect();
         self.scale = kept.iter().map(|&row| self.scale[row]).collect();
+        self.level = kept.iter().map(|&row| self.level[row]).collect();
     }
 }
 
@@ -275,6 +305,7 @@ mod tests {
             log_factor: (0..n_genes).map(|g| 0.1 * (g as f64 - 4.0)).collect(),
             tau2,
             sizes: vec![1.0, 1.1, 0.9, 1.0],
+            size_level: 1.0,
             noise: 1.3,
             factors: vec![1.0; n_sources],
             prior_freedom: f64::INFINITY,

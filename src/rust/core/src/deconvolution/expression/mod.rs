@@ -24,10 +24,12 @@ pub use programs::{
 
 use crate::base::error::{check_length, check_value, CoreError};
 use crate::base::numbers::median;
-use crate::base::parallel::{with_threads, Monitor};
+use crate::base::parallel::{over_blocks, with_threads, Monitor};
 use crate::matrix::linalg::product;
-use crate::matrix::{from_fn, Array2, Array3, ArrayView2, Columns};
+use crate::matrix::{from_fn, zeros, Array2, Array3, ArrayView2, Columns};
+use block::{Block, Exposures};
 use ndarray::ShapeBuilder;
+use std::ops::Range;
 
 /// Genes of one block of work.  Fixed, so that sums over genes do not depend on
 /// the number of threads.
@@ -176,6 +178,8 @@ pub struct CohortFit {
     pub sizes: Vec<f64>,
     /// φ.
     pub noise: f64,
+    /// What the ratios of counts to fitted means have in common: part of all `sizes`.
+    pub size_level: f64,
     /// How many times the reference's variance each source has in the cohort.
     pub factors: Vec<f64>,
     /// Degrees of freedom that the prior of a variance is worth; infinite when
@@ -197,10 +201,31 @@ impl CohortFit {
     }
 }
 
+/// The means of the sources in a cohort, as far as its samples tell them: what other
+/// samples of the cohort are predicted from.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// Mean count per gene.
+    pub level: &'a [f64],
+    /// x̂, in reads, genes × sources.
+    pub mean: ArrayView2<'a, f64>,
+    /// Of x̂: genes × pairs j ≤ i of sources, row by row of the triangle.
+    pub covariance: ArrayView2<'a, f64>,
+}
+
+/// [`Means`] of its own.
+pub struct FoundMeans {
+    pub level: Vec<f64>,
+    pub mean: Array2<f64>,
+    pub covariance: Array2<f64>,
+}
+
 /// A cohort ready for work gene by gene.
 pub struct Cohort<'a> {
     data: Data<'a>,
     prior: &'a Prior,
+    /// Where other samples have told them.
+    known: Option<Means<'a>>,
     /// Σ_j S_gj ℓ_g e_js, genes × samples.
     fitted: Array2<f64>,
 }
@@ -218,7 +243,68 @@ impl<'a> Cohort<'a> {
         let molecules =
             from_fn((n_genes, n_sources), |g, j| data.lengths[g] * data.sources[(g, j)]);
         let fitted = product(&molecules, &data.exposures);
-        Ok(Cohort { data, prior, fitted })
+        Ok(Cohort { data, prior, known: None, fitted })
+    }
+
+    /// Samples of a cohort whose means are known: what is found of a sample then does not
+    /// depend on the others.
+    ///
+    /// # Errors
+    /// `Shape`.
+    pub fn with_means(mut self, means: Means<'a>) -> Result<Self, CoreError> {
+        let n = self.n_sources();
+        check_length("level", self.n_genes(), means.level.len())?;
+        check_length("mean", self.n_genes(), means.mean.nrows())?;
+        check_length("mean", n, means.mean.ncols())?;
+        check_length("covariance", self.n_genes(), means.covariance.nrows())?;
+        check_length("covariance", n * (n + 1) / 2, means.covariance.ncols())?;
+        self.known = Some(means);
+        Ok(self)
+    }
+
+    /// What these samples tell of the means of the sources.
+    ///
+    /// # Errors
+    /// `Threads`, `Interrupted`.
+    pub fn means(
+        &self,
+        fit: &CohortFit,
+        threads: usize,
+        monitor: &Monitor<'_>,
+    ) -> Result<FoundMeans, CoreError> {
+        let n = self.n_sources();
+        let exposures = self.exposures(fit);
+        let mut out = FoundMeans {
+            level: vec![0.0; self.n_genes()],
+            mean: zeros((self.n_genes(), n)),
+            covariance: zeros((self.n_genes(), n * (n + 1) / 2)),
+        };
+        let work = |genes: Range<usize>| Ok(self.updated(genes, fit, &exposures).0);
+        with_threads(threads, || {
+            over_blocks(self.n_genes(), GENE_BLOCK, monitor, work, |genes, block| {
+                for (row, gene) in genes.enumerate() {
+                    out.level[gene] = block.level[row];
+                    out.mean.row_mut(gene).assign(&block.mean.row(row));
+                    out.covariance.row_mut(gene).assign(&block.covariance.row(row));
+                }
+            })
+        })??;
+        Ok(out)
+    }
+
+    /// A block at the variances of the fit, and these.
+    fn updated(
+        &self,
+        genes: Range<usize>,
+        fit: &CohortFit,
+        exposures: &Exposures,
+    ) -> (Block, Array2<f64>) {
+        // as many rows in every block, so that a gene has the same bits in any company
+        let last = genes.end - 1;
+        let mut block = self.block((0..GENE_BLOCK).map(|row| (genes.start + row).min(last)), fit);
+        let between = self.between(&block, fit);
+        block.update(exposures, between.view(), &self.prior.donors, fit.tau2);
+        (block, between)
     }
 
     fn n_genes(&self) -> usize {
@@ -251,6 +337,7 @@ impl<'a> Cohort<'a> {
             tau2: 0.0,
             sizes: self.sizes(params.noise),
             noise: params.noise,
+            size_level: 1.0,
             factors: vec![1.0; self.n_sources()],
             prior_freedom: f64::INFINITY,
         };
@@ -262,8 +349,9 @@ impl<'a> Cohort<'a> {
     }
 
     /// What multiplies the exposures of a sample so that the median ratio of
-    /// counts to fitted means, over genes measured well, is 1.
-    fn sizes(&self, noise: f64) -> Vec<f64> {
+    /// counts to fitted means, over genes measured well, is 1.  Times the `size_level` of a
+    /// cohort's fit it is the size of a sample of that cohort.
+    pub fn sizes(&self, noise: f64) -> Vec<f64> {
         (0..self.n_samples())
             .map(|s| {
                 let pairs = self.fitted.col(s).iter().zip(self.data.counts.col(s));
@@ -328,6 +416,7 @@ impl<'a> Cohort<'a> {
             let share = if fit.tau2 > 0.0 { fit.tau2 / (fit.tau2 + error) } else { 0.0 };
             *b = share * (ratio - middle);
         }
-        fit.sizes.iter_mut().for_each(|c| *c *= middle.exp());
+        fit.size_level = middle.exp();
+        fit.sizes.iter_mut().for_each(|c| *c *= fit.size_level);
     }
 }

@@ -122,11 +122,7 @@ impl Cohort<'_> {
         asked: &Asked<'_>,
         exposures: &Exposures,
     ) -> Part {
-        // as many rows in every block, so that a gene has the same bits in any company
-        let last = genes.end - 1;
-        let mut block = self.block((0..GENE_BLOCK).map(|row| (genes.start + row).min(last)), fit);
-        let between = self.between(&block, fit);
-        block.update(exposures, between.view(), &self.prior.donors, fit.tau2);
+        let (block, between) = self.updated(genes, fit, exposures);
         let mut part = Part::new(block.len(), asked);
         for (place, &j) in asked.sources.iter().enumerate() {
             let mut deviation = between.col(j).to_vec();
