@@ -63,7 +63,8 @@
 #' @param row.names,optional,... For agreement with the generics; row names and other
 #'   arguments are refused.
 #' @return
-#'   `fitted()` and `residuals()`: genes × samples, with `sink` on disk. `coef()`: sources × samples.
+#'   `fitted()` and `residuals()`: genes × samples, with `sink` on disk. `coef()`:
+#'   sources × samples.
 #'   `predict()`: `proportions` or `exposures` of new samples, or their fitted
 #'   `counts`. `logLik()`: Poisson log-likelihood (weighted), with the number of
 #'   non-zero exposures as degrees of freedom. `nobs()`: counts that the fit
@@ -193,7 +194,7 @@ coef.deconvolution <- function(object, what = c("exposures", "proportions",
 
 #' @rdname deconvolution
 #' @export
-fitted.deconvolution <- function(object, samples = NULL, sink = NULL, ...) {
+fitted.deconvolution <- function(object, samples = NULL, ..., sink = NULL) {
   refuse_dots(...)
   check_intact(object, "object")
   here <- environment()
@@ -207,7 +208,7 @@ fitted.deconvolution <- function(object, samples = NULL, sink = NULL, ...) {
 #' @rdname deconvolution
 #' @export
 residuals.deconvolution <- function(object, type = c("response", "pearson", "deviance"),
-                                    samples = NULL, sink = NULL, ...) {
+                                    samples = NULL, ..., sink = NULL) {
   refuse_dots(...)
   type <- check_choice(type, c("response", "pearson", "deviance"), "type")
   check_intact(object, "object")

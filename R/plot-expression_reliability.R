@@ -23,7 +23,7 @@ plot_expression_reliability <- function(x, min_cpm = 1) {
   min_cpm <- check_number(min_cpm, "min_cpm", 0)
   found <- expression_reliability(x)
   types <- colnames(found)
-  expressed <- x$data$sources[, types, drop = FALSE] * 1e6 >= min_cpm
+  expressed <- x$sources[, types, drop = FALSE] * 1e6 >= min_cpm
   if (!any(expressed)) {
     stop_user("argument", "No gene reaches `min_cpm`.", x = paste0("It is ", min_cpm, "."))
   }

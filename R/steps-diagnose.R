@@ -3,9 +3,9 @@
 # What the core finds in one pass over the samples.
 diagnosis_numbers <- function(result, threads, verbose, .call) {
   model <- result$model
-  parts <- with_problem(result, "Diagnosing", rs_diagnose, list(threads = threads), function(columns) {
-    list(exposures = result$exposures[, columns, drop = FALSE])
-  }, .call, verbose)
+  of_samples <- function(columns) list(exposures = result$exposures[, columns, drop = FALSE])
+  parts <- with_problem(result, "Diagnosing", rs_diagnose, list(threads = threads), of_samples,
+                        .call, verbose)
   join <- function(name, by = c) do.call(by, lapply(parts, `[[`, name))
   add <- function(name) Reduce(`+`, lapply(parts, `[[`, name))
   vectors <- c("condition", "dispersion", "excess", "deficit", "log_error", "correlation",

@@ -5,7 +5,7 @@ call_rs <- unalloy:::call_rs
 
 test_that("names that stand for nothing are refused everywhere", {
   fit <- fit_small()
-  problem <- unalloy:::core_problem(fit$model, small$bulk_counts, seq_len(5))
+  problem <- unalloy:::core_problem(fit$model, small$bulk_counts)
   settings <- fit$settings
   settings$method <- "nwton"
   expect_snapshot(error = TRUE, {
@@ -59,7 +59,7 @@ test_that("numbers that are no counts, seeds or flags are refused by name", {
   # seeds are told apart as far as doubles can
   expect_false(identical(draw(seed = 2^63), draw(seed = 2^63 + 2048)))
   fit <- fit_small()
-  problem <- unalloy:::core_problem(fit$model, small$bulk_counts, seq_len(5))
+  problem <- unalloy:::core_problem(fit$model, small$bulk_counts)
   expect_snapshot(error = TRUE, {
     call_rs(unalloy:::rs_refit, problem = problem, starts = fit$exposures, only_active = NA,
             threads = 1)

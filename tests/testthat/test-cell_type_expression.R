@@ -207,7 +207,7 @@ test_that("a type that is absent has no counts and no profile", {
   expect_identical(which(prior), which(exposures[1:4, ] == 0))
   expect_false(any(quiet(absent, exposure_error = FALSE)$prior))
   trace <- unclass(found)
-  trace$data$exposures["Type A", "Sample2"] <- 1e-7 * max(exposures["Type A", ])
+  trace$cohort$exposures["Type A", "Sample2"] <- 1e-7 * max(exposures["Type A", ])
   trace <- structure(trace, class = "cell_type_expression")
   expect_false(trace$prior["Type A", "Sample2"])
   for (what in c("expression", "std_error")) {

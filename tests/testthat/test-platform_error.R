@@ -10,11 +10,10 @@ result <- fit_platform()
 
 # The model as deconvolve_bulk() hands it to the core.
 platform_parts_of <- function(sim = platform_sim, signatures = platform_signatures) {
-  bulk <- as_bulk(sim$bulk_counts)
-  values <- check_bulk_values(bulk)
+  bulk <- with_values(as_bulk(sim$bulk_counts))
   weights <- default_weights("auto", NULL, TRUE, FALSE)
   model <- build_model(signatures, bulk, sim$gene_lengths, weights, NULL, FALSE, 500, NULL)
-  model <- add_platform_error(with_exponent(model, 1), signatures, values)
+  model <- add_platform_error(with_exponent(model, 1), signatures)
   settings <- solver_settings("newton", 0, 0, NULL, 1e-8, 1e-4, 1, 0.5, NULL, 1, NULL, NULL)
   list(bulk = bulk, model = model, settings = settings)
 }

@@ -18,7 +18,8 @@ fn rs_deconvolve_bulk(given: List) -> Robj {
     guard(&given, |given| {
         let problem = Problem::read(&given)?;
         let (model, bulk) = (&problem.model, problem.counts()?);
-        let params = params(&given.list("settings")?, given.count("first_sample")?)?;
+        let mut params = params(&given.list("settings")?)?;
+        params.first_sample = given.count("first_sample")?;
         let fitted = supervise(&given, |monitor| fit(model, &bulk, &params, monitor))?;
         let samples = fitted.samples.iter().map(|s| Sample {
             exposures: &s.exposures,
@@ -32,7 +33,7 @@ fn rs_deconvolve_bulk(given: List) -> Robj {
     })
 }
 
-fn params(settings: &Given<'_>, first_sample: usize) -> Result<Params> {
+fn params(settings: &Given<'_>) -> Result<Params> {
     let mut method = settings.choice("method")?;
     if let Method::Gradient { learning_rate, start } = &mut method {
         *learning_rate = settings.number("learning_rate")?;
@@ -47,8 +48,8 @@ fn params(settings: &Given<'_>, first_sample: usize) -> Result<Params> {
         tolerance: settings.number("ll_tolerance")?,
         sparsity_tolerance: settings.number("sparsity_tolerance")?,
         seed: settings.optional_seed("seed")?,
-        first_sample,
         threads: settings.count("threads")?,
+        ..Params::default()
     })
 }
 
