@@ -1,7 +1,8 @@
 #' Signatures from single-cell counts
 #'
 #' Sums the raw counts of the cells of each type into a mean profile. Sparse
-#' counts stay sparse; counts on disk are read in blocks of cells.
+#' counts stay sparse; counts on disk are read once, in blocks of cells, and sparse where
+#' they are (`HDF5Array::TENxMatrix()` and `H5ADMatrix()` open large `.h5` and `.h5ad` files).
 #'
 #' The profile of a type is the sum of the counts of its cells, scaled to sum
 #' to 1 over all genes: the maximum-likelihood estimate of its share of mRNA per

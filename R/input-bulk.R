@@ -6,12 +6,6 @@
 #   totals, unit   of the values, once they are known (see check_bulk_values())
 #   plan           who works on blocks of samples (see work_plan()); NULL for here
 
-# Bytes that are read from disk at a time.
-disk_block <- function(.call = caller_env()) {
-  check_number(getOption("unalloy.block_size", 1e8), "options(unalloy.block_size)", 1,
-               .call = .call)
-}
-
 # Samples that the core evaluates together; blocks are multiples of it.
 CORE_BLOCK <- 16L
 

@@ -105,13 +105,13 @@ sum_cells <- function(counts, groups, .call = caller_env()) {
 }
 
 sum_delayed <- function(counts, groups, .call) {
-  size <- max(1, floor(disk_block(.call) / (8 * nrow(counts))))
   total <- NULL
-  for (start in seq(1, ncol(counts), by = size)) {
-    columns <- start:min(start + size - 1, ncol(counts))
+  genes <- rownames(counts)
+  for (columns in column_blocks(counts, .call)) {
     if (all(is.na(groups[columns]))) next
-    block <- from_disk("x", .call, methods::as(counts[, columns, drop = FALSE], "dgCMatrix"))
-    rownames(block) <- rownames(counts)
+    block <- from_disk("x", .call, realised(counts[, columns, drop = FALSE]))
+    if (is.matrix(block)) block <- methods::as(block, "dgCMatrix")
+    dimnames(block) <- list(genes, NULL)
     sums <- sum_cells(block, groups[columns], .call = .call)
     total <- if (is.null(total)) sums else Map(`+`, total, sums)
   }

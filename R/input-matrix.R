@@ -92,7 +92,57 @@ rust_values <- function(x) {
 
 # A matrix on disk, read: sparse if it is.
 realised <- function(x) {
-  if (DelayedArray::is_sparse(x)) methods::as(x, "dgCMatrix") else as.matrix(x)
+  if (DelayedArray::is_sparse(x)) sparse_values(x) else as.matrix(x)
+}
+
+# Of a sparse matrix on disk, a dgCMatrix, without a dense block on the way.
+sparse_values <- function(x) {
+  # in Bioconductor 3.18 the function moved
+  home <- if ("extract_sparse_array" %in% getNamespaceExports("DelayedArray")) "DelayedArray"
+          else "SparseArray"
+  extract <- getExportedValue(home, "extract_sparse_array")
+  out <- methods::as(extract(x, list(NULL, NULL)), "dgCMatrix")
+  if (!is.null(dimnames(x))) dimnames(out) <- dimnames(x)
+  out
+}
+
+# Bytes that are read from disk at a time.
+disk_block <- function(.call = caller_env()) {
+  check_number(getOption("unalloy.block_size", 1e8), "options(unalloy.block_size)", 1,
+               .call = .call)
+}
+
+# Part of the entries that are not zero in a sparse matrix, at most: so many more of
+# its columns are read at a time.
+SPARSE_FILL <- 0.125
+
+# Columns of a matrix on disk that are read together.
+column_blocks <- function(x, .call) {
+  per_column <- 8 * nrow(x) * if (DelayedArray::is_sparse(x)) SPARSE_FILL else 1
+  size <- max(1, floor(disk_block(.call) / per_column))
+  lapply(seq(1, ncol(x), by = size), function(start) start:min(start + size - 1, ncol(x)))
+}
+
+# A matrix on disk as a whole: a dgCMatrix, block by block, if it is sparse.
+read_whole <- function(x, what, .call = caller_env()) {
+  refuse <- function(entries, kind) {
+    stop_user("too_large", paste0("`", what, "` has too many entries for one matrix."),
+              x = paste0(kind, ": ", count_text(entries), "; R counts to ",
+                         count_text(MOST_COUNT), "."),
+              i = "Take fewer features, or a part of the samples.", .call = .call)
+  }
+  if (!DelayedArray::is_sparse(x)) {
+    if (prod(dim(x)) > MOST_COUNT) refuse(prod(dim(x)), "They are")
+    return(from_disk(what, .call, as.matrix(x)))
+  }
+  entries <- 0
+  parts <- lapply(column_blocks(x, .call), function(columns) {
+    part <- from_disk(what, .call, sparse_values(x[, columns, drop = FALSE]))
+    entries <<- entries + length(part@x)
+    if (entries > MOST_COUNT) refuse(entries, "Other than zero are at least")
+    part
+  })
+  if (length(parts) == 1L) parts[[1L]] else do.call(cbind, parts)
 }
 
 # Columns scaled to sum 1; NA where a column is all zero.

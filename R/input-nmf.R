@@ -36,7 +36,7 @@ nmf_matrix <- function(x, assay, prefer, .call) {
     return(x)
   }
   if (is_sparse_matrix(x)) return(as_csc(x))
-  if (methods::is(x, "DelayedMatrix")) return(from_disk("x", .call, realised(x)))
+  if (methods::is(x, "DelayedMatrix")) return(read_whole(x, "x", .call))
   stop_user("argument", "`x` must be a features x samples matrix.",
             x = paste0("It is ", describe(x), "."),
             i = paste("Give a matrix, data frame, sparse matrix, DelayedMatrix,",

@@ -164,8 +164,9 @@
 #'     entries, if any.}
 #'   \item{seed, settings, call}{How it was fitted.}
 #' @section Errors: `unalloy_error_negative_values`, `unalloy_error_missing_values`,
-#'   `unalloy_error_infinite_values`, `unalloy_error_empty_matrix` and
-#'   `unalloy_error_not_numeric` for matrices without a factorisation,
+#'   `unalloy_error_infinite_values`, `unalloy_error_empty_matrix`,
+#'   `unalloy_error_not_numeric` and `unalloy_error_too_large` (on disk, with more entries
+#'   than R counts to) for matrices without a factorisation,
 #'   `unalloy_error_argument` for settings out of range or that do not go together.
 #'   Warnings: `unalloy_warning_not_converged`, `unalloy_warning_one_sided_penalty`,
 #'   `unalloy_warning_same_start`.

@@ -203,8 +203,8 @@ nmf_threads <- function(.call = caller_env()) {
 }
 
 BIOCONDUCTOR <- c("AnnotationDbi", "Biobase", "BiocParallel", "DelayedArray", "HDF5Array",
-                  "SingleCellExperiment", "SummarizedExperiment", "limma", "org.Hs.eg.db", "org.Mm.eg.db",
-                  "rhdf5", "tximport")
+                  "limma", "org.Hs.eg.db", "org.Mm.eg.db", "rhdf5", "SingleCellExperiment",
+                  "SummarizedExperiment", "tximport")
 
 # A suggested package, where a verb needs it.
 need_package <- function(package, purpose, .call = caller_env()) {

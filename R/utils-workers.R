@@ -32,8 +32,9 @@ check_folder <- function(path, what, .call = caller_env()) {
   normalizePath(path)
 }
 
-n_workers <- function(plan) if (is.null(plan$workers)) 1L else
-  max(1L, BiocParallel::bpnworkers(plan$workers))
+n_workers <- function(plan) {
+  if (is.null(plan$workers)) 1L else max(1L, BiocParallel::bpnworkers(plan$workers))
+}
 
 # Calls `work(part, shared)` for each part, where the plan says; the list of answers.  With
 # a folder, an answer is written there when it is found, under a name made from `stamp`

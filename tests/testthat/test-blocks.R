@@ -205,3 +205,18 @@ test_that("a large cohort is learnt from some of its samples, in memory and on d
   expect_lt(max(abs(log(found$model$sizes[left]))), 1)
   expect_identical(expression(fit(on_disk(large$bulk_counts)))$expression, found$expression)
 })
+
+test_that("sparse cells are read sparse, in blocks, to the same signatures", {
+  cells <- DelayedArray::DelayedArray(cohort$reference)
+  expect_true(DelayedArray::is_sparse(cells))
+  types <- cohort$cells$cell_type
+  withr::local_options(unalloy.block_size = 8 * n_genes * 5)
+  expect_identical(build_signatures(cells, types, cohort$cells$donor), cohort_signatures)
+  factors <- nmf(cells, 2, seed = 1, verbose = FALSE)
+  expect_identical(basis(factors), basis(nmf(cohort$reference, 2, seed = 1, verbose = FALSE)))
+})
+
+test_that("a matrix on disk that R cannot hold is refused", {
+  huge <- DelayedArray::ConstantArray(c(50000L, 50000L), value = 1)
+  expect_error(nmf(huge, 2), "2,500,000,000", class = "unalloy_error_too_large")
+})
