@@ -145,51 +145,6 @@ autoencode <- function(x, size = 10, likelihood = c("nb", "zinb", "poisson", "ga
   fit
 }
 
-#' Go on with an interrupted training
-#'
-#' Takes up a training of [autoencode()] where it was interrupted: the result is, to the
-#' bit, what it would have been without the interruption.
-#'
-#' @param fit An [autoencoder][autoencoder_methods] with `reason` `"interrupted"`.
-#' @param data The cells that were fitted, genes and cells as in the fit, when it was told
-#'   not to keep them.
-#' @param verbose Show progress?
-#' @param threads Threads to use.
-#' @return An [autoencoder][autoencoder_methods].
-#' @section Errors: `unalloy_error_argument` for a training that was not interrupted, and
-#'   for other data; `unalloy_error_missing_data`.
-#' @export
-#' @examples
-#' sim <- simulate_bulk(n_genes = 100, n_types = 3, n_samples = 2, cells_per_type = 20, seed = 1)
-#' counts <- sim$reference[Matrix::rowSums(sim$reference) > 0, ]
-#' fit <- autoencode(counts, size = 2, hidden = 8, epochs = 5, seed = 1)
-#' # this one came to its end
-#' fit$reason
-#' try(continue_training(fit))
-continue_training <- function(fit, data = NULL, verbose = TRUE,
-                              threads = getOption("unalloy.threads", 2L)) {
-  check_call()
-  if (!inherits(fit, "autoencoder")) {
-    stop_user("argument", "`fit` must be a result of `autoencode()`.",
-              x = paste0("It is ", describe(fit), "."))
-  }
-  if (is.null(fit$training)) {
-    stop_user("argument", "Only an interrupted training can go on.",
-              x = paste0("This one ended by \"", fit$reason, "\"."))
-  }
-  cells <- fitted_cells(fit, data)
-  verbose <- check_flag(verbose, "verbose")
-  trained <- train_autoencoder(cells, fit$architecture, fit$scaling, fit$settings, fit$training,
-                               verbose, check_threads(threads))
-  out <- new_autoencoder(trained, cells, fit$architecture, fit$scaling, fit$batch$levels,
-                         fit$settings)
-  out$x <- fit$x
-  out$sample_data <- fit$sample_data
-  out$call <- fit$call
-  warn_interrupted(out)
-  out
-}
-
 warn_interrupted <- function(fit, .call = caller_env()) {
   if (fit$reason != "interrupted") return(invisible())
   warn_user("interrupted", paste0("The training was interrupted after ",

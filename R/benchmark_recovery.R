@@ -10,16 +10,16 @@
 #'
 #' A method of your own is a function of the training profiles (genes × samples),
 #' the measurement matrix (measurements × genes) and the measurements of the test
-#' samples, that returns the recovered profiles (genes × test samples): a network,
-#' for example. The test profiles are not shown to it.
+#' samples, that returns the recovered profiles (genes × test samples). The test profiles are not shown to it.
 #'
 #' @param x Expression, genes × samples: a matrix, sparse matrix, data frame of
 #'   numbers or SummarizedExperiment, on the scale on which it is to be recovered
 #'   (usually logarithms).
 #' @param measurements Numbers of measurements.
-#' @param methods Names of methods of [learn_decoder()] and [learn_dictionary()], or a
-#'   list of names and of functions with names. `"ridge"` is what any other method has
-#'   to beat. Decoders are learned for the noise of `snr`.
+#' @param methods Names of methods of [learn_decoder()] and [learn_dictionary()], `"smaf+network"`
+#'   (a network on profiles that modules of `"smaf"` recover), or a list of names and of
+#'   functions with names. `"ridge"` is what any other method has to beat. Decoders are
+#'   learned for the noise of `snr`.
 #' @param splits Number of splits. Their spread gives the standard errors.
 #' @param train Share of the samples to learn from: 0.8, or 0.05 as in Cleary et al.
 #' @param snr,type,max_correlation,genes_per_pool See [measure()] and
@@ -63,7 +63,7 @@ benchmark_recovery <- function(x, measurements = c(20, 50, 100, 200, 300),
   check_call()
   x <- profile_matrix(x, "x", assay)
   methods <- recovery_methods(methods, settings)
-  with_modules <- any(vapply(methods, function(m) m$kind == "dictionary", NA))
+  with_modules <- any(vapply(methods, function(m) m$kind %in% c("dictionary", "both"), NA))
   plan <- list(
     measurements = check_measurements(measurements, decoder, sparsity, with_modules),
     decoder = decoder,
@@ -136,12 +136,18 @@ recovery_methods <- function(methods, settings, .call = caller_env()) {
   made <- Map(function(method, name) {
     if (is.function(method)) return(list(run = method, kind = "own"))
     list(method = method, arguments = settings[[name]],
-         kind = if (method %in% DECODER_METHODS) "decoder" else "dictionary")
+         kind = method_kind(method))
   }, methods, names)
   stats::setNames(made, names)
 }
 
-RECOVERY_METHODS <- c("ridge", "kernel", "smaf", "snmf", "svd", "svd_k", "ksvd")
+RECOVERY_METHODS <- c("ridge", "kernel", "network", "smaf+network", "smaf", "snmf", "svd", "svd_k",
+                      "ksvd")
+
+method_kind <- function(method) {
+  if (method == "smaf+network") "both" else if (method %in% DECODER_METHODS) "decoder" else
+    "dictionary"
+}
 
 training_samples <- function(train, n_samples, .call = caller_env()) {
   n <- round(train * n_samples)
@@ -209,6 +215,7 @@ prepare_recovery <- function(method, parts, plan, split) {
     return(function(A, y) with_seed(plan$seeds[split], method$run(parts$train, A, y)))
   }
   if (method$kind == "decoder") return(decode_with(method, parts, plan, split))
+  if (method$kind == "both") return(decode_recovered(method, parts, plan, split))
   sparsity <- if (method$method == "svd_k") min(plan$sparsity, plan$size) else plan$sparsity
   # without standard errors nobody asks what modules leave of other samples
   arguments <- list(parts$train, plan$size, method$method, sparsity = sparsity, held_out = 0,
@@ -231,12 +238,23 @@ prepare_recovery <- function(method, parts, plan, split) {
 # A decoder is learned for each number of measurements.
 decode_with <- function(method, parts, plan, split) {
   function(A, y) {
-    arguments <- list(parts$train, A, method$method, snr = plan$snr, seed = plan$seeds[split],
-                      threads = plan$threads, verbose = FALSE)
-    decoder <- do.call(learn_decoder, utils::modifyList(arguments, as.list(method$arguments)))
+    arguments <- list(x = parts$train, A = A, method = method$method, snr = plan$snr,
+                      seed = plan$seeds[split], threads = plan$threads, verbose = FALSE)
+    # no deep merge: a dictionary is one value
+    own <- as.list(method$arguments)
+    decoder <- do.call(learn_decoder, c(arguments[setdiff(names(arguments), names(own))], own))
     recover_profiles(y, A, decoder, standard_errors = FALSE, threads = plan$threads,
                      verbose = FALSE)$profiles
   }
+}
+
+# A network on what modules recover.
+decode_recovered <- function(method, parts, plan, split) {
+  modules <- learn_dictionary(parts$train, plan$size, "smaf", sparsity = plan$sparsity,
+                              held_out = 0, seed = plan$seeds[split], threads = plan$threads,
+                              verbose = FALSE)
+  own <- list(input = "recovered", dictionary = modules)
+  decode_with(list(method = "network", arguments = c(own, method$arguments)), parts, plan, split)
 }
 
 check_recovered <- function(profiles, test) {

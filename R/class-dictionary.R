@@ -64,7 +64,8 @@ sparse_activities <- function(slots, modules, samples) {
                        dimnames = list(modules, samples))
 }
 
-METHOD_NAMES <- c(ridge = "ridge", kernel = "kernel ridge", smaf = "SMAF", snmf = "sparse NMF",
+METHOD_NAMES <- c(ridge = "ridge", kernel = "kernel ridge", network = "network on ridge",
+                  "smaf+network" = "network on SMAF", smaf = "SMAF", snmf = "sparse NMF",
                   svd = "SVD", svd_k = "truncated SVD", ksvd = "K-SVD")
 
 #' @rdname dictionary

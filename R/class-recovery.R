@@ -69,11 +69,16 @@ new_decoded <- function(found, decoder, samples) {
       profiles = named(found$profiles), standard_errors = named(found$standard_errors),
       inflation = NULL, activities = NULL,
       samples = data.frame(sample = samples, distance = found$distance, spread = found$spread),
-      method = if (is.null(decoder$prior)) "ridge" else "kernel", sparsity = NULL, penalty = NULL,
+      method = decoder_used(decoder), sparsity = NULL, penalty = NULL,
       measurements = length(decoder$centre)
     ),
     class = "recovery"
   )
+}
+
+# Kernel without bells is ridge.
+decoder_used <- function(decoder) {
+  if (!is.null(decoder$network)) "network" else if (is.null(decoder$prior)) "ridge" else "kernel"
 }
 
 #' @rdname recovery

@@ -77,6 +77,14 @@ rs_cluster_spectra <- function(given) .Call(wrap__rs_cluster_spectra, given)
 #' @noRd
 rs_program_spectra <- function(given) .Call(wrap__rs_program_spectra, given)
 
+#' Trains, from the start or from where an interrupted training stopped.
+#' @noRd
+rs_train_decoder <- function(given) .Call(wrap__rs_train_decoder, given)
+
+#' Profiles by ridge and the networks.
+#' @noRd
+rs_decode_network <- function(given) .Call(wrap__rs_decode_network, given)
+
 #' `first_sample` is the place of the first sample in its cohort, from 0.
 #' @noRd
 rs_deconvolve_bulk <- function(given) .Call(wrap__rs_deconvolve_bulk, given)

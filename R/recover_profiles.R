@@ -240,19 +240,29 @@ decode_readings <- function(y, A, decoder, standard_errors, threads, verbose,
   A <- weights_of(A, .call = .call)
   y <- readings_of(y, A, .call = .call)
   place <- place_of_measurements(A, decoder, .call = .call)
-  weights <- decoder$weights
-  bells <- if (!is.null(weights$coefficients)) {
-    c(lapply(weights[c("coordinates", "landmarks", "coefficients", "certainty")], unname),
-      decoder[c("prior", "spread_weight")])
-  }
-  found <- call_rs(
-    rs_decode, readings = y$values[place, , drop = FALSE], mean = unname(decoder$mean),
-    centre = unname(decoder$centre), slope = unname(weights$slope),
-    spread = unname(weights$spread), usual_distance = decoder$usual_distance,
-    samples = decoder$samples, bells = bells, error_variance = decoder$genes$error_sd^2,
-    standard_errors = standard_errors, threads = threads,
-    progress = progress_bar("Recovering", ncol(y$values), verbose), .call = .call
+  weights <- lapply(decoder$weights, unname)
+  readings <- y$values[place, , drop = FALSE]
+  given <- list(
+    readings = readings, mean = unname(decoder$mean), centre = unname(decoder$centre),
+    slope = weights$slope, spread = weights$spread, usual_distance = decoder$usual_distance,
+    samples = decoder$samples, error_variance = decoder$genes$error_sd^2,
+    spread_weight = decoder$spread_weight, standard_errors = standard_errors, threads = threads,
+    progress = progress_bar("Recovering", ncol(y$values), verbose)
   )
+  found <- if (is.null(decoder$network)) {
+    bells <- if (!is.null(weights$coefficients)) {
+      c(weights[c("coordinates", "landmarks", "coefficients", "certainty")], decoder["prior"])
+    }
+    call_rs(rs_decode, bells = bells, .given = given, .call = .call)
+  } else {
+    call_rs(
+      rs_decode_network, architecture = decoder$network$architecture,
+      members = lapply(decoder$network$members, function(member) list(weights = unname(member))),
+      coordinates = weights$coordinates, scale = decoder$network$scale,
+      inputs = recovered_inputs(decoder, readings, threads, .call = .call), .given = given,
+      .call = .call
+    )
+  }
   if (stats::median(found$distance) > FAR_AWAY) {
     warn_user("unlike_training", "Readings are unlike those that the decoder was learned from.",
               x = paste0("Half of the samples are more than ",
@@ -263,6 +273,17 @@ decode_readings <- function(y, A, decoder, standard_errors, threads, verbose,
               .call = .call)
   }
   new_decoded(found, decoder, y$samples)
+}
+
+# What networks read that were trained on recovered profiles.
+recovered_inputs <- function(decoder, readings, threads, .call = caller_env()) {
+  own <- decoder$recovery
+  if (is.null(own)) return(NULL)
+  rownames(readings) <- rownames(decoder$A)
+  found <- on_behalf(.call, recover_profiles(readings, decoder$A, own$modules,
+                                             sparsity = own$sparsity, standard_errors = FALSE,
+                                             threads = threads, verbose = FALSE))
+  standardise(unname(found$profiles), own$scaling)
 }
 
 # Where the decoder's measurements are among those of `A`, which must be the same.

@@ -1,7 +1,10 @@
 # Decoders on TCGA microRNA: mean sample Pearson of 1,500 test samples by training
 # samples, noise and number of measurements, coverage of 95 % intervals, and
 # seconds: prints tables, fails nothing.
-# Usage: Rscript bench/decoders.R [draws] [training samples] [noise: none|half]
+# Usage: Rscript bench/decoders.R [draws] [training samples] [noise: none|half] [methods]
+#
+# Methods are names of learn_decoder(), and "smaf+network" and "zero" (the plain network), with
+# commas between; ridge, kernel and network by default.
 #
 # Noise "half" is half of what differs between samples: signal to noise 2 with the
 # mean taken out, which is less than `snr = 2` of measure(), whose signal holds the
@@ -27,6 +30,8 @@ setups <- data.frame(
 )
 if (length(given) >= 2) setups <- setups[setups$samples == as.integer(given[2]), ]
 if (length(given) >= 3) setups <- setups[setups$noise == given[3], ]
+methods <- c("ridge", "kernel", "network")
+if (length(given) >= 4) methods <- strsplit(given[4], ",")[[1]]
 
 # Training and test samples, each gene scaled to [0, 1] by the former.
 split_at <- function(seed, samples) {
@@ -52,21 +57,35 @@ run <- function(setup, seed) {
   deviation <- parts$train - rowMeans(parts$train)
   snr <- if (setup$noise == "none") Inf else 2 * sqrt(sum(parts$train^2) / sum(deviation^2))
   y <- measure(parts$test, A, snr, seed = seed, verbose = FALSE)
-  found <- lapply(c(ridge = "ridge", kernel = "kernel"), function(method) {
+  found <- lapply(stats::setNames(methods, methods), function(method) {
     before <- proc.time()
-    decoder <- learn_decoder(parts$train, A, method, snr = snr, verbose = FALSE,
-                             seed = if (method == "kernel") seed)
+    decoder <- learn(method, parts$train, A, snr, seed)
     used <- proc.time() - before
-    recovered <- recover_profiles(y, A, decoder, verbose = FALSE)
+    recovered <- recover_profiles(y, A, decoder, verbose = FALSE, threads = 1)
     within <- abs(recovered$profiles - parts$test) <= stats::qnorm(0.975) *
       recovered$standard_errors
-    chosen <- decoder$trials[decoder$trials$chosen, ]
     c(pearson = pearson(parts$test, recovered$profiles),
       error = 1e4 * mean((recovered$profiles - parts$test)^2), coverage = mean(within),
-      cpu = sum(used[c("user.self", "sys.self")]), sharpness = chosen$sharpness,
-      penalty = chosen$penalty)
+      cpu = sum(used[c("user.self", "sys.self")]), epochs = sum(decoder$members$epochs))
   })
   do.call(rbind, found)
+}
+
+learn <- function(method, train, A, snr, seed) {
+  own <- function(name, ...) {
+    learn_decoder(train, A, name, snr = snr, verbose = FALSE, threads = 1, ...)
+  }
+  switch(
+    method,
+    ridge = own("ridge"),
+    zero = own("network", start = "zero", seed = seed),
+    "smaf+network" = {
+      modules <- learn_dictionary(train, min(500, ncol(train) %/% 2), "smaf", held_out = 0,
+                                  seed = seed, threads = 1, verbose = FALSE)
+      own("network", input = "recovered", dictionary = modules, seed = seed)
+    },
+    own(method, seed = seed)
+  )
 }
 
 for (at in seq_len(nrow(setups))) {
@@ -74,6 +93,9 @@ for (at in seq_len(nrow(setups))) {
   cat("\n", setups$samples[at], " training samples, noise ", setups$noise[at], ", ",
       setups$measurements[at], " measurements, mean of ", draws, "\n", sep = "")
   print(round(Reduce(`+`, runs) / draws, 4))
-  gain <- vapply(runs, function(r) r["kernel", "pearson"] - r["ridge", "pearson"], 0)
-  cat("kernel over ridge, by draw:", sprintf("%+.4f", gain), "\n")
+  for (method in setdiff(methods, "ridge")) {
+    if (!"ridge" %in% methods) next
+    gain <- vapply(runs, function(r) r[method, "pearson"] - r["ridge", "pearson"], 0)
+    cat(method, "over ridge, by draw:", sprintf("%+.4f", gain), "\n")
+  }
 }

@@ -65,6 +65,18 @@ test_that("a function is a method, and a failure does not stop the others", {
   expect_output(print(own), "Failed: \"broken\" in split 1: no such network")
 })
 
+test_that("networks are scored beside ridge, on measurements and on what modules recover", {
+  small <- list(hidden = 16, epochs = 4, ensemble = 1)
+  found <- run(methods = c("ridge", "network", "smaf+network"), splits = 2, measurements = 16,
+               settings = list(network = small, "smaf+network" = c(small, start = "zero")))
+  expect_identical(found$runs$failure, rep(NA_character_, 6))
+  scores <- subset(as.data.frame(found), score == "overall_pearson")
+  expect_true(all(scores$value > 0))
+  # the plain network has but four passes; the other starts at ridge
+  means <- tapply(scores$value, as.character(scores$method), mean)
+  expect_gt(means[["network"]], means[["ridge"]] - 0.002)
+})
+
 test_that("noise, pools, small training sets and other decoders are possible", {
   noisy <- summary(run(snr = 1))
   expect_lt(noisy$mean[1], summary(benchmark)$mean[1])

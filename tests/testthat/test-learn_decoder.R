@@ -133,7 +133,7 @@ test_that("the same seed gives the same bits with any number of threads", {
 test_that("input that does not fit is told", {
   decoder <- learn(x, A, "ridge")
   expect_snapshot(error = TRUE, {
-    learn(x, A, "network")
+    learn(x, A, "forest")
     learn(x, A, "ridge", landmarks = 10)
     learn(x[, 1:2], A)
     learn(0 * x, A)

@@ -18,11 +18,7 @@ fn rs_learn_decoder(given: List) -> Robj {
             }
             false => None,
         };
-        let training = Training {
-            profiles: given.array2("profiles")?,
-            weights: given.array2("weights")?,
-            snr: given.number("snr")?,
-        };
+        let training = training(&given)?;
         let params = DecoderParams { kernel, threads: given.count("threads")? };
         let found = supervise(&given, |monitor| learn(&training, &params, monitor))?;
         let trials = &found.trials;
@@ -36,8 +32,7 @@ fn rs_learn_decoder(given: List) -> Robj {
                 landmarks = bells.landmarks,
                 coefficients = bells.coefficients,
                 certainty = bells.certainty,
-                prior = bells.prior,
-                spread_weight = bells.spread_weight
+                prior = bells.prior
             )
         });
         Ok(answer!(
@@ -47,6 +42,7 @@ fn rs_learn_decoder(given: List) -> Robj {
             spread = found.ridge.spread,
             usual_distance = found.ridge.usual_distance,
             bells = bells,
+            spread_weight = found.spread_weight,
             error_variance = found.error_variance,
             gene_error = found.gene_error,
             sharpness = sharpness,
@@ -75,7 +71,15 @@ fn rs_decode(given: List) -> Robj {
     })
 }
 
-fn decoder<'a>(given: &Given<'a>) -> Result<Decoder<'a>> {
+pub(crate) fn training<'a>(given: &Given<'a>) -> Result<Training<'a>> {
+    Ok(Training {
+        profiles: given.array2("profiles")?,
+        weights: given.array2("weights")?,
+        snr: given.number("snr")?,
+    })
+}
+
+pub(crate) fn decoder<'a>(given: &Given<'a>) -> Result<Decoder<'a>> {
     let kernel = match given.has("bells") {
         true => {
             let bells = given.list("bells")?;
@@ -85,7 +89,6 @@ fn decoder<'a>(given: &Given<'a>) -> Result<Decoder<'a>> {
                 coefficients: bells.array2("coefficients")?,
                 certainty: bells.array2("certainty")?,
                 prior: bells.number("prior")?,
-                spread_weight: bells.number("spread_weight")?,
             })
         }
         false => None,
@@ -101,6 +104,7 @@ fn decoder<'a>(given: &Given<'a>) -> Result<Decoder<'a>> {
         },
         kernel,
         error_variance: given.numbers("error_variance")?,
+        spread_weight: given.number("spread_weight")?,
     })
 }
 

@@ -12,6 +12,7 @@ mod bootstrap;
 mod cell_type_expression;
 mod consensus;
 mod consensus_programs;
+mod decoder_network;
 mod deconvolve_bulk;
 mod diagnose;
 mod estimate_rank;
@@ -31,6 +32,7 @@ mod recover;
 mod scan_counts;
 mod simulate_bulk;
 mod threads;
+mod training;
 
 use extendr_api::prelude::*;
 
@@ -41,6 +43,7 @@ extendr_module! {
     use cell_type_expression;
     use consensus;
     use consensus_programs;
+    use decoder_network;
     use deconvolve_bulk;
     use diagnose;
     use estimate_rank;

@@ -35,6 +35,8 @@ pub enum Purpose {
     Batches = 23,
     Dropout = 24,
     LatentNoise = 25,
+    DecoderNoise = 28,
+    Generator = 29,
 }
 
 /// The stream `index` of `purpose` under `seed`.

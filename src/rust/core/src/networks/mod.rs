@@ -6,7 +6,7 @@
 //! start; [`dense`], [`activation`], [`normalise`] and [`regularise`] are layers,
 //! [`sequential`] a chain of them.  [`loss`] has losses of values and shares, [`counts`]
 //! of counts; [`optimiser`] makes a step, [`train`] the passes.  [`autoencoder`] is the
-//! first network built of it.
+//! first network built of it; [`decoder`] takes readings of compressed sensing to profiles.
 //!
 //! # Building, training, predicting
 //!
@@ -58,6 +58,7 @@ pub mod optimiser;
 pub mod train;
 
 pub mod autoencoder;
+pub mod decoder;
 
 #[cfg(test)]
 mod differences;

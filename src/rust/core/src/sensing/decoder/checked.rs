@@ -90,7 +90,7 @@ impl Checked {
 
 /// The weight ω from 0 to 1 with which variances 1 + ω doubt fit squared errors best, by
 /// the normal likelihood with a scale of its own.
-pub(super) fn spread_weight(doubts: &[f64], squares: &[f64]) -> f64 {
+pub(crate) fn spread_weight(doubts: &[f64], squares: &[f64]) -> f64 {
     let n = doubts.len() as f64;
     let loss = |weight: f64| {
         let spread = || doubts.iter().map(|doubt| 1.0 + weight * doubt);

@@ -51,7 +51,7 @@ pub struct KernelParams {
     pub seed: u64,
 }
 
-/// As [`Bells`].
+/// As [`Bells`], with the weight of their variance.
 pub struct Kernel {
     pub coordinates: Array2<f64>,
     pub landmarks: Array2<f64>,
@@ -69,7 +69,6 @@ impl Kernel {
             coefficients: self.coefficients.view(),
             certainty: self.certainty.view(),
             prior: self.prior,
-            spread_weight: self.spread_weight,
         }
     }
 }

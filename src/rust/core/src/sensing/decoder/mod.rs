@@ -22,8 +22,10 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use checked::spread_weight;
 pub use kernel::KernelParams;
 pub use recover::{recover, Recovered};
+pub(crate) use ridge::leverage;
 
 use crate::base::error::{check_length, check_value, CoreError};
 use crate::base::parallel::{over_blocks, with_threads, Monitor};
@@ -57,6 +59,8 @@ pub struct Decoder<'a> {
     /// Per gene: variance of the true value around x̂ where the decoder itself is
     /// certain.
     pub error_variance: &'a [f64],
+    /// How far errors grow with the leverage and with the bells' variance.
+    pub spread_weight: f64,
 }
 
 /// x̄ + B (y − ȳ).
@@ -77,8 +81,7 @@ pub struct Linear<'a> {
 }
 
 /// W φ(y), φ_l = exp(−‖P (y − ȳ) − q_l‖²), whose variance over that of a gene is
-/// `prior` − φᵀ V φ.  Errors grow with this and the leverage as far as `spread_weight`
-/// says.
+/// `prior` − φᵀ V φ.
 #[derive(Clone, Copy)]
 pub struct Bells<'a> {
     /// P, coordinates × measurements.
@@ -90,7 +93,6 @@ pub struct Bells<'a> {
     /// V, landmarks × landmarks.
     pub certainty: ArrayView2<'a, f64>,
     pub prior: f64,
-    pub spread_weight: f64,
 }
 
 /// A decoder as it is learned.
@@ -102,6 +104,9 @@ pub struct Learned {
     /// Per gene: expected squared error of a sample that was not seen.
     pub gene_error: Vec<f64>,
     pub error_variance: Vec<f64>,
+    pub spread_weight: f64,
+    /// Variance of e.
+    pub noise: f64,
 }
 
 /// One setting and its expected squared error per sample, summed over genes.
@@ -120,6 +125,7 @@ impl Learned {
             linear: self.ridge.linear(),
             kernel: self.kernel.as_ref().map(kernel::Kernel::bells),
             error_variance: &self.error_variance,
+            spread_weight: self.spread_weight,
         }
     }
 }
@@ -148,14 +154,17 @@ pub fn learn(
             Some(params) => kernel::learn(training, noise, &ridge, params, &mut trials, monitor)?,
             None => None,
         };
-        let (kernel, gene_error, usual) = match found {
-            Some(found) => (Some(found.kernel), found.gene_error, found.usual_spread),
-            None => (None, ridge.gene_error.clone(), 1.0 + ridge.usual_leverage()),
+        let (kernel, gene_error, usual, spread_weight) = match found {
+            Some(found) => {
+                let weight = found.kernel.spread_weight;
+                (Some(found.kernel), found.gene_error, found.usual_spread, weight)
+            }
+            None => (None, ridge.gene_error.clone(), 1.0 + ridge.usual_leverage(), 1.0),
         };
         // The mean of the stated variance over held-out samples is their mean
         // squared error.
         let error_variance = gene_error.iter().map(|e| e / usual).collect();
-        Ok(Learned { ridge, kernel, trials, gene_error, error_variance })
+        Ok(Learned { ridge, kernel, trials, gene_error, error_variance, spread_weight, noise })
     })?
 }
 

@@ -91,8 +91,7 @@ fn block(
             *doubt += (kernel.prior - known).max(0.0);
         }
     }
-    let weight = decoder.kernel.as_ref().map_or(1.0, |kernel| kernel.spread_weight);
-    let spread = doubt.iter().map(|doubt| 1.0 + weight * doubt).collect();
+    let spread = doubt.iter().map(|doubt| 1.0 + decoder.spread_weight * doubt).collect();
     let distance = leverage.iter().map(|h| h / linear.usual_distance).collect();
     Ok((profiles, distance, spread))
 }

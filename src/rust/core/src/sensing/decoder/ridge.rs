@@ -41,15 +41,15 @@ pub struct Ridge {
     /// Expected squared error of a sample that is left out, summed over genes.
     pub error: f64,
     /// The same per gene.
-    pub(super) gene_error: Vec<f64>,
+    pub(crate) gene_error: Vec<f64>,
     /// T with z = T (y − ȳ), directions × measurements.
-    pub(super) turn: Array2<f64>,
+    pub(crate) turn: Array2<f64>,
     /// B, genes × directions.
-    pub(super) weights: Array2<f64>,
+    pub(crate) weights: Array2<f64>,
     /// Centred z of the training samples, directions × samples.
-    pub(super) z: Array2<f64>,
+    pub(crate) z: Array2<f64>,
     /// d + nσ² + λ.
-    pub(super) scale: Vec<f64>,
+    pub(crate) scale: Vec<f64>,
     /// As in [`Linear`].
     pub mean: Vec<f64>,
     pub centre: Vec<f64>,
@@ -68,6 +68,13 @@ impl Ridge {
             usual_distance: self.usual_distance,
             samples: self.z.ncols(),
         }
+    }
+
+    /// 1 − h of each training sample, h its leverage with the mean's share: its residual
+    /// without it is its residual over this.
+    pub(crate) fn freedoms(&self) -> Vec<f64> {
+        let n = self.z.ncols();
+        (0..n).map(|i| freedom(leverage(self.z.col(i), &self.scale), n)).collect()
     }
 
     /// Mean leverage of a sample that was not seen.
@@ -178,7 +185,7 @@ fn dot_any(a: ndarray::ArrayView1<'_, f64>, b: &[f64]) -> f64 {
 }
 
 /// z' diag(1/scale) z: without the share 1/n of the mean.
-pub(super) fn leverage(z: &[f64], scale: &[f64]) -> f64 {
+pub(crate) fn leverage(z: &[f64], scale: &[f64]) -> f64 {
     z.iter().zip(scale).map(|(z, d)| z * z / d).sum()
 }
 

@@ -167,7 +167,7 @@ fn with_all_samples_as_landmarks_the_kernel_is_exact() {
         let explained: f64 = (0..40).map(|j| cross[(j, i)] * solved[(j, i)]).sum();
         let leverage = found.distance[i] * decoder.linear.usual_distance;
         let doubt = leverage + 1.0 / 40.0 + (1.0 - explained) / penalty;
-        let expected = 1.0 + bells_of.spread_weight * doubt;
+        let expected = 1.0 + decoder.spread_weight * doubt;
         assert!((found.spread[i] / expected - 1.0).abs() < 1e-4);
     }
 }
