@@ -10,7 +10,8 @@
 #'
 #' A method of your own is a function of the training profiles (genes × samples),
 #' the measurement matrix (measurements × genes) and the measurements of the test
-#' samples, that returns the recovered profiles (genes × test samples). The test profiles are not shown to it.
+#' samples, that returns the recovered profiles (genes × test samples). The test
+#' profiles are not shown to it.
 #'
 #' @param x Expression, genes × samples: a matrix, sparse matrix, data frame of
 #'   numbers or SummarizedExperiment, on the scale on which it is to be recovered

@@ -132,8 +132,8 @@ network_parts <- function(found) {
                validation = trace$misfit, seconds = trace$seconds)
   }))
   # what a training that goes on needs of members that came to their end
-  plain <- lapply(members, function(member) member[c("trace", "weights", "start", "best",
-                                                     "reason", "skipped")])
+  parts <- c("trace", "weights", "start", "best", "reason", "skipped")
+  plain <- lapply(members, function(member) member[parts])
   list(
     network = list(
       architecture = found$architecture, scale = found$scale,

@@ -85,7 +85,8 @@
 #'   sample are its `sparsity`, or the number of measurements if that is less.
 #' @param ensemble Networks. `NULL`: five below 2,000 samples, one from there on. More of them
 #'   err less, and take as many times longer.
-#' @param epochs Passes at most. `NULL`: 5,000 steps, and 50 passes at least.
+#' @param epochs Passes at most. `NULL`: 400 up to 20,000 samples, in proportion fewer beyond,
+#'   50 at least, and as many as make 5,000 steps.
 #' @param batch_size Samples per step. `NULL`: 128, fewer where a pass would have fewer than
 #'   ten steps.
 #' @param learning_rate Length of the first steps. A training that diverges needs a smaller

@@ -26,7 +26,6 @@ FOLDS <- 5
 # Passes of fewer steps would be judged, and given up, too often.
 STEPS_PER_PASS <- 10
 LEAST_STEPS <- 5000
-LEAST_EPOCHS <- 50
 
 network_settings <- function(n, start, loss, hidden, dropout, ensemble, epochs, batch_size,
                              learning_rate, decay, patience, validation, .call = caller_env()) {
@@ -42,7 +41,7 @@ network_settings <- function(n, start, loss, hidden, dropout, ensemble, epochs, 
   left <- n - min(max(round(validation * n), 1), n - 2)
   batch_size <- if (is.null(batch_size)) max(min(128, left %/% STEPS_PER_PASS), 2) else
     check_count(batch_size, "batch_size", min = 2, .call = .call)
-  enough <- max(LEAST_EPOCHS, ceiling(LEAST_STEPS / ceiling(left / batch_size)))
+  enough <- max(default_epochs(n), ceiling(LEAST_STEPS / ceiling(left / batch_size)))
   epochs <- check_count(epochs %||% enough, "epochs", max = 1e6, .call = .call)
   list(
     start = start, loss = check_choice(loss, c("mse", "correlation"), "loss", .call = .call),
