@@ -175,8 +175,11 @@ print.decoder <- function(x, ...) {
       "; bells are no better than ridge alone"
     } else {
       more <- 100 * (error[1L] / error[x$trials$chosen] - 1)
-      paste0("; ridge alone leaves ", format(abs(more), digits = 2),
-             if (more >= 0) " % more" else " % less")
+      # where no pass was better they are alike, up to single precision
+      if (abs(more) > 0.001) {
+        paste0("; ridge alone leaves ", format(abs(more), digits = 2),
+               if (more >= 0) " % more" else " % less")
+      }
     })
   }
   cat("\n")
