@@ -49,10 +49,12 @@ call_rs <- function(binding, ..., .given = list(), .samples = NULL, .call = call
     memory = "There is not enough memory.",
     stopped = "R stopped the computation.",
     diverged = "The training has diverged.",
+    scale = "The numbers outgrew what a computer holds.",
     "The numerical core refused its input."
   )
   mend <- switch(value$failure,
                  malformed_matrix = "`validObject()` says more; make it anew.",
+                 scale = "Penalise both factors, or divide `x` by its largest value.",
                  diverged = "Try a tenth of that `learning_rate`.")
   stop_user(value$failure, problem, x = value$message, i = mend, .call = .call)
 }

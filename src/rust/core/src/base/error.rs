@@ -23,6 +23,8 @@ pub enum CoreError {
     Threads(String),
     /// The caller asked to stop.
     Interrupted,
+    /// Factors that left the range of numbers.
+    Overflow,
     /// The gradients of a training are no numbers.
     Diverged { rate: f64 },
 }
@@ -50,6 +52,11 @@ impl fmt::Display for CoreError {
             }
             CoreError::Threads(text) => write!(f, "the thread pool could not be built: {text}"),
             CoreError::Interrupted => write!(f, "interrupted"),
+            CoreError::Overflow => write!(
+                f,
+                "the factors left the range of numbers, as where a penalty on one of them lets the \
+                 other grow"
+            ),
             CoreError::Diverged { rate } => {
                 write!(f, "five gradients in a row were no numbers, at a learning rate of {rate:e}")
             }
@@ -78,6 +85,7 @@ impl CoreError {
             CoreError::EmptySource { .. } => "empty_type",
             CoreError::Threads(_) => "threads",
             CoreError::Interrupted => "interrupted",
+            CoreError::Overflow => "scale",
             CoreError::Diverged { .. } => "diverged",
         }
     }

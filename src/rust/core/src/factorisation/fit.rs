@@ -3,6 +3,7 @@
 
 use super::alternate::{alternate, Outcome, Pair};
 use super::arrange::arrange;
+use super::data::Side;
 use super::model::{build, Built};
 use super::settings::{Algorithm, Settings};
 use super::weights::Weights;
@@ -47,7 +48,7 @@ pub struct Fit {
 ///
 /// # Errors
 /// `Argument` or `Shape` for settings out of range or that do not go together,
-/// `Interrupted`.
+/// `Overflow`, `Interrupted`.
 pub fn fit(
     x: Matrix<'_>,
     weights: Weights<'_>,
@@ -65,6 +66,10 @@ pub fn fit(
         let began = Instant::now();
         let start = settings.start((&data, mean), run, &constraints, monitor)?;
         let mut outcome = alternate(&*model, start, &rules, monitor)?;
+        let sides = [Side::Basis, Side::Coef];
+        if !sides.iter().all(|&side| outcome.pair.side(side).iter().all(|v| v.is_finite())) {
+            return Err(CoreError::Overflow);
+        }
         arrange(&mut outcome.pair, &constraints, scalable);
         let bare = settings.without_offset(&outcome.pair);
         let summary = Run {

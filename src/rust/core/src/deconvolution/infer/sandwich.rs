@@ -226,10 +226,12 @@ pub(super) struct ActiveInverse {
 }
 
 impl ActiveInverse {
-    /// On the sources that `point` does not have at zero.
+    /// On the sources that `point` does not have at zero and that counts tell of: a fit that
+    /// ended early may have left one without a count above zero.
     pub(super) fn new(matrix: Vec<f64>, point: &[f64]) -> Self {
         let n_sources = point.len();
-        let active: Vec<usize> = (0..n_sources).filter(|&j| point[j] > 0.0).collect();
+        let told = |&j: &usize| point[j] > 0.0 && matrix[j * n_sources + j] > 0.0;
+        let active: Vec<usize> = (0..n_sources).filter(told).collect();
         let entry = |i: usize, j: usize| matrix[j * n_sources + i];
         let mut factor: Vec<f64> =
             active.iter().flat_map(|&j| active.iter().map(move |&i| entry(i, j))).collect();
