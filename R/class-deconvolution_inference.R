@@ -205,6 +205,7 @@ with_plan <- function(object, plan) {
 
 # Names of the types that `parm` stands for.
 chosen_types <- function(object, parm, .call) {
+  check_named(parm, "parm", "types of the result", .call)
   types <- rownames(object$proportions)
   absent <- setdiff(parm, if (is.numeric(parm)) seq_along(types) else types)
   if (length(absent)) {

@@ -173,6 +173,7 @@ column_sparseness <- function(x) {
 #' @export
 purity.nmf_fit <- function(x, y, ...) {
   refuse_dots(...)
+  check_factors(x, "x")
   purity(clusters_by_class(predict(x), y))
 }
 
@@ -195,6 +196,7 @@ purity.table <- function(x, y, ...) {
 #' @export
 entropy.nmf_fit <- function(x, y, ...) {
   refuse_dots(...)
+  check_factors(x, "x")
   entropy(clusters_by_class(predict(x), y))
 }
 

@@ -116,6 +116,7 @@ confint.recovery <- function(object, parm = NULL, level = 0.95, ...) {
   }
   level <- check_number(level, "level", 0, 1)
   genes <- rownames(object$profiles)
+  check_named(parm, "parm", "genes of the recovery")
   if (is.numeric(parm)) parm <- genes[parm]
   parm <- parm %||% genes
   absent <- setdiff(parm, genes)

@@ -100,7 +100,7 @@ deconvolve_hierarchical <- function(signatures, bulk_counts, gene_lengths = NULL
   stage$base <- choose_lengths(base, stage$bulk, stage$settings, protocol, length_exponent,
                                verbose, .call = here)
   sizes <- cell_sizes(cell_size, signatures, verbose, .call = here)
-  report_matching(base, stage$bulk_values$unit, verbose)
+  report_matching(base, stage$bulk$unit, verbose)
   inform_user(verbose && tree$learned, tree_text(tree))
   stage$calibrated <- calibrate(base$sources, reference_counts(base, signatures),
                                 base$weights > 0)
@@ -116,7 +116,7 @@ hierarchy_stage <- function(signatures, cleaned, tree, platform, threads, verbos
                               poll_interval = 10, learning_rate = 0.5, init_log_exp = NULL,
                               threads = threads, seed = NULL, .call = .call)
   settings$array_background <- cleaned$setting
-  list(signatures = signatures, bulk = cleaned$bulk, bulk_values = cleaned$values, tree = tree,
+  list(signatures = signatures, bulk = cleaned$bulk, tree = tree,
        platform = platform, settings = settings, verbose = verbose)
 }
 
@@ -237,7 +237,7 @@ fit_stage <- function(model, stage, name, call, .call) {
   check_identifiable(model, .call = .call)
   fit <- run_any_fit(model, stage$bulk, stage$settings, stage$verbose, .call = .call)
   result <- new_deconvolution(fit, model, stage$bulk, stage$settings, NULL, TRUE,
-                              unit = stage$bulk_values$unit, call = call)
+                              unit = stage$bulk$unit, call = call)
   warn_stage(result, name, .call)
   result
 }

@@ -23,7 +23,8 @@ check_intact <- function(result, what = "result", .call = caller_env()) {
   if (parts[["exposures"]]) {
     # a sample in which no type was found has no shares
     empty <- colSums(result$exposures[seq_len(n_types), , drop = FALSE]) == 0
-    parts[["proportions"]] <- holds(result$proportions, n_types, empty)
+    shares <- intersect(c("proportions", "cell_fractions"), names(result))
+    parts[shares] <- vapply(unclass(result)[shares], holds, NA, n_types, empty)
   }
   if (all(parts)) return(invisible())
   stop_user("edited_result", paste0("`", what, "` is not as `deconvolve_bulk()` returned it."),
@@ -47,7 +48,15 @@ check_factors <- function(fit, what = "fit", .call = caller_env()) {
             i = "Compute with a fit as it is; change what comes of it.", .call = .call)
 }
 
+# Names or numbers, or NULL for all.
+check_named <- function(x, what, noun, .call = caller_env()) {
+  if (is.null(x) || is.character(x) || is.numeric(x) || is.factor(x)) return(invisible())
+  stop_user("argument", paste0("`", what, "` must name ", noun, "."),
+            x = paste0("It is ", describe(x), "."), .call = .call)
+}
+
 check_types <- function(types, known, .call = caller_env()) {
+  check_named(types, "types", "types of the result", .call)
   unknown <- setdiff(types, known)
   if (length(unknown)) {
     stop_user("argument", "`types` must name types of the result.",

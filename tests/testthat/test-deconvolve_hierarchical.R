@@ -43,6 +43,13 @@ test_that("types without lineages stay apart, and this is said", {
   expect_identical(tree$levels$group, tree$levels$type)
 })
 
+test_that("what matched is told", {
+  expect_message(deconvolve_hierarchical(lineages$signatures, lineages$bulk[, 1:4],
+                                         tree = lineages$group, verbose = TRUE),
+                 "1,500 genes matched")
+  expect_identical(result$coarse$genes$unit, "counts")
+})
+
 test_that("the forms of a tree agree", {
   given <- type_tree(lineages$signatures, lineages$group)
   as_list <- split(names(lineages$group), lineages$group)

@@ -192,6 +192,16 @@ test_that("a factorisation that was edited by hand is not computed with", {
   }
 })
 
+test_that("what names types and genes is names or numbers", {
+  fit <- fit_small()
+  for (other in list(sum, y ~ x, quote(x), list("Type A"))) {
+    expect_refusal(confint(fit, parm = other), "argument")
+    expect_refusal(test_presence(fit, types = other), "argument")
+  }
+  fit$cell_fractions <- replace(fit$proportions, 1, NA)
+  expect_refusal(plot_heatmap(fit), "edited_result")
+})
+
 test_that("penalties beyond sense, and samples that share a name, are refused", {
   expect_refusal(fit_small(l2_lambda = 1e300), "argument")
   skip_if_not_installed("survival")
