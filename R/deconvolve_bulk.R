@@ -81,8 +81,8 @@
 #'
 #' On a cluster, jobs that were killed are submitted again, twice at most, with a warning;
 #' blocks that they had finished are kept, in `resume` or else in a folder of their own
-#' below the working directory, which the workers must see. `vignette("large")` on
-#' the package's site shows it.
+#' below the working directory, which the workers must see. The article "Ten thousand
+#' samples, a million cells" of the package's site shows it.
 #'
 #' @param signatures A [signatures] object, or a matrix of mean linear
 #'   expression, genes × types. Columns are scaled to sum 1, each being a whole

@@ -87,14 +87,16 @@ sample_names <- function(names, n, .call) {
 }
 
 # The samples of each block, a list of positions: all of what is in memory, else as many
-# as `unalloy.block_size` says, in multiples of those that the core evaluates together.  So
+# as `unalloy.block_size` holds, in multiples of those that the core evaluates together.  So
 # no answer depends on the size, to the bit.
 sample_blocks <- function(bulk, .call = caller_env()) {
   n <- bulk$n_samples
   if (!is.null(bulk$values) && is.null(bulk$plan)) return(list(seq_len(n)))
   size <- max(1, floor(disk_block(.call) / (8 * bulk$n_rows * CORE_BLOCK)))
   # every worker has some
-  size <- min(size, ceiling(n / n_workers(bulk$plan) / CORE_BLOCK)) * CORE_BLOCK
+  size <- min(size, ceiling(n / n_workers(bulk$plan) / CORE_BLOCK))
+  # powers of two, so that the sums of a block are one node of their tree
+  size <- 2^floor(log2(size)) * CORE_BLOCK
   lapply(seq(1, n, by = size), function(start) start:min(start + size - 1, n))
 }
 
@@ -148,7 +150,7 @@ source_stamp <- function(source) {
     path <- methods::slot(seed, "filepath")
     list(path, file.mtime(path), file.size(path))
   })
-  list(dim(source), class(source), seeds)
+  list(rlang::hash(source), seeds)
 }
 
 # The values of some samples as Rust borrows them.
