@@ -30,7 +30,8 @@
 #' `"unalloy"` is [deconvolve_bulk()] as it comes, `"poisson"` its Poisson model,
 #' `"markers"` the Poisson model on 50 markers per type, `"nnls"` non-negative
 #' least squares (Lawson and Hanson), `"nu-svr"` the algorithm of CIBERSORT on 50
-#' markers per type (needs the package e1071), and `"mean"` the trivial baseline:
+#' markers per type (needs the package e1071), `"network"` a network trained anew for the
+#' dataset ([train_deconvolver()], a minute or two each), and `"mean"` the trivial baseline:
 #' the composition of the reference, the same for every sample. A method that
 #' does not beat `"mean"` has learnt nothing from the bulk.
 #'

@@ -93,6 +93,22 @@ run_mean <- function(dataset) {
          dimnames = list(names(total), colnames(dataset$bulk_counts)))
 }
 
+# Trained anew for every dataset, which takes a minute or two.
+run_network <- function(dataset, ...) {
+  bulk <- dataset$bulk_counts
+  lengths <- dataset$gene_lengths
+  if (!is.null(lengths)) {
+    bulk <- bulk[rownames(bulk) %in% names(lengths), , drop = FALSE]
+    depth <- colSums(bulk)
+    bulk <- normalise_columns(bulk / lengths[rownames(bulk)]) * rep(depth, each = nrow(bulk))
+  }
+  network <- train_deconvolver(
+    dataset$reference, dataset$cell_types, dataset$donors, candidates = rownames(bulk),
+    exclude = if (dataset$clean) "protocol", seed = NULL, verbose = FALSE, ...
+  )
+  predict(network, bulk, cell_size = "none", verbose = FALSE)$proportions
+}
+
 # ---- least squares and support vectors ----
 
 # Profiles as shares of the whole transcriptome: scaled to the genes at hand, types
@@ -340,6 +356,8 @@ BENCHMARK_METHODS <- list(
   "nu-svr" = list(run = run_nu_svr, input = "theirs", package = "e1071",
                   about = "CIBERSORT's algorithm on 50 markers per type"),
   mean = list(run = run_mean, input = "ours", about = "composition of the reference"),
+  network = list(run = run_network, input = "ours",
+                 about = "networks of train_deconvolver(), minutes per dataset"),
   music = peer("MuSiC", "cells", "weighted least squares, many donors", run_music,
                also = c("SingleCellExperiment", "S4Vectors")),
   instaprism = peer("InstaPrism", "mRNA", "BayesPrism by fixed points", run_instaprism),

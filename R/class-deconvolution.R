@@ -307,6 +307,7 @@ logLik.deconvolution <- function(object, ...) {
 #' @export
 nobs.deconvolution <- function(object, ...) {
   refuse_dots(...)
+  check_intact(object, "object")
   object$metrics$n_genes_used * nrow(object$convergence)
 }
 

@@ -30,7 +30,7 @@ measured_block <- function(values, type = NA_character_, error = NULL, reliabili
 # Names of the samples of a result.
 samples_of <- function(x, .call = caller_env()) {
   if (inherits(x, "deconvolution")) {
-    check_intact(x, "x", .call)
+    check_intact(x, "x", .call, likelihood = FALSE)
     return(x$convergence$sample)
   }
   if (inherits(x, "cell_type_expression")) return(unclass(x)$samples)
@@ -66,13 +66,14 @@ measured_values <- function(x, how, .call = caller_env()) {
 }
 
 measured_shares <- function(x, how, .call) {
-  check_intact(x, "x", .call)
+  check_intact(x, "x", .call, likelihood = FALSE)
   what <- share_asked_for(how$what, x, .call = .call, choices = SHARES[1:2])
   scale <- check_choice(how$scale %||% "share", SHARE_SCALES, "scale", .call = .call)
   values <- x[[what]]
   found <- !is.na(colSums(values))
   block <- measured_block(values)
-  if (how$errors) {
+  # errors that a network knows of are those that all samples share
+  if (how$errors && !is_predicted(x)) {
     need_unpenalised(x, .call)
     within <- within_cohort(x[which(found)], what, how$variance, how$threads, .call)
     block$error <- 0 * values

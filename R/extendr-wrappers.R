@@ -242,4 +242,20 @@ rs_simulate_bulk <- function(given) .Call(wrap__rs_simulate_bulk, given)
 
 #' @noRd
 rs_most_threads <- function(given) .Call(wrap__rs_most_threads, given)
+
+#' What a training starts from: scaling of the genes, levels and programs of the types.
+#' @noRd
+rs_mixture_moments <- function(given) .Call(wrap__rs_mixture_moments, given)
+
+#' The mixtures that trainings under a seed validate on: copies per million, and shares.
+#' @noRd
+rs_validation_mixtures <- function(given) .Call(wrap__rs_validation_mixtures, given)
+
+#' Trains one network.
+#' @noRd
+rs_train_deconvolver <- function(given) .Call(wrap__rs_train_deconvolver, given)
+
+#' Shares of samples, and expression of the types where the network was trained for it.
+#' @noRd
+rs_predict_deconvolver <- function(given) .Call(wrap__rs_predict_deconvolver, given)
 # nolint end

@@ -38,7 +38,7 @@ cleaned_alike <- function(object, bulk, what, .call) {
 
 # The result with these counts in place of its own.
 with_counts <- function(result, observed_counts, .call = caller_env()) {
-  check_result(result, .call = .call)
+  check_result(result, .call = .call, likelihood = !is.null(observed_counts))
   if (is.null(observed_counts)) return(result)
   bulk <- cleaned_alike(result, as_bulk(observed_counts, .call = .call), "observed_counts",
                         .call)$bulk

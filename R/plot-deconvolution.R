@@ -91,7 +91,7 @@ plot_deconvolution <- function(result,
   if (inherits(result, "hierarchical_deconvolution")) {
     return(autoplot.hierarchical_deconvolution(result, ...))
   }
-  check_result(result)
+  check_result(result, likelihood = FALSE)
   type <- check_choice(type, c(PANELS, "all"), "type")
   refuse_dots(..., .known = panel_arguments(if (type == "all") PANELS else type))
   result <- with_counts(result, observed_counts)
@@ -139,8 +139,9 @@ all_panels <- function(result, given, .call = caller_env()) {
       }
     )
   }
-  # The platform error model has no intercept to draw.
-  panels <- if (result$error_model == "platform") setdiff(PANELS, "intercept") else PANELS
+  # The platform error model has no intercept to draw, and a network nothing that was fitted.
+  panels <- switch(result$error_model, platform = setdiff(PANELS, "intercept"),
+                   network = c("proportions", "heatmap", "uncertainty"), PANELS)
   drawn <- sapply(panels, draw, simplify = FALSE)
   structure(Filter(Negate(is.null), drawn), class = "unalloy_plots")
 }

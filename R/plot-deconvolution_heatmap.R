@@ -5,7 +5,7 @@
 plot_heatmap <- function(result, group = NULL, order = c("cluster", "none"),
                          what = NULL, colours = list()) {
   check_call()
-  check_result(result)
+  check_result(result, likelihood = FALSE)
   what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
   order <- check_choice(order, c("cluster", "none"), "order")
   shares <- coef(result, what)

@@ -4,7 +4,7 @@ plot_forest <- function(result, samples = NULL, types = NULL, group = NULL,
                         by = c("auto", "type", "sample"), level = 0.95,
                         what = NULL) {
   check_call()
-  check_result(result)
+  check_result(result, likelihood = FALSE)
   what <- share_asked_for(what, result, choices = SHARES[1:2])
   table <- grouped_intervals(result, samples, types, group, level, what)
   by <- panels_by(by, table)
@@ -110,7 +110,8 @@ forest_colours <- function(table, result, by, grouped, aesthetic = "colour") {
     return(list(column = "group", scale = list(scale, theme(legend.position = "top"))))
   }
   list(column = "type", scale = scale_discrete_manual(
-    aesthetic, values = type_palette(rownames(result$exposures)), guide = "none"
+    aesthetic, values = type_palette(rownames(result$exposures %||% result$proportions)),
+    guide = "none"
   ))
 }
 

@@ -4,7 +4,7 @@ plot_ridge <- function(result, samples = NULL, types = NULL, group = NULL,
                        by = c("auto", "type", "sample"), level = 0.95,
                        what = NULL) {
   check_call()
-  check_result(result)
+  check_result(result, likelihood = FALSE)
   what <- share_asked_for(what, result, choices = SHARES[1:2])
   table <- grouped_intervals(result, samples, types, group, level, what)
   by <- panels_by(by, table)

@@ -5,10 +5,10 @@
 plot_proportions <- function(result, group = NULL, order = c("cluster", "none"),
                              what = NULL, top = MOST_BARS, colours = NULL) {
   check_call()
-  check_result(result)
+  check_result(result, likelihood = FALSE)
   what <- share_asked_for(what, result, choices = names(SHARE_LABELS))
   top <- check_count(top, "top")
-  palette <- type_palette(rownames(result$exposures))
+  palette <- type_palette(rownames(result$exposures %||% result$proportions))
   known <- check_colours(colours, names(palette))
   palette[names(known)] <- known
   share_bars(coef(result, what), group_of_samples(group, result), order, what, palette, top = top)

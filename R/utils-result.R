@@ -1,17 +1,33 @@
 # What verbs ask of a deconvolution that they are given.
 
-check_result <- function(result, what = "result", .call = caller_env()) {
+# `likelihood` says whether the verb needs the likelihood that was fitted.
+check_result <- function(result, what = "result", .call = caller_env(), likelihood = TRUE) {
   if (missing(result)) stop_user("argument", paste0("`", what, "` must be given."), .call = .call)
   if (!inherits(result, "deconvolution")) {
     stop_user("argument", paste0("`", what, "` must be a result of `deconvolve_bulk()`."),
               x = paste0("It is ", describe(result), "."), .call = .call)
   }
-  check_intact(result, what, .call = .call)
+  check_intact(result, what, .call = .call, likelihood = likelihood)
+}
+
+# Predicted by a network?
+is_predicted <- function(result) inherits(result, "network_deconvolution")
+
+stop_no_likelihood <- function(what, mend = NULL, .call = caller_env()) {
+  stop_user("no_likelihood", paste0("`", what, "` must be a fit by `deconvolve_bulk()`."),
+            x = paste("It was predicted by a network, which has no likelihood: nothing says how",
+                      "well it fits the counts."), i = mend, .call = .call)
 }
 
 # Numbers that were changed by hand, or parts that were taken out, would be answered for
 # by nothing: exposures must be those of the model's sources, and shares be shares.
-check_intact <- function(result, what = "result", .call = caller_env()) {
+check_intact <- function(result, what = "result", .call = caller_env(), likelihood = TRUE) {
+  if (is_predicted(result)) {
+    if (likelihood) {
+      stop_no_likelihood(what, "Fit the same bulk with `deconvolve_bulk()`.", .call)
+    }
+    return(check_predicted(result, what, .call))
+  }
   size <- c(ncol(result$model$sources), length(result$convergence$sample))
   holds <- function(x, n, empty) {
     is.matrix(x) && is.numeric(x) && identical(dim(x), as.integer(c(n, size[2L]))) &&
@@ -53,6 +69,17 @@ check_named <- function(x, what, noun, .call = caller_env()) {
   if (is.null(x) || is.character(x) || is.numeric(x) || is.factor(x)) return(invisible())
   stop_user("argument", paste0("`", what, "` must name ", noun, "."),
             x = paste0("It is ", describe(x), "."), .call = .call)
+}
+
+check_predicted <- function(result, what, .call) {
+  size <- c(result$model$n_types, length(result$convergence$sample))
+  shares <- result[[result$predicts]]
+  whole <- is.matrix(shares) && is.numeric(shares) && identical(dim(shares), as.integer(size)) &&
+    all(is.finite(shares) & shares >= 0)
+  if (whole) return(invisible())
+  stop_user("edited_result", paste0("`", what, "` is not as `predict()` returned it."),
+            x = paste0("Changed, or not there: \"", result$predicts, "\"."),
+            i = "Compute with a result as it is; change what comes of it.", .call = .call)
 }
 
 check_types <- function(types, known, .call = caller_env()) {
@@ -99,6 +126,10 @@ need_cell_fractions <- function(object, .call = caller_env()) {
 
 need_share <- function(object, what, .call = caller_env()) {
   if (what == "cell_fractions") need_cell_fractions(object, .call = .call)
+  if (is_predicted(object) && !what %in% SHARES[1:2]) {
+    stop_no_likelihood("object", paste0("There are `\"proportions\"`, and `\"cell_fractions\"` ",
+                                        "where the mRNA of a cell is known."), .call)
+  }
   if (what == "column_shares" && is.null(object$column_shares)) {
     stop_user("argument", "Signatures that were built from cells have no columns as given.",
               i = "`what = \"column_shares\"` is for signatures that were given as a matrix.",

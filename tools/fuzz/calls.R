@@ -49,6 +49,9 @@ fuzz_problem <- function(seed) {
   p$programs <- consensus_programs(p$x, 2, nrun = 10, seed = 1, verbose = FALSE)
   p$factors <- latent_factors(p$x, 2, verbose = FALSE)
   p$counts_fit <- latent_factors(p$x, 1, "poisson", max_iter = 30, verbose = FALSE)
+  p$network <- train_deconvolver(p$cells, p$labels, p$donors, steps = 10, ensemble = 2,
+                                 hidden = 8, verbose = FALSE)
+  p$read <- predict(p$network, p$x, verbose = FALSE)
   p$profiles <- log1p(p$x) + stats::runif(length(p$x)) / 10
   p$A <- measurement_matrix(8, rownames(p$x), max_correlation = 0.9, seed = 1)
   p$dictionary <- learn_dictionary(p$profiles, 3, "smaf", sparsity = 2, seed = 1, verbose = FALSE)
@@ -168,6 +171,8 @@ VERBS <- alist(
   learn_dictionary(profiles, 3, "smaf", sparsity = 2, max_iter = 5, verbose = FALSE),
   learn_dictionary(profiles, 3, "ksvd", sparsity = 2, max_iter = 5, verbose = FALSE),
   learn_dictionary(profiles, 3, "snmf", max_iter = 5, verbose = FALSE),
+  train_deconvolver(cells, labels, steps = 5, ensemble = 1, hidden = 8, verbose = FALSE),
+  predict(network, x, verbose = FALSE), compare_groups(read, ~ arm, frame), plot(read, "heatmap"),
   learn_decoder(profiles, A), learn_decoder(profiles, A, "ridge"),
   learn_decoder(profiles, A, "network", hidden = 6, epochs = 3, verbose = FALSE),
   recover_profiles(y, A, dictionary), recover_profiles(y, A, dictionary, "lasso"),

@@ -33,6 +33,7 @@ mod scan_counts;
 mod simulate_bulk;
 mod threads;
 mod training;
+mod train_deconvolver;
 
 use extendr_api::prelude::*;
 
@@ -63,4 +64,5 @@ extendr_module! {
     use scan_counts;
     use simulate_bulk;
     use threads;
+    use train_deconvolver;
 }

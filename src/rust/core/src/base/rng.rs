@@ -30,6 +30,7 @@ pub enum Purpose {
     Seeds = 17,
     HeldOut = 18,
     LatentDraws = 19,
+    Mixtures = 20,
     Splits = 21,
     Weights = 22,
     Batches = 23,

@@ -52,6 +52,11 @@ impl<T: Scalar> Parameter<T> {
 /// A parameter and its name in the network it belongs to.
 pub type Named<'a, T> = (String, &'a mut Parameter<T>);
 
+/// Named as a part of a larger network: "decoder.2.weight".
+pub fn within<'a, T>(part: &str, all: Vec<Named<'a, T>>) -> Vec<Named<'a, T>> {
+    all.into_iter().map(|(name, p)| (format!("{part}.{name}"), p)).collect()
+}
+
 /// What a pass through a network is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Pass {

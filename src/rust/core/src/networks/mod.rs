@@ -3,10 +3,11 @@
 //! From the ground up; each file uses only those before it.  [`tensor`] is the kind of
 //! number (single precision; double for the tests of gradients) and products in fixed
 //! blocks, [`elementwise`] the loops, [`layer`] what a layer is, [`init`] where weights
-//! start; [`dense`], [`activation`], [`normalise`] and [`regularise`] are layers,
-//! [`sequential`] a chain of them.  [`loss`] has losses of values and shares, [`counts`]
+//! start; [`dense`], [`activation`], [`normalise`], [`regularise`] and [`convolve`] have layers,
+//! [`sequential`] is a chain of them, [`unet`] a net with branches.  [`loss`] has losses of values and shares, [`counts`]
 //! of counts; [`optimiser`] makes a step, [`train`] the passes.  [`autoencoder`] is the
 //! first network built of it; [`decoder`] takes readings of compressed sensing to profiles.
+//! first network built of it; [`deconvolver`] learns from [`mixtures`] of cells.
 //!
 //! # Building, training, predicting
 //!
@@ -46,10 +47,12 @@ pub mod init;
 pub mod layer;
 
 pub mod activation;
+pub mod convolve;
 pub mod dense;
 pub mod normalise;
 pub mod regularise;
 pub mod sequential;
+pub mod unet;
 
 pub mod counts;
 pub mod loss;
@@ -59,6 +62,10 @@ pub mod train;
 
 pub mod autoencoder;
 pub mod decoder;
+
+pub mod mixtures;
+
+pub mod deconvolver;
 
 #[cfg(test)]
 mod differences;

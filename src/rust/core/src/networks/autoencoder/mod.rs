@@ -22,7 +22,7 @@ pub use learn::Trainer;
 use super::activation::{Activation, Shape};
 use super::counts::{CountLoss, Family};
 use super::dense::{Dense, SparseDense};
-use super::layer::{Layer, Named, Parameter};
+use super::layer::{within, Layer, Named, Parameter};
 use super::normalise::BatchNorm;
 use super::regularise::Dropout;
 use super::sequential::Sequential;
@@ -112,10 +112,6 @@ struct Signals<T> {
     by_hidden: Array2<T>,
     by_hidden_too: Array2<T>,
     losses: Vec<f64>,
-}
-
-fn within<'a, T>(part: &str, all: Vec<Named<'a, T>>) -> Vec<Named<'a, T>> {
-    all.into_iter().map(|(name, p)| (format!("{part}.{name}"), p)).collect()
 }
 
 fn plain<T>(all: Vec<&mut Parameter<T>>) -> Vec<Named<'_, T>> {
