@@ -166,6 +166,8 @@
 #' @section Errors:
 #'   `unalloy_error_unwritable` for a `sink` that can't be written to or has such a dataset;
 #'   `unalloy_error_no_counts` when the counts were not kept;
+#'   `unalloy_error_no_expression` for shares that a network predicted which was not trained for
+#'   expression;
 #'   `unalloy_error_argument` for types and samples that are not in the result;
 #'   `unalloy_error_no_programs` when the reference shows none: no donors, or too few;
 #'   `unalloy_error_no_reliability` when reliability is asked of an allocation.
@@ -202,7 +204,11 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
                                  exposure_error = TRUE,
                                  threads = getOption("unalloy.threads", 2L), verbose = TRUE,
                                  sink = NULL, BPPARAM = NULL) {
-  check_result(result)
+  check_result(result, likelihood = FALSE)
+  if (is_predicted(result)) {
+    given <- setdiff(names(match.call())[-1L], "")
+    return(predicted_expression(result, type, sample, units, given, match.call()))
+  }
   plan <- work_plan(BPPARAM)
   if (!is.null(sink)) sink <- check_sink(sink)
   method <- check_choice(method, c("blup", "allocation"), "method")
@@ -261,6 +267,34 @@ cell_type_expression <- function(result, type = NULL, sample = NULL,
   }
   if (!is.null(sink)) out$written <- list(array = write_expression(out, "expression", sink, plan))
   structure(out, class = "cell_type_expression")
+}
+
+# What a network read of expression, where it was trained to.
+predicted_expression <- function(result, type, sample, units, given, call,
+                                 .call = caller_env()) {
+  if (is.null(result$expression)) {
+    stop_user("no_expression", "The network was trained for shares alone.",
+              i = paste("Train with `expression = \"programs\"` or `\"unet\"`, or fit the bulk",
+                        "with `deconvolve_bulk()`."), .call = .call)
+  }
+  idle <- setdiff(given, c("result", "type", "sample", "units", "threads", "verbose"))
+  if (length(idle)) {
+    stop_user("argument", paste0("`", idle[1L], "` is for results of `deconvolve_bulk()`."),
+              x = "This one was predicted by a network.", .call = .call)
+  }
+  if ("units" %in% given && !identical(units, "cpm")) {
+    stop_user("argument", "A network predicts copies per million.",
+              x = paste0("`units` is ", describe(units), "."), .call = .call)
+  }
+  samples <- result$convergence$sample
+  if (!is.null(sample)) samples <- samples[sample_index(sample, samples, .call = .call)]
+  structure(list(
+    genes = dimnames(result$expression)[[1L]],
+    types = check_sources(type, dimnames(result$expression)[[2L]], result$model$n_types, .call),
+    samples = samples, method = "network", units = "cpm",
+    data = list(values = result$expression), proportions = result$proportions,
+    sample_data = result$sample_data[samples, , drop = FALSE], call = call
+  ), class = "cell_type_expression")
 }
 
 # Samples below which the core learns no variances.

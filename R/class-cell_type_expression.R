@@ -42,6 +42,10 @@ PROGRAM_FIELDS <- c("activities", "activity_error", "loadings")
   if (!missing(i)) {
     kept <- keep(i, parts$genes, "gene")
     parts$genes <- parts$genes[kept]
+    if (parts$method == "network") {
+      parts$data$values <- parts$data$values[kept, , , drop = FALSE]
+      return(structure(parts, class = "cell_type_expression"))
+    }
     parts$sources <- parts$sources[kept, , drop = FALSE]
     parts$lengths <- parts$lengths[kept]
     parts$cohort$place <- match(parts$cohort$place, kept, nomatch = 0L)
@@ -93,7 +97,8 @@ as.data.frame.cell_type_expression <- function(x, row.names = NULL, optional = F
   refuse_dots(..., .besides = "stringsAsFactors")
   refuse_row_names(row.names)
   parts <- unclass(x)
-  fields <- c("expression", "std_error", if (parts$method == "blup") "reliability")
+  fields <- c("expression", if (parts$method != "network") "std_error",
+              if (parts$method == "blup") "reliability")
   values <- expression_block(parts, fields)
   size <- dim(x)
   factor_of <- function(names, ...) factor(rep(names, ...), names)
@@ -121,6 +126,10 @@ print.cell_type_expression <- function(x, ...) {
   told <- if (prior) {
     paste0("Absent types, with the mean of the type: ", count_text(prior), " of ",
            count_text(length(parts$types) * length(parts$samples)), " ($prior)\n")
+  }
+  if (parts$method == "network") {
+    cat("Predicted by a network, as ", unit, "\nValues: $expression\n", sep = "")
+    return(invisible(x))
   }
   if (parts$method == "allocation") {
     cat("Counts allocated in the ratio of the signatures, as ", unit, "\n", told, sep = "")

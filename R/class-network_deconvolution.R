@@ -129,6 +129,7 @@ vcov.network_deconvolution <- function(object, samples = NULL, what = NULL, ...)
   }
   out$covariance <- out$covariance[, , kept, drop = FALSE]
   out$members <- out$members[, kept, , drop = FALSE]
+  if (!is.null(out$expression)) out$expression <- out$expression[, , kept, drop = FALSE]
   out$convergence <- out$convergence[kept, , drop = FALSE]
   rownames(out$convergence) <- NULL
   if (!is.null(out$sample_data)) out$sample_data <- out$sample_data[kept, , drop = FALSE]

@@ -6,9 +6,9 @@
 #' # What can be done with it
 #'
 #' Pictures of shares, `as.matrix()`, `tidy()`, [compare_deconvolutions()], [compare_groups()],
-#' [find_subtypes()], [add_to()] and [sample_data()] take it. What needs counts that were fitted
-#' refuses with `unalloy_error_no_likelihood`: residuals, tests, [diagnose()],
-#' [contrast()], [cell_type_expression()].
+#' [find_subtypes()], [add_to()] and [sample_data()] take it, and [cell_type_expression()] where
+#' the network was trained for it. What needs counts that were fitted
+#' refuses with `unalloy_error_no_likelihood`: residuals, tests, [diagnose()], [contrast()].
 #'
 #' # Intervals
 #'
@@ -29,7 +29,8 @@
 #' @return An object of class `network_deconvolution`, which is a [deconvolution]: a list
 #'   with `proportions` (types × samples, shares of mRNA), `cell_fractions` where
 #'   the mRNA of a cell is known, `covariance` (types × types × samples, of what the network
-#'   was trained to predict), `members` (its shares by each network), `genes`, and what
+#'   was trained to predict), `members` (its shares by each network), `expression` (copies per
+#'   million, genes × types × samples, where it was trained for), `genes`, and what
 #'   travels with results. A network that was trained for shares of cells gives
 #'   `cell_fractions`, and `proportions` by the mean UMI per cell of the reference.
 #' @section Errors: `unalloy_error_features` when genes are missing, those of
@@ -56,8 +57,12 @@ predict.deconvolver <- function(object, newdata, bulk_scale = c("linear", "log1p
                 umi = object$umi)
   sizes <- if (object$settings$truth == "mrna") cell_sizes(cell_size, known, verbose, here) else
     trained_sizes(object, cell_size)
-  result <- new_network_deconvolution(object, member_shares(object, input$bulk, threads, here),
-                                      input, sizes)
+  found <- ask_members(object, input$bulk, threads, here)
+  result <- new_network_deconvolution(object, found$shares, input, sizes)
+  if (!is.null(found$levels)) {
+    result$expression <- pmax(2^found$levels - 20, 0)
+    dimnames(result$expression) <- list(object$genes, object$types, input$samples)
+  }
   result$sample_data <- given_sample_data(samples, newdata, input$samples)
   result$call <- match.call()
   result

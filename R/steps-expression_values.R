@@ -18,6 +18,9 @@ expression_block <- function(x, fields, types = x$types, samples = x$samples,
 # Calls `take(found, at)` for groups of the samples asked for: their fields, and their
 # places among these.
 over_expression <- function(x, fields, types, samples, take, .call = caller_env()) {
+  if (x$method == "network") {
+    return(take(predicted_values(x, fields, types, samples, .call), seq_along(samples)))
+  }
   if (x$method == "allocation" && "reliability" %in% fields) {
     stop_user("no_reliability", "An allocation has no reliability.",
               x = "It predicts no deviation of a sample from the mean of its type.",
@@ -41,6 +44,17 @@ over_expression <- function(x, fields, types, samples, take, .call = caller_env(
       take(expression_of(x, fields, types, counts, own, asked[at], .call), at)
     }
   }
+}
+
+# A network says how much, and not how sure.
+predicted_values <- function(x, fields, types, samples, .call) {
+  if (!identical(fields, "expression")) {
+    field <- setdiff(fields, "expression")[1L]
+    stop_user("no_reliability", paste0("A network's prediction has no ",
+                                       sub("std_error", "standard error", field), "."),
+              i = "`cell_type_expression()` of a fit by `deconvolve_bulk()` has.", .call = .call)
+  }
+  list(expression = x$data$values[, types, samples, drop = FALSE])
 }
 
 # Fields of the samples `asked` (positions in the cohort) among `columns`, whose counts are
@@ -94,6 +108,9 @@ copies_per_million <- function(x, sources, columns) {
 
 # Where copies per million are not of the sample: it has none of the type.
 prior_places <- function(x, types = x$types, samples = x$samples) {
+  if (x$method == "network") {
+    return(matrix(FALSE, length(types), length(samples), dimnames = list(types, samples)))
+  }
   sources <- match(types, colnames(x$sources))
   columns <- match(samples, colnames(x$cohort$exposures))
   matrix(x$units == "cpm" & x$cohort$exposures[sources, columns] == 0, length(types),

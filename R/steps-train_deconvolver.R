@@ -29,6 +29,30 @@ deconvolver_settings <- function(truth, cells, concentration, platform_sd, depth
   )
 }
 
+# What reads expression, and its sizes.
+expression_branch <- function(expression, programs, width, channels, .call = caller_env()) {
+  expression <- check_choice(expression, c("none", "programs", "unet"), "expression",
+                             .call = .call)
+  programs <- check_count(programs, "programs", max = 500, .call = .call)
+  width <- check_count(width, "width", max = 1e5, .call = .call)
+  ok <- is.numeric(channels) && length(channels) && !anyNA(channels) && all(channels >= 1) &&
+    all(channels <= 1e4) && all(channels == round(channels)) && length(channels) <= 16
+  if (!ok) {
+    stop_user("argument", "`channels` must be one to 16 whole numbers from 1 to 10,000.",
+              x = paste0("It is ", describe(channels), "."), .call = .call)
+  }
+  part <- 2^(length(channels) - 1)
+  if (width %% part || width < 2 * part) {
+    stop_user("argument", paste0("`width` must be a multiple of ", part, ", and ", 2 * part,
+                                 " or more, with ", plural(length(channels), "level"), "."),
+              x = paste0("It is ", count_text(width), "."),
+              i = "Every level of `channels` but the first halves it.", .call = .call)
+  }
+  switch(expression, none = list(expression = "none"),
+         programs = list(expression = "programs", programs = programs),
+         unet = list(expression = "unet", width = width, channels = as.integer(channels)))
+}
+
 # Counts in memory, genes in rows by name, with the labels of the cells that have all.
 labelled_cells <- function(x, cell_types, donors, states, assay, .call = caller_env()) {
   cells <- as_cells(x, assay, .call = .call)
@@ -108,6 +132,9 @@ mixture_cells <- function(read, universe, chosen, settings) {
        universe = list(genes = universe, share = unname(Matrix::rowSums(counts)) / sum(counts)))
 }
 
+# Of the loss of shares, beside that of expression.
+SHARE_WEIGHT <- 100
+
 # Networks from other starts, on other mixtures, until all are trained or it is enough.
 train_members <- function(given, architecture, settings, verbose, threads,
                           .call = caller_env()) {
@@ -115,6 +142,7 @@ train_members <- function(given, architecture, settings, verbose, threads,
   moments <- call_rs(rs_mixture_moments, .given = given, .call = .call)
   given <- c(given, moments)
   seeds <- derived_seeds(settings$seed, settings$ensemble)
+  weight <- if (architecture$expression == "none") 1 else SHARE_WEIGHT
   show <- progress_bar("Training", settings$ensemble * settings$epochs, verbose)
   members <- list()
   for (k in seq_len(settings$ensemble)) {
@@ -123,9 +151,12 @@ train_members <- function(given, architecture, settings, verbose, threads,
       rs_train_deconvolver, .given = given, seed = seeds[k], epochs = settings$epochs,
       steps_per_epoch = settings$steps_per_epoch, batch_size = settings$batch_size,
       learning_rate = settings$learning_rate, n_validation = VALIDATION_MIXTURES,
-      share_weight = 1, progress = function(done) show(before + done), .call = .call
+      share_weight = weight, progress = function(done) show(before + done), .call = .call
     )
     ended <- member$reason
+    for (loss in c("train_shares", "shares")) {
+      member$trace[[loss]] <- member$trace[[loss]] / weight
+    }
     # a network that was interrupted is better than none, and worse than those that were not
     if (ended == "interrupted" && k > 1L) break
     members[[k]] <- member
@@ -214,15 +245,19 @@ report_missing <- function(absent, verbose) {
               i = "They have their mean over the training's mixtures.")
 }
 
-# Shares by each network, types x samples x networks.
-member_shares <- function(network, bulk, threads, .call = caller_env()) {
-  found <- lapply(network$members, function(member) {
-    ask_deconvolver(network, member, bulk, threads, .call)$shares
-  })
-  array(unlist(found), c(length(network$types), ncol(bulk), length(found)))
-}
-
-ask_deconvolver <- function(network, member, bulk, threads, .call = caller_env()) {
-  call_rs(rs_predict_deconvolver, architecture = network$architecture, bulk = bulk,
-          weights = unname(member), .given = network$scaling, threads = threads, .call = .call)
+# Shares by each network, types x samples x networks; log2(CPM + 20) of the types, genes x
+# types x samples, the mean over networks.
+ask_members <- function(network, bulk, threads, .call = caller_env()) {
+  size <- c(length(network$types), ncol(bulk))
+  shares <- array(0, c(size, length(network$members)))
+  levels <- 0
+  for (k in seq_along(network$members)) {
+    found <- call_rs(rs_predict_deconvolver, architecture = network$architecture, bulk = bulk,
+                     weights = unname(network$members[[k]]), .given = network$scaling,
+                     threads = threads, .call = .call)
+    shares[, , k] <- found$shares
+    if (!is.null(found$levels)) levels <- levels + found$levels / length(network$members)
+  }
+  list(shares = shares,
+       levels = if (is.matrix(levels)) array(levels, c(length(network$genes), size)))
 }

@@ -22,6 +22,20 @@
 #' lies between the platforms of reference and bulk is not known, so the network learns
 #' not to trust single genes.
 #'
+#' # Expression
+#'
+#' With `expression` networks also read what each type expresses, sample by sample, from all
+#' genes that some type has at `min_expression` copies per million or more
+#' ([cell_type_expression()] of a prediction gives it). Predicted is the deviation of
+#' \eqn{\log_2(\mathrm{CPM} + 20)} of a type from its mean over mixtures, by mean squared
+#' error; types of which a mixture has fewer than ten cells are left out of the loss.
+#' `"programs"`: dense layers lead to coefficients of fixed programs, the leading principal
+#' components of a type's profiles over mixtures. `"unet"` is the branch of BLUE: a dense layer
+#' to `width` positions, a U-Net of convolutions with `channels`, a channel per type and a
+#' dense layer back to genes, the same for all types. Loss of shares counts 100 times. The
+#' published sizes, `width = 4096, channels = c(16, 32, 64, 128, 256)`, have 16 bytes for
+#' each of `2 * width` weights per gene.
+#'
 #' # Network
 #'
 #' Inputs are copies per million over all genes but those of the protocol, of the
@@ -48,6 +62,12 @@
 #' @param candidates Names of genes to choose from, such as those of the bulk; all by default.
 #' @param exclude Genes that are left out of everything: `"protocol"` for those of
 #'   [protocol_genes()], names, or `NULL` for none.
+#' @param expression Learn expression per type, too? See *Expression*.
+#' @param programs Programs per type. More of them hold finer differences, and more noise.
+#' @param min_expression Copies per million that some type must have of a gene, for
+#'   expression.
+#' @param width,channels Of the U-Net: positions, a multiple of 2 for every level below the
+#'   first, and channels of its levels.
 #' @param cells Cells per mixture. Fewer make mixtures noisier.
 #' @param concentration Of the Dirichlet distribution: 1 is uniform, more is closer to
 #'   equal shares.
@@ -57,7 +77,8 @@
 #' @param hidden Sizes of the hidden layers.
 #' @param dropout Share of hidden signals that are left out at each step, below 1.
 #' @param loss `"l1"` (mean absolute error of shares), `"mse"` or `"cross_entropy"`.
-#' @param steps,batch_size Steps, and mixtures per step. Half of the steps do nearly as well.
+#' @param steps,batch_size Steps, and mixtures per step. `NULL` steps are 5,000, and 1,000
+#'   with expression, where they take longer.
 #' @param learning_rate Length of the first steps. A training that diverges needs a smaller
 #'   one.
 #' @param ensemble Networks to train, from other starts and on other mixtures: shares are
@@ -87,18 +108,23 @@
 #' compare_deconvolutions(result, sim$truth_mrna, c("network", "truth"))
 train_deconvolver <- function(x, cell_types = NULL, donors = NULL, states = NULL,
                               truth = c("mrna", "cells"), markers = 30, candidates = NULL,
-                              exclude = "protocol", cells = 300, concentration = 1,
+                              exclude = "protocol", expression = c("none", "programs", "unet"),
+                              programs = 10, min_expression = 10, width = 512,
+                              channels = c(16, 32, 64, 128), cells = 300, concentration = 1,
                               platform_sd = 0.7, depth = NULL, hidden = c(256, 128),
                               dropout = 0.1, loss = c("l1", "mse", "cross_entropy"),
-                              steps = 5000, batch_size = 128, learning_rate = 1e-3,
+                              steps = NULL, batch_size = 128, learning_rate = 1e-3,
                               ensemble = 3, min_cells = 5, assay = NULL, seed = 1,
                               verbose = TRUE, threads = getOption("unalloy.threads", 2L)) {
   check_call()
   call <- match.call()
+  branch <- expression_branch(expression, programs, width, channels)
+  steps <- steps %||% if (branch$expression == "none") 5000 else 1000
   settings <- deconvolver_settings(truth, cells, concentration, platform_sd, depth, steps,
                                    batch_size, learning_rate, ensemble, seed)
-  architecture <- list(hidden = hidden_sizes(hidden), dropout = check_dropout(dropout),
-                       loss = check_choice(loss, SHARE_LOSSES, "loss"), expression = "none")
+  architecture <- c(list(hidden = hidden_sizes(hidden), dropout = check_dropout(dropout),
+                         loss = check_choice(loss, SHARE_LOSSES, "loss")), branch)
+  min_expression <- check_number(min_expression, "min_expression", 0)
   markers <- check_count(markers, "markers")
   threads <- check_threads(threads)
   read <- labelled_cells(x, cell_types, donors, states, assay)
@@ -106,8 +132,13 @@ train_deconvolver <- function(x, cell_types = NULL, donors = NULL, states = NULL
   read <- cells_of_types(read, colnames(signatures$profiles))
   universe <- mixture_genes(rownames(read$counts), candidates, exclude)
   chosen <- network_markers(signatures, markers, universe)
+  marks <- length(chosen)
+  if (branch$expression != "none") {
+    level <- 1e6 * apply(signatures$profiles[universe, , drop = FALSE], 1L, max)
+    chosen <- c(chosen, setdiff(universe[level >= min_expression], chosen))
+  }
   pool <- mixture_cells(read, universe, chosen, settings)
-  architecture <- c(architecture, list(genes = length(chosen), marks = length(chosen),
+  architecture <- c(architecture, list(genes = length(chosen), marks = marks,
                                        types = ncol(signatures$profiles)))
   trained <- train_members(pool$given, architecture, settings, verbose, threads)
   network <- new_deconvolver(trained, pool, architecture, settings, signatures, chosen)

@@ -163,15 +163,92 @@ test_that("a prediction goes through the verbs that need shares, and no others",
   added <- add_to(data.frame(sample = colnames(easy$bulk_counts)), result)
   expect_equal(added[["Type A"]], unname(result$proportions["Type A", ]))
   for (verb in list(diagnose, test_presence, residuals, fitted, logLik, nobs, augment,
-                    cell_type_expression, extract_program, plot_fit, plot_correlation,
+                    extract_program, plot_fit, plot_correlation,
                     plot_residuals, merge_types, predict, type_error,
                     function(x) report(x, withr::local_tempfile(fileext = ".html")),
-                    function(x) contrast(x, c(1, -1, 0, 0, 0, 0)), function(x) coef(x),
+                    function(x) contrast(x, 1, 2), function(x) coef(x),
                     function(x) cbind(x, x), function(x) x$pred_counts)) {
     expect_refusal(verb(result), "no_likelihood")
   }
   result$proportions[1, 1] <- NA
   expect_refusal(plot_proportions(result), "edited_result")
+})
+
+# Two states in every type: eight genes of each type are six times as high in the second.
+stirred <- local({
+  counts <- as.matrix(easy$reference)
+  state <- rep(c("rest", "moved"), length.out = ncol(counts))
+  types <- easy$cells$cell_type
+  # genes that are well measured
+  high <- order(-rowMeans(counts))[1:24]
+  moved <- list("Type A" = high[1:8], "Type B" = high[9:16], "Type C" = high[17:24])
+  for (type in names(moved)) {
+    at <- types == type & state == "moved"
+    counts[moved[[type]], at] <- 6 * counts[moved[[type]], at]
+  }
+  list(counts = counts, state = state, types = types,
+       moved = lapply(moved, function(at) rownames(counts)[at]))
+})
+
+# Bulk of half resting and half moved samples, in one type at a time; expression per type.
+stirred_bulk <- with_seed_of(2, {
+  which_type <- rep(c("Type A", "Type B", "Type C"), 8)
+  share <- runif(24)
+  truth <- array(0, c(300, 3, 24), list(rownames(stirred$counts), names(stirred$moved),
+                                        paste0("S", 1:24)))
+  bulk <- vapply(1:24, function(s) {
+    for (type in names(stirred$moved)) {
+      from <- function(state) which(stirred$types == type & stirred$state == state)
+      p <- if (type == which_type[s]) share[s] else 0.5
+      cells <- c(sample(from("moved"), round(40 * p), TRUE),
+                 sample(from("rest"), round(40 * (1 - p)), TRUE))
+      truth[, type, s] <<- rowSums(stirred$counts[, cells])
+    }
+    rowSums(truth[, , s])
+  }, numeric(300))
+  colnames(bulk) <- paste0("S", 1:24)
+  truth <- apply(truth, 2:3, function(x) 1e6 * x / sum(x))
+  list(bulk = bulk, truth = truth, which = which_type)
+})
+
+test_that("expression per type follows the states that cells were given", {
+  for (branch in c("programs", "unet")) {
+    told <- train(x = stirred$counts, types = stirred$types, states = stirred$state,
+                  expression = branch, programs = 2, width = 32, channels = c(4, 8), steps = 400,
+                  platform_sd = 0, exclude = NULL, learning_rate = 3e-3)
+    expect_snapshot(told, transform = function(lines) gsub("0\\.[0-9]+", "#", lines))
+    # the loss on held-out mixtures falls
+    trace <- tidy(told)$expression
+    expect_lt(tail(trace, 1), 0.7 * trace[1])
+    found <- read(told, stirred_bulk$bulk)
+    expect_lt(sqrt(mean((found$proportions - 1 / 3)^2)), 0.15)
+    expression <- cell_type_expression(found)
+    expect_s3_class(expression, "cell_type_expression")
+    for (type in names(stirred$moved)) {
+      genes <- intersect(stirred$moved[[type]], dimnames(expression)[[1]])
+      own <- stirred_bulk$which == type
+      r <- cor(colMeans(log2(stirred_bulk$truth[genes, type, own])),
+               colMeans(log2(expression$expression[genes, type, own] + 1)))
+      # eight samples whose moved share goes from 0 to 1
+      expect_gt(r, 0.7)
+    }
+    # what other verbs ask of it
+    expect_identical(dim(expression[genes, "Type A", 1:2]), c(length(genes), 1L, 2L))
+    expect_identical(as.array(expression)[, , 2:3], as.array(cell_type_expression(found[2:3])))
+    expect_named(as.data.frame(expression[1:2, , 1]), c("gene", "type", "sample", "expression",
+                                                        "prior"))
+    scores <- evaluate_expression(stirred_bulk$truth, expression)
+    expect_gt(min(scores$scores$pearson[scores$scores$over == "genes"]), 0.9)
+    expect_refusal(expression$reliability, "no_reliability")
+    expect_refusal(expression$std_error, "no_reliability")
+    expect_refusal(expression_reliability(expression), "no_reliability")
+    expect_refusal(cell_type_expression(found, units = "counts"), "argument")
+    expect_refusal(cell_type_expression(found, method = "blup"), "argument")
+    expect_s3_class(plot(told), "ggplot")
+  }
+  expect_refusal(cell_type_expression(result), "no_expression")
+  expect_refusal(train(expression = "unet", width = 30), "argument")
+  expect_refusal(train(expression = "unet", channels = 0), "argument")
 })
 
 test_that("it is a method of the benchmark", {

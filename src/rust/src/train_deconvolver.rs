@@ -11,6 +11,7 @@ use unalloy_core::networks::layer::{arrays, restore};
 use unalloy_core::networks::mixtures::{Cells, Labels, Settings};
 use unalloy_core::networks::optimiser;
 use unalloy_core::networks::train::{self, Epoch, Progress, Split};
+use unalloy_core::networks::unet::Size;
 use unalloy_core::CoreError;
 
 /// What a training starts from: scaling of the genes, levels and programs of the types.
@@ -127,9 +128,16 @@ fn architecture(given: &Given<'_>) -> Result<Architecture> {
     let expression = match given.text("expression")? {
         "none" => Expression::None,
         "programs" => Expression::Programs(given.count("programs")?),
+        "unet" => {
+            let (width, channels) = (given.count("width")?, given.whole_numbers("channels")?);
+            let size = Size { width, channels };
+            size.check()?;
+            Expression::UNet(size)
+        }
         other => {
             let (what, found) = ("expression", other.to_string());
-            return Err(CoreError::Name { what, found, known: &["none", "programs"] }.into());
+            let known = &["none", "programs", "unet"];
+            return Err(CoreError::Name { what, found, known }.into());
         }
     };
     Ok(Architecture {
