@@ -6,10 +6,9 @@
 #' # When not
 #'
 #' [deconvolve_bulk()] is better, and also says why: it has a likelihood, tests,
-#' residuals and a diagnosis. On public blood samples it errs by less on every set that we
-#' tried; `vignette("networks")` has the figures. A network is here to be compared with, for
-#' which `benchmark_deconvolution("network")` is one call, and where very many samples
-#' are to be read again and again.
+#' residuals and a diagnosis. A network is here to be compared with, for which
+#' `benchmark_deconvolution("network")` is one call, and where very many samples are to be
+#' read again and again.
 #'
 #' # Mixtures
 #'
@@ -42,9 +41,9 @@
 #' `markers` genes most specific to each type: \eqn{\log(\mathrm{CPM} + 10)},
 #' standardised over mixtures. Dense layers with ReLU and dropout lead to a softmax
 #' (Scaden: Menden et al., 2020). AdamW, the rate falling along half a cosine; of 50
-#' evenly spaced moments the weights that do best on held-out mixtures are kept. Without
-#' protocol genes left out, specific genes and platform factors, all of which
-#' [deconvolve_bulk()] has too, networks err two to three times as much.
+#' evenly spaced moments the weights that do best on held-out mixtures are kept. Protocol
+#' genes left out, specific genes and platform factors are what [deconvolve_bulk()] has, too:
+#' without them networks erred up to three times as much.
 #'
 #' Ctrl-C ends the training: what was learned so far is returned, with `reason`
 #' `"interrupted"`. The same seed gives the same bits for any number of threads, on machines

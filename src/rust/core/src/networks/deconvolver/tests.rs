@@ -152,7 +152,8 @@ fn programs_are_learned_beside_shares() {
 #[test]
 fn profiles_are_learned_by_a_u_net() {
     let size = crate::networks::unet::Size { width: 8, channels: vec![4, 8] };
-    let run = |threads| with_threads(threads, || trained(Expression::UNet(size.clone()), 60)).unwrap();
+    let run =
+        |threads| with_threads(threads, || trained(Expression::UNet(size.clone()), 60)).unwrap();
     let one = run(1);
     assert!(one.3 < 0.4, "{}", one.3);
     let other = run(3);
@@ -183,7 +184,8 @@ fn programs_that_are_all_there_are_have_the_loss_of_the_profiles() {
     let mut down = y.clone();
     up.zip_mut_with(&slope, |u, s| *u += 100.0 * s);
     down.zip_mut_with(&slope, |d, s| *d -= 100.0 * s);
-    let found = whole.loss(&cells, &mixtures, &up, None) - whole.loss(&cells, &mixtures, &down, None);
+    let found =
+        whole.loss(&cells, &mixtures, &up, None) - whole.loss(&cells, &mixtures, &down, None);
     let expected = 200.0 * slope.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
     assert!((found / expected - 1.0).abs() < 1e-3, "{found} {expected}");
 }
