@@ -32,8 +32,8 @@ mod recover;
 mod scan_counts;
 mod simulate_bulk;
 mod threads;
-mod training;
 mod train_deconvolver;
+mod training;
 
 use extendr_api::prelude::*;
 

@@ -4,10 +4,10 @@
 //! number (single precision; double for the tests of gradients) and products in fixed
 //! blocks, [`elementwise`] the loops, [`layer`] what a layer is, [`init`] where weights
 //! start; [`dense`], [`activation`], [`normalise`], [`regularise`] and [`convolve`] have layers,
-//! [`sequential`] is a chain of them, [`unet`] a net with branches.  [`loss`] has losses of values and shares, [`counts`]
-//! of counts; [`optimiser`] makes a step, [`train`] the passes.  [`autoencoder`] is the
-//! first network built of it; [`decoder`] takes readings of compressed sensing to profiles.
-//! first network built of it; [`deconvolver`] learns from [`mixtures`] of cells.
+//! [`sequential`] is a chain of them, [`unet`] a net with branches.  [`loss`] has losses of
+//! values and shares, [`counts`] of counts; [`optimiser`] makes a step, [`train`] the passes.
+//! [`autoencoder`] is the first network built of it; [`decoder`] takes readings of compressed
+//! sensing to profiles, and [`deconvolver`] learns from [`mixtures`] of cells.
 //!
 //! # Building, training, predicting
 //!
