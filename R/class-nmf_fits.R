@@ -90,9 +90,13 @@ print.nmf_fits <- function(x, ...) {
   invisible(x)
 }
 
+# Of the maps of single fits.
+CONSENSUS_ARGUMENTS <- c("annotation", "colours", "track", "annCol", "annColors")
+
 #' @rdname nmf_fits
 #' @export
 consensusmap.nmf_fits <- function(object, ...) {
+  refuse_dots(..., .known = CONSENSUS_ARGUMENTS)
   maps <- Map(function(fit, name) consensusmap(fit, main = paste0("Method \"", name, "\""), ...),
               unclass(object), names(object))
   structure(maps[names(object)], class = "unalloy_plots")
@@ -100,9 +104,15 @@ consensusmap.nmf_fits <- function(object, ...) {
 
 #' @rdname nmf_fits
 #' @export
-plot.nmf_fits <- function(x, ...) invisible(print(consensusmap.nmf_fits(x, ...)))
+plot.nmf_fits <- function(x, ...) {
+  refuse_dots(..., .known = CONSENSUS_ARGUMENTS)
+  invisible(print(consensusmap.nmf_fits(x, ...)))
+}
 
 #' @rdname nmf_fits
 #' @export
-autoplot.nmf_fits <- function(object, ...) consensusmap.nmf_fits(object, ...)
+autoplot.nmf_fits <- function(object, ...) {
+  refuse_dots(..., .known = CONSENSUS_ARGUMENTS)
+  consensusmap.nmf_fits(object, ...)
+}
 # nolint end

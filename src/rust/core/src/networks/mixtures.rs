@@ -146,11 +146,11 @@ impl Cells {
         let platforms = if settings.platform_sd > 0.0 { PLATFORMS } else { 1 };
         check_memory("cells x platforms", &[n_cells, platforms])?;
         let mut genes = CscBuf::new(known);
-        for cell in 0..n_cells {
+        for (cell, &weight) in weight.iter().enumerate() {
             let mut entries: Vec<(usize, f32)> = Vec::new();
             counts.for_each(cell, |g, y| {
                 if place[g] >= 0 && y != 0.0 {
-                    entries.push((place[g] as usize, (y * weight[cell]) as f32));
+                    entries.push((place[g] as usize, (y * weight) as f32));
                 }
             });
             entries.sort_unstable_by_key(|&(g, _)| g);
@@ -399,10 +399,10 @@ fn draw_shares(settings: &Settings, rng: &mut ChaCha8Rng, shares: &mut [f64]) {
     }
     if rng.random_bool(SPARSE) {
         let mut left = types / 2;
-        for k in 0..types {
+        for (k, share) in shares.iter_mut().enumerate() {
             // as many of those to come as are still to be left out
             if rng.random_range(0..types - k) < left {
-                shares[k] = 0.0;
+                *share = 0.0;
                 left -= 1;
             }
         }
