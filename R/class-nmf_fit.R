@@ -130,7 +130,6 @@ predict.nmf_fit <- function(object, what = c("samples", "features", "consensus",
                                              "rows", "chc"),
                             newdata = NULL, prob = FALSE, ...) {
   refuse_dots(...)
-  check_factors(object, "object")
   if (is.matrix(what) || methods::is(what, "Matrix")) {
     newdata <- what
     what <- "coef"
@@ -143,7 +142,9 @@ predict.nmf_fit <- function(object, what = c("samples", "features", "consensus",
     stop_user("argument", "`newdata` can have coefficients and labels only.",
               x = paste0("`what` is \"", what, "\"."))
   }
+  # the runs alone tell
   if (what == "consensus") return(consensus_clusters(object))
+  check_factors(object, "object")
   values <- if (what == "features") {
     t(object$basis)
   } else if (is.null(newdata)) {
