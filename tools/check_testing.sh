@@ -16,6 +16,8 @@ packages=("$root"/.check/unalloy_*.tar.gz)
 inside() { chroot "$system" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 "$@"; }
 for place in proc dev; do
   mountpoint -q "$system/$place" || mount --rbind "/$place" "$system/$place"
+  # what is taken away below must not go where it came from
+  mount --make-rslave "$system/$place"
 done
 trap 'umount -R "$system/proc" "$system/dev" || true' EXIT
 
